@@ -1,0 +1,65 @@
+//! Compiles the kernel's files, unchanged, over the shims, and binds them.
+//!
+//! One module per job. Data flows one way: the files of a kernel, what they can
+//! do, the objects compiled from them, the bindings to them, and the facts about
+//! all this that the crate reports.
+
+#[path = "build/bindings.rs"]
+mod bindings;
+#[path = "build/capabilities.rs"]
+mod capabilities;
+#[path = "build/compile.rs"]
+mod compile;
+#[path = "build/facts.rs"]
+mod facts;
+#[path = "build/kernel.rs"]
+mod kernel;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Why a build cannot go on, in words for the person who started it.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            for line in message.lines() {
+                println!("cargo::error={line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<()> {
+    let package = PathBuf::from(env("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(env("OUT_DIR")?);
+    for input in ["build.rs", "build", "wrapper.h", "vendor/shim"] {
+        println!("cargo::rerun-if-changed={}", package.join(input).display());
+    }
+
+    let kernel = kernel::find(&package)?;
+    let capabilities = capabilities::read(&kernel)?;
+    let headers = kernel.forwarding_headers(&out)?;
+    let static_functions = bindings::generate(&package, &headers, &kernel, &out)?;
+    compile::run(&package, &headers, &kernel, &static_functions, &out)?;
+    facts::write(&kernel, &capabilities, &out)
+}
+
+fn env(name: &str) -> Result<String> {
+    std::env::var(name).map_err(|error| format!("environment variable {name}: {error}"))
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Writes a file, but leaves one that has this content already as old as it is.
+fn write_if_changed(path: &Path, content: &str) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == content.as_bytes()) {
+        return Ok(());
+    }
+    std::fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
+}

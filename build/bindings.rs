@@ -1,0 +1,121 @@
+//! Binds the kernel's header with bindgen.
+
+use std::path::{Path, PathBuf};
+
+use bindgen::callbacks::{ItemInfo, ParseCallbacks};
+use sha2::{Digest, Sha256};
+
+use crate::kernel::{FILES, Kernel};
+use crate::{Result, read};
+
+/// Writes `bindings.rs`, and a C file with a function for each inline function
+/// of the header, whose path is returned. Does nothing where the headers are
+/// those of the last time: a change of `buddy.c` alone must not start clang.
+pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> Result<PathBuf> {
+    println!("cargo::rerun-if-env-changed=LIBCLANG_PATH");
+    println!("cargo::rerun-if-env-changed=BINDGEN_EXTRA_CLANG_ARGS");
+    let bindings = out.join("bindings.rs");
+    let static_functions = out.join("static_functions.c");
+    let wrapper = package.join("wrapper.h");
+    let arguments = arguments(package, headers);
+
+    let digest = digest(package, &wrapper, kernel, &arguments)?;
+    let digest_file = out.join("bindings.sha256");
+    if bindings.is_file()
+        && static_functions.is_file()
+        && read(&digest_file).is_ok_and(|last| last == digest)
+    {
+        return Ok(static_functions);
+    }
+
+    // Where libclang is missing, bindgen panics; say what to do instead.
+    std::panic::set_hook(Box::new(|_| {}));
+    let generated = std::panic::catch_unwind(|| {
+        bindgen::Builder::default()
+            .header(wrapper.display().to_string())
+            .clang_args(&arguments)
+            .use_core()
+            .allowlist_function("gpu_.*|rb_.*|shim_kunit_forget_seed|shim_module_.*")
+            .allowlist_type("gpu_buddy.*|kunit.*|shim_kunit_check|list_head|rb_.*|lockdep_map")
+            .allowlist_var("CONSTANT_.*|GPU_BUDDY_.*|shim_kunit_suite")
+            .blocklist_function("gpu_buddy_rt_.*")
+            .override_abi(bindgen::Abi::CUnwind, ".*")
+            .wrap_static_fns(true)
+            .wrap_static_fns_path(&static_functions)
+            .layout_tests(true)
+            .derive_default(false)
+            .generate_comments(false)
+            .parse_callbacks(Box::new(Names))
+            .generate()
+    });
+    let _ = std::panic::take_hook();
+    let generated = match generated {
+        Ok(Ok(generated)) => generated,
+        Ok(Err(error)) => {
+            return Err(format!("bindgen cannot read {}: {error}", wrapper.display()));
+        }
+        Err(panic) => {
+            let reason = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            return Err(format!(
+                "bindgen cannot run: {}\n\
+                 It needs libclang, which ./setup installs. One in an unusual place is \
+                 named with LIBCLANG_PATH.",
+                reason.lines().next().unwrap_or("unknown reason")
+            ));
+        }
+    };
+    generated
+        .write_to_file(&bindings)
+        .and_then(|()| std::fs::write(&digest_file, digest))
+        .map_err(|error| format!("{}: {error}", bindings.display()))?;
+    Ok(static_functions)
+}
+
+/// How clang has to see the headers: as the compiler does.
+fn arguments(package: &Path, headers: &Path) -> Vec<String> {
+    vec![
+        "-std=gnu11".into(),
+        "-nostdinc".into(),
+        format!("-I{}", package.join("vendor/shim").display()),
+        format!("-I{}", headers.display()),
+        "-include".into(),
+        "linux/kconfig.h".into(),
+    ]
+}
+
+/// A digest of all that the bindings depend on.
+fn digest(package: &Path, wrapper: &Path, kernel: &Kernel, arguments: &[String]) -> Result<String> {
+    let mut inputs = vec![wrapper.to_owned(), package.join("build/bindings.rs")];
+    collect_headers(&package.join("vendor/shim"), &mut inputs)?;
+    inputs.extend(FILES.iter().filter(|file| file.ends_with(".h")).map(|file| kernel.path(file)));
+    inputs.sort();
+
+    let mut hash = Sha256::new();
+    hash.update(arguments.join("\n"));
+    for input in inputs {
+        hash.update(input.display().to_string());
+        hash.update(read(&input)?);
+    }
+    Ok(crate::facts::hex(&hash.finalize()))
+}
+
+fn collect_headers(folder: &Path, headers: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = folder.read_dir().map_err(|error| format!("{}: {error}", folder.display()))?;
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_dir() {
+            collect_headers(&path, headers)?;
+        } else if path.extension().is_some_and(|extension| extension == "h") {
+            headers.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Names;
+
+impl ParseCallbacks for Names {
+    fn item_name(&self, item: ItemInfo) -> Option<String> {
+        item.name.strip_prefix("CONSTANT_").map(str::to_owned)
+    }
+}

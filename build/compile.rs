@@ -1,0 +1,203 @@
+//! Compiles the kernel's files and the shims into one static library.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use crate::kernel::{ALLOCATOR, KUNIT_SUITE, Kernel};
+use crate::{Result, read};
+
+const LIBRARY: &str = "gpu_buddy_kernel";
+
+/// Names the sanitizers to compile the C with, as after `-fsanitize=`.
+const SANITIZE: &str = "GPU_BUDDY_SANITIZE";
+
+/// Where a unit's text is from decides how strictly it is compiled.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    Kernel,
+    Ours,
+}
+
+struct Unit {
+    name: &'static str,
+    source: PathBuf,
+    origin: Origin,
+    defines: Vec<(&'static str, String)>,
+}
+
+pub fn run(
+    package: &Path,
+    headers: &Path,
+    kernel: &Kernel,
+    static_functions: &Path,
+    out: &Path,
+) -> Result<()> {
+    println!("cargo::rerun-if-env-changed={SANITIZE}");
+    println!("cargo::rustc-check-cfg=cfg(sanitized)");
+    if sanitizers().is_some() {
+        println!("cargo::rustc-cfg=sanitized");
+    }
+    let units = units(package, kernel, static_functions)?;
+    let mut compiling = Vec::new();
+    let mut objects = Vec::new();
+    for unit in &units {
+        let object = out.join(format!("{}.o", unit.name));
+        let compiler = compiler(package, headers, kernel, unit)?;
+        let mut command = compiler.to_command();
+        // cc gives only the flags of a build; what to build is named here,
+        // so that a unit whose inputs are as old as they were is left alone.
+        command.arg("-c").arg(&unit.source).arg("-o").arg(&object);
+        command.arg("-MD").arg("-MF").arg(dependencies(&object));
+        if is_stale(&object, &command)? {
+            let child = command.spawn().map_err(|error| {
+                format!("{}: {error}. A C compiler is needed.", compiler.path().display())
+            })?;
+            compiling.push((unit, object.clone(), command, child));
+        }
+        objects.push(object);
+    }
+
+    let mut failed = Vec::new();
+    let changed = !compiling.is_empty();
+    for (unit, object, command, mut child) in compiling {
+        let status = child.wait().map_err(|error| format!("{}: {error}", unit.name))?;
+        if !status.success() {
+            failed.push(unit.source.display().to_string());
+            continue;
+        }
+        std::fs::write(command_file(&object), format!("{command:?}"))
+            .map_err(|error| format!("{}: {error}", object.display()))?;
+    }
+    if !failed.is_empty() {
+        return Err(format!(
+            "{} does not compile; the compiler's messages are above.\n\
+             A header that is not found has no stand-in yet: see UPGRADE.md.",
+            failed.join(", ")
+        ));
+    }
+    if changed || !out.join(format!("lib{LIBRARY}.a")).is_file() {
+        archive(&objects, out)?;
+    }
+    println!("cargo::rustc-link-search=native={}", out.display());
+    println!("cargo::rustc-link-lib=static={LIBRARY}");
+    Ok(())
+}
+
+fn units(package: &Path, kernel: &Kernel, static_functions: &Path) -> Result<Vec<Unit>> {
+    let shim = package.join("vendor/shim");
+    let kernel_unit = |name, file| Unit {
+        name,
+        source: kernel.path(file),
+        origin: Origin::Kernel,
+        defines: Vec::new(),
+    };
+    let our_unit =
+        |name, source: PathBuf| Unit { name, source, origin: Origin::Ours, defines: Vec::new() };
+
+    let suite = kernel.path(KUNIT_SUITE);
+    let mut suite_defines = vec![("SHIM_KUNIT_SUITE_FILE", format!("\"{}\"", suite.display()))];
+    if read(&suite)?.contains("static unsigned int random_seed;") {
+        suite_defines.push(("SHIM_KUNIT_SUITE_HAS_SEED", "1".into()));
+    }
+    Ok(vec![
+        kernel_unit("buddy", ALLOCATOR),
+        kernel_unit("rbtree", "lib/rbtree.c"),
+        kernel_unit("random32", "lib/random32.c"),
+        kernel_unit("gpu_random", "drivers/gpu/tests/gpu_random.c"),
+        Unit {
+            name: "kunit_suite",
+            source: shim.join("kunit_suite.c"),
+            origin: Origin::Kernel,
+            defines: suite_defines,
+        },
+        our_unit("printk", shim.join("printk.c")),
+        our_unit("static_functions", static_functions.to_owned()),
+    ])
+}
+
+fn compiler(package: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Result<cc::Tool> {
+    let mut build = cc::Build::new();
+    build
+        .cargo_metadata(false)
+        .std("gnu11")
+        // The kernel's own level, in every profile: its tests are long loops.
+        .opt_level(2)
+        .pic(true)
+        .include(package.join("vendor/shim"))
+        .include(headers)
+        .flag("-include")
+        .flag("linux/kconfig.h")
+        .flag("-nostdinc")
+        .flag("-fno-strict-aliasing")
+        // A BUG unwinds through these frames.
+        .flag("-fexceptions")
+        .flag("-fvisibility=hidden")
+        // Places are reported as paths inside the kernel tree.
+        .flag(format!("-fmacro-prefix-map={}/=", kernel.root.display()))
+        .warnings(false);
+    if let Some(sanitizers) = sanitizers() {
+        build.flag(format!("-fsanitize={sanitizers}")).flag("-g").flag("-fno-omit-frame-pointer");
+    }
+    match unit.origin {
+        Origin::Kernel => {
+            build.flag("-w");
+        }
+        Origin::Ours => {
+            build.flag("-Wall").flag("-Wextra").flag("-Wmissing-prototypes");
+            // They include the kernel's headers, whose inline functions do this.
+            build.flag("-Wno-unused-parameter").flag("-Wno-sign-compare");
+        }
+    }
+    for (name, value) in &unit.defines {
+        build.define(name, value.as_str());
+    }
+    build.try_get_compiler().map_err(|error| format!("no C compiler: {error}"))
+}
+
+fn sanitizers() -> Option<String> {
+    std::env::var(SANITIZE).ok().filter(|sanitizers| !sanitizers.is_empty())
+}
+
+fn dependencies(object: &Path) -> PathBuf {
+    object.with_extension("d")
+}
+
+fn command_file(object: &Path) -> PathBuf {
+    object.with_extension("command")
+}
+
+/// Whether an object is missing, older than a file it was made from, or made by
+/// another command.
+fn is_stale(object: &Path, command: &Command) -> Result<bool> {
+    let modified = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+    let Some(built) = modified(object) else {
+        return Ok(true);
+    };
+    if read(&command_file(object)).unwrap_or_default() != format!("{command:?}") {
+        return Ok(true);
+    }
+    let Ok(rule) = read(&dependencies(object)) else {
+        return Ok(true);
+    };
+    Ok(prerequisites(&rule).iter().any(|path| modified(path).is_none_or(|time| time >= built)))
+}
+
+/// The files named in a rule that the compiler wrote for make.
+fn prerequisites(rule: &str) -> Vec<PathBuf> {
+    let rule = rule.replace("\\\n", " ");
+    let files = rule.split_once(": ").map_or("", |(_, files)| files);
+    // A blank inside of a name is written with a backslash.
+    let placeholder = "\u{0}";
+    files
+        .replace("\\ ", placeholder)
+        .split_whitespace()
+        .map(|file| PathBuf::from(file.replace(placeholder, " ")))
+        .collect()
+}
+
+fn archive(objects: &[PathBuf], out: &Path) -> Result<()> {
+    let mut build = cc::Build::new();
+    build.cargo_metadata(false).out_dir(out).objects(objects);
+    build.try_compile(LIBRARY).map_err(|error| format!("archive: {error}"))
+}

@@ -1,0 +1,95 @@
+//! `gpu-buddy kunit`
+
+use std::io::{Write, stdout};
+
+use globset::Glob;
+use gpu_buddy::kunit::{self, Case, CaseResult};
+
+use crate::{Failure, Verdict};
+
+/// Run the kernel's own KUnit suite and print the results as KTAP
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  gpu-buddy kunit\n  \
+                        gpu-buddy kunit --filter '*clear*' --seed 7\n  \
+                        gpu-buddy kunit | ./tools/testing/kunit/kunit.py parse")]
+pub struct Arguments {
+    /// List the cases instead of running them
+    #[arg(long)]
+    list: bool,
+
+    /// Only the cases whose names match
+    #[arg(long, value_name = "GLOB")]
+    filter: Option<Glob>,
+
+    /// Seed of the suite's random numbers, decimal or 0x…; printed on every run
+    #[arg(long, value_name = "N", value_parser = seed)]
+    seed: Option<u32>,
+}
+
+fn seed(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    match parsed {
+        Ok(0) => Err("the suite takes no seed of 0".into()),
+        Ok(seed) => Ok(seed),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let filter = arguments.filter.as_ref().map(Glob::compile_matcher);
+    let cases: Vec<_> = kunit::cases()
+        .into_iter()
+        .filter(|case| filter.as_ref().is_none_or(|filter| filter.is_match(case.name())))
+        .collect();
+    if let Some(filter) = arguments.filter.as_ref().filter(|_| cases.is_empty()) {
+        return Err(Failure::Usage(format!(
+            "no case matches '{filter}'; gpu-buddy kunit --list shows them"
+        )));
+    }
+    if arguments.list {
+        let mut out = stdout().lock();
+        for case in cases {
+            let slow = if case.is_slow() { " (slow)" } else { "" };
+            writeln!(out, "{}.{}{slow}", kunit::suite_name(), case.name())?;
+        }
+        return Ok(Verdict::Passed);
+    }
+    run_cases(&cases, arguments.seed)
+}
+
+/// Runs the cases and prints each result as it comes, in version 1 of KTAP.
+fn run_cases(cases: &[Case], seed: Option<u32>) -> Result<Verdict, Failure> {
+    let suite = kunit::suite_name();
+    let mut out = stdout().lock();
+    // One seed for all, so that the one that is printed repeats the run.
+    let seed = seed.or_else(|| getrandom::u32().ok().filter(|&seed| seed != 0));
+    writeln!(out, "KTAP version 1\n1..1")?;
+    writeln!(out, "    KTAP version 1\n    # Subtest: {suite}\n    1..{}", cases.len())?;
+    let mut failed = 0;
+    for (index, case) in cases.iter().enumerate() {
+        let CaseResult { failures, suite_log, log, .. } = case.run(seed);
+        if index == 0 {
+            for line in suite_log {
+                writeln!(out, "    {line}")?;
+            }
+        }
+        for line in log {
+            writeln!(out, "    {line}")?;
+        }
+        for failure in &failures {
+            for line in failure.lines() {
+                writeln!(out, "    # {}: {line}", case.name())?;
+            }
+        }
+        let verdict = if failures.is_empty() { "ok" } else { "not ok" };
+        failed += usize::from(!failures.is_empty());
+        writeln!(out, "    {verdict} {} {}", index + 1, case.name())?;
+    }
+    let passed = cases.len() - failed;
+    writeln!(out, "# {suite}: pass:{passed} fail:{failed} skip:0 total:{}", cases.len())?;
+    writeln!(out, "{} 1 {suite}", if failed == 0 { "ok" } else { "not ok" })?;
+    Ok(if failed == 0 { Verdict::Passed } else { Verdict::Failed })
+}

@@ -1,0 +1,76 @@
+//! The command `gpu-buddy`.
+//!
+//! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
+//! wrongly.
+
+mod info;
+mod kunit;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The Linux kernel's GPU buddy allocator, in userspace.
+#[derive(Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage.\n\n\
+                  Example: gpu-buddy kunit"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Info(info::Arguments),
+    Kunit(kunit::Arguments),
+}
+
+/// What a check found.
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict {
+    Passed,
+    Failed,
+}
+
+/// Why a command could not do its work.
+enum Failure {
+    /// It was used wrongly.
+    Usage(String),
+    /// Its output could not be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", "warn")).init();
+    let result = match Arguments::parse().command {
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Kunit(arguments) => kunit::run(&arguments),
+    };
+    match result {
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::from(1),
+        // Whoever reads the output has seen enough: `gpu-buddy kunit | head`.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Output(error)) => {
+            eprintln!("error: writing the output: {error}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,630 @@
+//! The allocator: its handle, its lock, and the edge between Rust and the C.
+
+use core::ffi::c_int;
+use core::fmt;
+use core::ops::Range;
+use core::ptr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::blocks::{AllocatedBlocks, Ring};
+use crate::runtime::arena::Arena;
+use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
+use crate::{
+    Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
+    GpuBuddyParams, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result, Snapshot,
+    Warning, ffi, tree,
+};
+
+/// A handle of a GPU buddy allocator.
+///
+/// The allocator manages a space of addresses, not memory: it hands out offsets.
+/// Handles and allocations share it, each of them keeps it alive, and a mutex
+/// guards it, so all of them may be used from any thread.
+///
+/// ```
+/// use gpu_buddy::{
+///     Alignment, GpuBuddy, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*,
+/// };
+///
+/// // 1 GiB, handed out in units of 4 KiB.
+/// let buddy = GpuBuddy::new(GpuBuddyParams {
+///     base_offset: 0,
+///     size: SZ_1G as u64,
+///     chunk_size: Alignment::new::<SZ_4K>(),
+/// })?;
+/// assert_eq!(buddy.avail(), buddy.size());
+///
+/// // Of a fresh space, the top is handed out first.
+/// let blocks = buddy.alloc_blocks(
+///     GpuBuddyAllocMode::Simple,
+///     SZ_16M as u64,
+///     Alignment::new::<SZ_16M>(),
+///     GpuBuddyAllocFlags::default(),
+/// )?;
+/// let mut iter = blocks.iter();
+/// let block = iter.next().expect("one block");
+/// assert_eq!(block.offset(), (SZ_1G - SZ_16M) as u64);
+/// assert_eq!((block.order(), block.size()), (12, SZ_16M as u64));
+/// assert!(iter.next().is_none());
+/// assert_eq!(buddy.avail(), (SZ_1G - SZ_16M) as u64);
+///
+/// // Dropping the allocation frees it.
+/// drop(iter);
+/// drop(blocks);
+/// assert_eq!(buddy.avail(), buddy.size());
+/// # Ok::<(), gpu_buddy::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct GpuBuddy(Arc<Inner>);
+
+struct Inner {
+    params: GpuBuddyParams,
+    /// Its address is what the C knows the lock by.
+    map: ffi::lockdep_map,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Initialised by `gpu_buddy_init`, until `finished`.
+    mm: ffi::gpu_buddy,
+    arena: Arena,
+    warnings: Vec<Warning>,
+    /// The BUG that ended this allocator's use.
+    bug: Option<KernelBug>,
+    /// `gpu_buddy_fini` was called.
+    finished: bool,
+}
+
+// SAFETY: the pointers in `mm` are to memory of `arena`, which is in the same
+// value. The C keeps nothing by thread.
+unsafe impl Send for State {}
+
+// SAFETY: `map` holds a pointer to a literal, and is never written. All else is
+// `Send`, and shared under the mutex alone.
+unsafe impl Send for Inner {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Inner {}
+
+/// Warnings kept by an allocator; further ones are logged only.
+const WARNINGS_KEPT: usize = 256;
+
+/// Events that could not be logged while the lock was held.
+#[must_use]
+struct Pending(Vec<Event>);
+
+impl Pending {
+    /// To be called when the lock has been released: a logger may use the
+    /// allocator.
+    fn log(self) {
+        self.0.iter().for_each(log_event);
+    }
+}
+
+impl Inner {
+    /// Runs `f`, which calls the C, under the lock and inside this allocator's
+    /// scope. This is the one way into the C.
+    fn call<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> Result<R> {
+        let mut state = self.state.lock();
+        let (result, pending) = state.call(&self.map, f);
+        drop(state);
+        pending.log();
+        result
+    }
+
+    /// Gives `f` the state, for what is read without calling the C.
+    fn read<R>(&self, f: impl FnOnce(&ffi::gpu_buddy) -> R) -> Result<R> {
+        let state = self.state.lock();
+        match state.bug {
+            Some(bug) => Err(Error::Bug(bug)),
+            None => Ok(f(&state.mm)),
+        }
+    }
+}
+
+impl State {
+    fn call<R>(
+        &mut self,
+        map: *const ffi::lockdep_map,
+        f: impl FnOnce(*mut ffi::gpu_buddy) -> R,
+    ) -> (Result<R>, Pending) {
+        if let Some(bug) = self.bug {
+            return (Err(Error::Bug(bug)), Pending(Vec::new()));
+        }
+        let mm = &raw mut self.mm;
+        let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
+        for event in &events {
+            if let Event::Warning(warning) = event
+                && self.warnings.len() < WARNINGS_KEPT
+            {
+                self.warnings.push(*warning);
+            }
+        }
+        let result = match result {
+            Ok(value) => Ok(value),
+            Err(stop) => {
+                let bug = match stop {
+                    Stop::Bug(bug) => bug,
+                    // Neither comes from the C that is run here.
+                    Stop::Assertion | Stop::Panic(_) => {
+                        KernelBug { condition: "panic inside the C", file: "", line: 0 }
+                    }
+                };
+                self.bug = Some(bug);
+                Err(Error::Bug(bug))
+            }
+        };
+        (result, Pending(events))
+    }
+
+    /// Tears the allocator down, once.
+    fn finish(&mut self, map: *const ffi::lockdep_map) -> Pending {
+        if self.finished || self.bug.is_some() {
+            return Pending(Vec::new());
+        }
+        self.finished = true;
+        // SAFETY: `mm` is initialised and not used again: `finished` is set, and
+        // only the last owner of the state calls this.
+        let (_, mut pending) = self.call(map, |mm| unsafe { ffi::gpu_buddy_fini(mm) });
+        if self.bug.is_none() && self.arena.live() != 0 {
+            let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
+            pending.0.push(Event::Failure(text));
+        }
+        pending
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.state.get_mut().finish(&self.map).log();
+    }
+}
+
+impl GpuBuddy {
+    /// A new allocator, with all of its space free and dirty.
+    ///
+    /// C: `gpu_buddy_init`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the chunk size is below 4 KiB, the size is below the chunk
+    ///   size, or `base_offset + size` does not fit in 64 bits.
+    /// - `ENOMEM`.
+    pub fn new(params: GpuBuddyParams) -> Result<Self> {
+        let GpuBuddyParams { base_offset, size, chunk_size } = params;
+        let chunk = chunk_size.as_u64();
+        if size < chunk {
+            return Err(InvalidArgument::SpaceTooSmall { size, chunk_size: chunk }.into());
+        }
+        if chunk < crate::sizes::SZ_4K as u64 {
+            return Err(InvalidArgument::ChunkTooSmall { chunk_size: chunk }.into());
+        }
+        if base_offset.checked_add(size).is_none() {
+            return Err(InvalidArgument::BaseOffsetOverflow { base_offset, size }.into());
+        }
+
+        let inner = Arc::new(Inner {
+            params: GpuBuddyParams { size: size - size % chunk, ..params },
+            map: ffi::lockdep_map { name: c"GpuBuddy".as_ptr() },
+            state: Mutex::new(State {
+                // SAFETY: it is a C structure of numbers and pointers, for which
+                // zero is a value.
+                mm: unsafe { core::mem::zeroed() },
+                arena: Arena::new(),
+                warnings: Vec::new(),
+                bug: None,
+                // Until it is initialised there is nothing to tear down.
+                finished: true,
+            }),
+        });
+        // SAFETY: `mm` is there to be initialised, and stays where it is in the
+        // `Arc`; the lock is held.
+        match inner.call(|mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) })? {
+            0 => {}
+            error => return Err(unexplained(error)),
+        }
+        {
+            let mut state = inner.state.lock();
+            state.finished = false;
+            #[cfg(lockdep)]
+            if cfg!(debug_assertions) {
+                state.mm.lock_dep_map = (&raw const inner.map).cast_mut();
+            }
+            // Silence the compiler where a series has no such field.
+            let _ = &mut state.mm;
+        }
+        Ok(Self(inner))
+    }
+
+    /// The address, in bytes, that is added to every offset that is reported.
+    #[must_use]
+    pub fn base_offset(&self) -> u64 {
+        self.0.params.base_offset
+    }
+
+    /// The smallest unit of allocation.
+    #[must_use]
+    pub fn chunk_size(&self) -> Alignment {
+        self.0.params.chunk_size
+    }
+
+    /// The size managed, in bytes: the size asked for, rounded down to a
+    /// multiple of the chunk size.
+    ///
+    /// The kernel's own binding returns the size asked for.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.params.size
+    }
+
+    /// Free bytes. For an unusable allocator: as counted last.
+    #[doc(alias = "free_memory")]
+    #[must_use]
+    pub fn avail(&self) -> u64 {
+        self.0.state.lock().mm.avail
+    }
+
+    /// Free bytes that are known to be zeroed, a part of [`avail`](Self::avail).
+    /// For an unusable allocator: as counted last.
+    #[must_use]
+    pub fn clear_avail(&self) -> u64 {
+        self.0.state.lock().mm.clear_avail
+    }
+
+    /// Allocates `size` bytes, in blocks of at least `min_block_size`, each
+    /// aligned to that.
+    ///
+    /// Without [`Contiguous`](crate::GpuBuddyAllocFlag::Contiguous), holes are
+    /// filled with as many blocks as it takes:
+    ///
+    /// ```
+    /// # use gpu_buddy::{Alignment, GpuBuddy, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*};
+    /// # let buddy = GpuBuddy::new(GpuBuddyParams {
+    /// #     base_offset: 0,
+    /// #     size: SZ_1G as u64,
+    /// #     chunk_size: Alignment::new::<SZ_4K>(),
+    /// # })?;
+    /// let range = |start: usize, end: usize| GpuBuddyAllocMode::Range(start as u64..end as u64);
+    /// let alloc = |mode, size: usize| {
+    ///     buddy.alloc_blocks(mode, size as u64, Alignment::new::<SZ_4M>(), GpuBuddyAllocFlags::default())
+    /// };
+    /// // Two allocations with a hole of 4 MiB behind each.
+    /// let _first = alloc(range(0, SZ_4M), SZ_4M)?;
+    /// let _second = alloc(range(SZ_8M, SZ_8M + SZ_4M), SZ_4M)?;
+    ///
+    /// let holes = alloc(range(0, SZ_16M), SZ_8M)?;
+    /// let offsets: Vec<_> = holes.iter().map(|block| block.offset()).collect();
+    /// assert_eq!(offsets, [SZ_4M as u64, (SZ_8M + SZ_4M) as u64]);
+    /// # Ok::<(), gpu_buddy::Error>(())
+    /// ```
+    ///
+    /// With it, they are not enough:
+    ///
+    /// ```
+    /// # use gpu_buddy::{Alignment, GpuBuddy, GpuBuddyAllocFlag, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*};
+    /// # let buddy = GpuBuddy::new(GpuBuddyParams {
+    /// #     base_offset: 0,
+    /// #     size: SZ_16M as u64,
+    /// #     chunk_size: Alignment::new::<SZ_4K>(),
+    /// # })?;
+    /// # let alloc = |start: usize| {
+    /// #     let range = start as u64..(start + SZ_4M) as u64;
+    /// #     buddy.alloc_blocks(GpuBuddyAllocMode::Range(range), SZ_4M as u64, Alignment::new::<SZ_4M>(), GpuBuddyAllocFlags::default())
+    /// # };
+    /// # let _first = alloc(0)?;
+    /// # let _second = alloc(SZ_8M)?;
+    /// // 16 MiB with the same two holes, and no others.
+    /// let result = buddy.alloc_blocks(
+    ///     GpuBuddyAllocMode::Simple,
+    ///     SZ_8M as u64,
+    ///     Alignment::new::<SZ_4M>(),
+    ///     GpuBuddyAllocFlag::Contiguous,
+    /// );
+    /// assert_eq!(
+    ///     result.unwrap_err().to_string(),
+    ///     "no room for 8388608 bytes: 8388608 bytes are free, the largest free block has 4194304",
+    /// );
+    /// # Ok::<(), gpu_buddy::Error>(())
+    /// ```
+    ///
+    /// Top-down allocation takes the highest offset that there is:
+    ///
+    /// ```
+    /// # use gpu_buddy::{Alignment, GpuBuddy, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*};
+    /// # let buddy = GpuBuddy::new(GpuBuddyParams {
+    /// #     base_offset: 0,
+    /// #     size: SZ_1G as u64,
+    /// #     chunk_size: Alignment::new::<SZ_4K>(),
+    /// # })?;
+    /// let top = buddy.alloc_blocks(
+    ///     GpuBuddyAllocMode::TopDown,
+    ///     SZ_16M as u64,
+    ///     Alignment::new::<SZ_16M>(),
+    ///     GpuBuddyAllocFlags::default(),
+    /// )?;
+    /// let mut iter = top.iter();
+    /// assert_eq!(iter.next().map(|block| block.offset()), Some((SZ_1G - SZ_16M) as u64));
+    /// assert!(iter.next().is_none());
+    /// # Ok::<(), gpu_buddy::Error>(())
+    /// ```
+    ///
+    /// C: `gpu_buddy_alloc_blocks`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: [`InvalidArgument`] says which argument, and what would be
+    ///   right.
+    /// - `ENOSPC`: no room. Unless cleared and dirty memory was merged in the
+    ///   search for room, nothing has changed.
+    /// - `ENOMEM`.
+    pub fn alloc_blocks(
+        &self,
+        mode: GpuBuddyAllocMode,
+        size: u64,
+        min_block_size: Alignment,
+        flags: impl Into<GpuBuddyAllocFlags>,
+    ) -> Result<AllocatedBlocks> {
+        if let GpuBuddyAllocMode::Range(Range { start, end }) = mode
+            && start >= end
+        {
+            return Err(InvalidArgument::RangeEmpty { start, end }.into());
+        }
+        self.alloc(&AllocRequest::new(mode, size, min_block_size.as_u64(), flags))
+    }
+
+    /// Allocates with every argument of the C as it is given.
+    ///
+    /// C: `gpu_buddy_alloc_blocks`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`alloc_blocks`](Self::alloc_blocks).
+    pub fn alloc(&self, request: &AllocRequest) -> Result<AllocatedBlocks> {
+        request.check(self.size(), self.chunk_size().as_u64())?;
+        let AllocRequest { start, end, size, min_block_size, .. } = *request;
+        let flags = request.bits();
+        let mut ring = Ring::empty();
+        let no_space = self.0.call(|mm| {
+            // SAFETY: the arguments have been checked, `mm` is initialised and
+            // its lock is held; `list` is an empty list.
+            let result = ring.lend(|list| unsafe {
+                ffi::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, list, flags)
+            });
+            if result == -Errno::ENOSPC.code() {
+                // SAFETY: as above.
+                let mm = unsafe { &*mm };
+                return Err(Error::NoSpace {
+                    requested: size,
+                    avail: mm.avail,
+                    largest_free_block: tree::largest_free_block(mm),
+                });
+            }
+            check(result)
+        })?;
+        no_space.map(|()| AllocatedBlocks::new(ring, self.clone()))
+    }
+
+    /// Makes every free block clear, or dirty, after merging what is free.
+    ///
+    /// C: `gpu_buddy_reset_clear`. It changes a tree while it walks it, and can
+    /// miss blocks where there are several of one order; they keep their state.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn reset_clear(&self, clear: bool) -> Result<()> {
+        // SAFETY: `mm` is initialised and its lock is held.
+        self.0.call(|mm| unsafe { ffi::gpu_buddy_reset_clear(mm, clear) })
+    }
+
+    /// The allocated block that holds an offset, counted from the start of the
+    /// space without the base offset; `None` where it is free.
+    ///
+    /// C: `gpu_buddy_allocated_addr_to_block`; computed from the tree where the
+    /// kernel series has no such function.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO`: outside the space.
+    pub fn block_at(&self, offset: u64) -> Result<Option<BlockInfo>> {
+        let size = self.size();
+        if offset >= size {
+            return Err(Error::OutOfRange { offset, size });
+        }
+        // SAFETY: `mm` is initialised and its lock is held.
+        self.0.call(|mm| unsafe { tree::block_at(mm, offset) })
+    }
+
+    /// How many blocks of each order there are, from order 0 up.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn statistics(&self) -> Result<Vec<OrderStatistics>> {
+        Ok(self.snapshot()?.statistics())
+    }
+
+    /// The size of the largest free block in bytes; 0 where nothing is free.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn largest_free_block(&self) -> Result<u64> {
+        self.0.read(tree::largest_free_block)
+    }
+
+    /// The longest run of free bytes, from the start of the space without the
+    /// base offset. It can span several free blocks.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn longest_free_run(&self) -> Result<Range<u64>> {
+        Ok(self.snapshot()?.longest_free_run())
+    }
+
+    /// The whole tree as plain data.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.0.read(tree::snapshot)
+    }
+
+    /// The warnings that the C raised in calls on this allocator; the first 256
+    /// of them.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.0.state.lock().warnings.clone()
+    }
+
+    /// Objects of the C that are alive: blocks of the tree, and five or so
+    /// arrays. It is what would be leaked if the allocator were forgotten.
+    #[must_use]
+    pub fn live_objects(&self) -> usize {
+        self.0.state.lock().arena.live()
+    }
+
+    /// What `gpu_buddy_print` prints, a line each: the totals, then each order
+    /// from the highest down. [`Display`](fmt::Display) gives the same text.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn print(&self) -> Result<Vec<LogLine>> {
+        let mut state = self.0.state.lock();
+        // SAFETY: `mm` is initialised and its lock is held.
+        let (result, pending) = state.call(&self.0.map, |mm| unsafe { ffi::gpu_buddy_print(mm) });
+        drop(state);
+        result?;
+        Ok(pending
+            .0
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Log(line) => Some(line),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Tears the allocator down and reports how that went, where dropping the
+    /// last handle could only log it.
+    ///
+    /// C: `gpu_buddy_fini`.
+    ///
+    /// # Errors
+    ///
+    /// The handle itself, where other handles or allocations are alive.
+    pub fn fini(self) -> Result<Fini, Self> {
+        let mut inner = Arc::try_unwrap(self.0).map_err(Self)?;
+        let map = &raw const inner.map;
+        let state = inner.state.get_mut();
+        state.finish(map).log();
+        Ok(Fini {
+            warnings: core::mem::take(&mut state.warnings),
+            bug: state.bug,
+            leaked_objects: if state.bug.is_some() { 0 } else { state.arena.live() },
+        })
+    }
+
+    /// Gives blocks back to the C.
+    pub(crate) fn free(&self, ring: Ring, how: Free) {
+        // An unusable allocator keeps what is allocated; its arena owns it.
+        let _ = self.0.call(|mm| how.run(mm, ring));
+    }
+
+    /// Trims the block that is the whole of `ring`. The caller has checked the
+    /// arguments.
+    pub(crate) fn trim(&self, ring: &mut Ring, start: Option<u64>, new_size: u64) -> Result<()> {
+        self.0
+            .call(|mm| {
+                let mut start = start;
+                let start = start.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+                // SAFETY: `list` holds one block of this allocator, `mm` is
+                // initialised and its lock is held; `start` is null or to a number.
+                ring.lend(|list| unsafe { ffi::gpu_buddy_block_trim(mm, start, new_size, list) })
+            })
+            .and_then(check)
+    }
+}
+
+/// How blocks are freed.
+#[derive(Clone, Copy)]
+pub(crate) enum Free {
+    Dirty,
+    Cleared,
+    /// With the state that each block was allocated with.
+    AsAllocated,
+}
+
+impl Free {
+    /// `mm` is initialised and its lock is held; the blocks are its own.
+    fn run(self, mm: *mut ffi::gpu_buddy, mut ring: Ring) {
+        match self {
+            // SAFETY: as the caller says; the C empties the list.
+            Self::Dirty => ring.lend(|list| unsafe { ffi::gpu_buddy_free_list(mm, list, 0) }),
+            Self::Cleared => ring.lend(|list| {
+                // The flag is bit 4, far inside of the 32 that are passed.
+                let flags = ffi::GPU_BUDDY_CLEARED as core::ffi::c_uint;
+                // SAFETY: as above.
+                unsafe { ffi::gpu_buddy_free_list(mm, list, flags) }
+            }),
+            Self::AsAllocated => {
+                while let Some(block) = ring.pop() {
+                    // SAFETY: the block is allocated, and in no list any more.
+                    unsafe { ffi::gpu_buddy_free_block(mm, block.as_ptr()) };
+                }
+            }
+        }
+    }
+}
+
+/// What [`GpuBuddy::fini`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fini {
+    /// All warnings of the allocator's life, those of the end among them.
+    pub warnings: Vec<Warning>,
+    /// The BUG that made the allocator unusable; nothing was torn down then.
+    pub bug: Option<KernelBug>,
+    /// Objects that the C left behind; 0 unless something is wrong with it.
+    pub leaked_objects: usize,
+}
+
+/// The result of a C function that returns 0 or a negative error number.
+fn check(result: c_int) -> Result<()> {
+    match result {
+        0 => Ok(()),
+        error => Err(unexplained(error)),
+    }
+}
+
+/// The error for a number that needs no further facts.
+fn unexplained(result: c_int) -> Error {
+    match Errno::from_return(result) {
+        Errno::EINVAL => InvalidArgument::Unknown.into(),
+        Errno::ENOMEM => Error::NoMemory,
+        errno => Error::Other(errno),
+    }
+}
+
+impl fmt::Debug for GpuBuddy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GpuBuddy")
+            .field("params", &self.0.params)
+            .field("avail", &self.avail())
+            .field("clear_avail", &self.clear_avail())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for GpuBuddy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.print() {
+            Ok(lines) => lines.iter().try_for_each(|line| writeln!(f, "{line}")),
+            Err(error) => writeln!(f, "{error}"),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The one trait that an allocator under test implements.
+
+use enumflags2::{BitFlags, bitflags};
+
+use crate::{AllocRequest, Errno, Snapshot};
+
+/// The space that an allocator manages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Space {
+    /// Its size in bytes.
+    pub size: u64,
+    /// The smallest unit in bytes.
+    pub chunk_size: u64,
+}
+
+/// One allocated block, as an implementation reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Block {
+    /// Bytes from the start of the space.
+    pub offset: u64,
+    /// The block is `chunk_size << order` bytes long.
+    pub order: u32,
+    /// Whether the memory is known to be zeroed.
+    pub clear: bool,
+}
+
+/// What an implementation offers beyond allocating, freeing and counting what
+/// is free. What is not offered is not asked for and not compared.
+#[bitflags]
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Clear and dirty memory are told apart: clear allocations, frees as
+    /// cleared, [`Implementation::clear_avail`], [`Block::clear`].
+    Clear = 1 << 0,
+    /// [`Implementation::reset_clear`].
+    ResetClear = 1 << 1,
+    /// [`Implementation::trim`].
+    Trim = 1 << 2,
+    /// [`Implementation::free_block`].
+    FreeBlock = 1 << 3,
+    /// [`Implementation::block_at`].
+    BlockAt = 1 << 4,
+    /// [`Implementation::snapshot`].
+    Snapshot = 1 << 5,
+    /// Allocations within a range.
+    Range = 1 << 6,
+    /// Allocations from the top down.
+    TopDown = 1 << 7,
+    /// Contiguous allocations.
+    Contiguous = 1 << 8,
+    /// A `min_block_size` above the chunk size.
+    Alignment = 1 << 9,
+    /// Untrimmed allocations.
+    TrimDisable = 1 << 10,
+}
+
+/// A set of [`Capability`]s.
+pub type Capabilities = BitFlags<Capability>;
+
+/// An allocator that can be compared with the kernel's.
+///
+/// Offsets and sizes are in bytes and count from the start of the space. A call
+/// that fails changes nothing and returns the error number that the kernel
+/// would. A caller passes an allocation only to the allocator it came from.
+pub trait Implementation: Sized {
+    /// What is allocated by one [`alloc`](Self::alloc): one or more blocks.
+    type Allocation;
+
+    /// What this implementation offers; all of it unless said.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    /// A new allocator with all of `space` free and dirty.
+    fn create(space: Space) -> Result<Self, Errno>;
+
+    /// Allocates.
+    fn alloc(&mut self, request: &AllocRequest) -> Result<Self::Allocation, Errno>;
+
+    /// Appends the blocks of an allocation to `blocks`, in the order that the
+    /// allocator hands them out in.
+    fn blocks(&self, allocation: &Self::Allocation, blocks: &mut Vec<Block>);
+
+    /// Frees a whole allocation, marking it cleared or dirty.
+    fn free(&mut self, allocation: Self::Allocation, cleared: bool);
+
+    /// Takes the block at position `index` out of an allocation and frees it,
+    /// marking it cleared or dirty. `index` is below the number of blocks; an
+    /// allocation may become empty.
+    fn free_block(&mut self, _allocation: &mut Self::Allocation, _index: usize, _cleared: bool) {}
+
+    /// Shrinks an allocation of a single block to the `new_size` bytes from
+    /// `start`, or from its own start, as `gpu_buddy_block_trim()` does.
+    fn trim(
+        &mut self,
+        _allocation: &mut Self::Allocation,
+        _start: Option<u64>,
+        _new_size: u64,
+    ) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Makes every free block clear, or dirty.
+    fn reset_clear(&mut self, _clear: bool) {}
+
+    /// The allocated block at an offset; `None` where it is free, `ENXIO`
+    /// where it is outside the space.
+    fn block_at(&self, _offset: u64) -> Result<Option<Block>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Free bytes.
+    fn avail(&self) -> u64;
+
+    /// Free bytes known to be zeroed.
+    fn clear_avail(&self) -> u64 {
+        0
+    }
+
+    /// The whole state as plain data.
+    fn snapshot(&self) -> Option<Snapshot> {
+        None
+    }
+}

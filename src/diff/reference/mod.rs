@@ -1,0 +1,207 @@
+//! The kernel's allocator once more, in Rust.
+//!
+//! [`Reference`] makes the same choices as the newest kernel series, block for
+//! block: the same blocks in the same order, the same error numbers, the same
+//! tree after every call. It shares no design with the C, so that where the two
+//! agree it is the algorithm that agrees. Read as documentation, its parts
+//! build on one another:
+//!
+//! - `tree`: blocks, buddies, and what each block knows of what is free in it;
+//! - `search`: finding a free block;
+//! - `merge`: freeing, and when two buddies become one;
+//! - `exact`: a given range of bytes, and runs of several blocks;
+//! - `request`: from a request to blocks, and back to the size asked for;
+//! - `snapshot`: the state as plain data.
+//!
+//! Where the C does not keep its own contract, the twin breaks it in the same
+//! way. Those places are marked `Known:`, with the name of the entry in the list
+//! of known differences.
+//!
+//! It never runs out of memory for itself, so `ENOMEM` is never its answer.
+
+#![forbid(unsafe_code)]
+
+mod exact;
+mod merge;
+mod request;
+mod search;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use core::fmt;
+
+use self::tree::{BlockId, State, Tree};
+use super::implementation::{Block, Implementation, Space};
+use crate::{AllocRequest, Errno, Snapshot};
+
+/// A pure-Rust allocator that makes the kernel's choices.
+///
+/// ```
+/// use gpu_buddy::AllocRequest;
+/// use gpu_buddy::diff::reference::Reference;
+/// use gpu_buddy::diff::{Implementation, Space};
+///
+/// let mut space = Reference::create(Space { size: 1 << 30, chunk_size: 4096 })?;
+/// let request = AllocRequest { size: 16 << 20, min_block_size: 4096, ..Default::default() };
+/// let allocation = space.alloc(&request)?;
+///
+/// let mut blocks = Vec::new();
+/// space.blocks(&allocation, &mut blocks);
+/// assert_eq!(blocks[0].offset, 1008 << 20);
+///
+/// space.free(allocation, false);
+/// assert_eq!(space.avail(), 1 << 30);
+/// # Ok::<(), gpu_buddy::Errno>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reference {
+    tree: Tree,
+}
+
+/// What one [`alloc`](Implementation::alloc) of a [`Reference`] gave.
+#[derive(Debug)]
+pub struct Allocation {
+    blocks: Vec<BlockId>,
+}
+
+/// A [`Snapshot`] differs in more than which free blocks are clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StructureDiffers;
+
+impl fmt::Display for StructureDiffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the snapshot differs in more than which free blocks are clear")
+    }
+}
+
+impl core::error::Error for StructureDiffers {}
+
+impl Reference {
+    /// Takes over from `snapshot` which free blocks are clear; allocations stay
+    /// valid.
+    ///
+    /// For use after [`reset_clear`](Implementation::reset_clear): which blocks
+    /// the C then changes depends on the shape of a search tree, so the twin,
+    /// which changes all, has to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`StructureDiffers`], and nothing changes, where the two states differ in
+    /// anything else: the space, the blocks, what is allocated, or where the
+    /// snapshot's accounts do not agree with its blocks.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), StructureDiffers> {
+        if self.tree.restore(snapshot) {
+            Ok(())
+        } else {
+            Err(StructureDiffers)
+        }
+    }
+
+    fn block(&self, block: BlockId) -> Block {
+        Block {
+            offset: self.tree.offset(block),
+            order: self.tree.order(block),
+            clear: self.tree.was_clear(block),
+        }
+    }
+}
+
+impl Implementation for Reference {
+    type Allocation = Allocation;
+
+    fn create(space: Space) -> Result<Self, Errno> {
+        let Space { size, chunk_size } = space;
+        if size < chunk_size || chunk_size < 4096 || !chunk_size.is_power_of_two() {
+            return Err(Errno::EINVAL);
+        }
+        let size = size & !(chunk_size - 1);
+        Ok(Self {
+            tree: Tree::new(size, chunk_size.ilog2()),
+        })
+    }
+
+    fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
+        let blocks = self.tree.request(request)?;
+        Ok(Allocation { blocks })
+    }
+
+    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
+        blocks.extend(allocation.blocks.iter().map(|&block| self.block(block)));
+    }
+
+    fn free(&mut self, allocation: Allocation, cleared: bool) {
+        for block in allocation.blocks {
+            self.tree.free(block, cleared);
+        }
+    }
+
+    fn free_block(&mut self, allocation: &mut Allocation, index: usize, cleared: bool) {
+        self.tree.free(allocation.blocks.remove(index), cleared);
+    }
+
+    fn trim(
+        &mut self,
+        allocation: &mut Allocation,
+        start: Option<u64>,
+        new_size: u64,
+    ) -> Result<(), Errno> {
+        let &[block] = allocation.blocks.as_slice() else {
+            return Err(Errno::EINVAL);
+        };
+        let offset = self.tree.offset(block);
+        let size = self.tree.size_of(block);
+        let is_aligned = |bytes: u64| bytes.is_multiple_of(self.tree.chunk_size());
+        if new_size == 0 || new_size > size || !is_aligned(new_size) {
+            return Err(Errno::EINVAL);
+        }
+        // Known: trim-same-size-ignores-start.
+        if new_size == size {
+            return Ok(());
+        }
+        let start = start.unwrap_or(offset);
+        let within = start
+            .checked_sub(offset)
+            .is_some_and(|skipped| skipped <= size - new_size);
+        if !within || !is_aligned(start) {
+            return Err(Errno::EINVAL);
+        }
+        allocation.blocks = self.tree.shrink(block, start, new_size);
+        Ok(())
+    }
+
+    fn reset_clear(&mut self, clear: bool) {
+        self.tree.make_all(clear);
+    }
+
+    fn block_at(&self, offset: u64) -> Result<Option<Block>, Errno> {
+        let found = self
+            .tree
+            .roots()
+            .find(|&root| offset <= self.tree.last_byte(root))
+            .ok_or(Errno::ENXIO)?;
+        let mut block = found;
+        while let Some([left, right]) = self.tree.halves(block) {
+            block = if offset < self.tree.offset(right) {
+                left
+            } else {
+                right
+            };
+        }
+        let allocated = matches!(self.tree.state(block), State::Allocated { .. });
+        Ok(allocated.then(|| self.block(block)))
+    }
+
+    fn avail(&self) -> u64 {
+        self.tree.avail
+    }
+
+    fn clear_avail(&self) -> u64 {
+        self.tree.clear_avail
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        Some(self.tree.snapshot())
+    }
+}

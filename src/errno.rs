@@ -1,0 +1,63 @@
+//! The kernel's error numbers.
+
+use core::fmt;
+
+/// An error number of the kernel, as a positive value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Errno(i32);
+
+impl Errno {
+    /// Outside the managed space.
+    pub const ENXIO: Self = Self(6);
+    /// An object of the allocator itself could not be allocated.
+    pub const ENOMEM: Self = Self(12);
+    /// A wrong argument.
+    pub const EINVAL: Self = Self(22);
+    /// No room.
+    pub const ENOSPC: Self = Self(28);
+    /// The allocator is unusable after a kernel BUG.
+    pub const ENOTRECOVERABLE: Self = Self(131);
+    /// The kernel series has no such operation.
+    pub const EOPNOTSUPP: Self = Self(95);
+
+    /// The error number that a C function returned as a negative value.
+    pub(crate) const fn from_return(value: core::ffi::c_int) -> Self {
+        Self(value.saturating_neg())
+    }
+
+    /// The number, positive: 28 for `ENOSPC`.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        self.0
+    }
+
+    /// The symbolic name, or `None` for a number that the allocator is not
+    /// known to return.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ENXIO => "ENXIO",
+            Self::ENOMEM => "ENOMEM",
+            Self::EINVAL => "EINVAL",
+            Self::ENOSPC => "ENOSPC",
+            Self::ENOTRECOVERABLE => "ENOTRECOVERABLE",
+            Self::EOPNOTSUPP => "EOPNOTSUPP",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,53 @@
+//! The raw layer: the kernel's own functions and types, as bindgen reads them
+//! from `include/linux/gpu_buddy.h`, with the names that C gives them.
+//!
+//! The inline accessors of the header (`gpu_buddy_block_offset` and its
+//! siblings) are here too; each goes through a C function that calls the real
+//! one. Which items there are depends on the kernel series that was compiled in.
+//!
+//! # Rules for callers
+//!
+//! - The C does no locking. Calls on one `gpu_buddy` must not overlap.
+//! - Memory comes from `malloc` here, not from an arena, and
+//!   [`runtime::live_objects`](crate::runtime::live_objects) counts it.
+//! - A kernel BUG unwinds out of these functions as a Rust panic whose payload
+//!   is a [`KernelBug`](crate::KernelBug); the `gpu_buddy` must not be used
+//!   after one. [`runtime::capture`](crate::runtime::capture) catches it.
+//! - The C trusts its arguments. What it makes of wrong ones is undefined
+//!   where the safe API refuses them: see
+//!   [`InvalidArgument`](crate::InvalidArgument).
+//!
+//! ```
+//! use core::mem::MaybeUninit;
+//! use gpu_buddy::ffi;
+//!
+//! // SAFETY: `gpu_buddy_init` initialises the allocator that it is given, which
+//! // stays in place, is used by this thread alone and is torn down at the end.
+//! unsafe {
+//!     let mut mm = MaybeUninit::<ffi::gpu_buddy>::zeroed();
+//!     assert_eq!(ffi::gpu_buddy_init(mm.as_mut_ptr(), 16 << 20, 4 << 10), 0);
+//!
+//!     let mut blocks = ffi::list_head { next: core::ptr::null_mut(), prev: core::ptr::null_mut() };
+//!     (blocks.next, blocks.prev) = (&raw mut blocks, &raw mut blocks);
+//!     let (size, flags) = (8 << 20, ffi::GPU_BUDDY_TOPDOWN_ALLOCATION);
+//!     let result = ffi::gpu_buddy_alloc_blocks(
+//!         mm.as_mut_ptr(), 0, 16 << 20, size, 4 << 10, &raw mut blocks, flags,
+//!     );
+//!     assert_eq!(result, 0);
+//!     assert_eq!((*mm.as_ptr()).avail, 8 << 20);
+//!
+//!     ffi::gpu_buddy_free_list(mm.as_mut_ptr(), &raw mut blocks, 0);
+//!     ffi::gpu_buddy_fini(mm.as_mut_ptr());
+//! }
+//! ```
+
+#![allow(
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    unsafe_op_in_unsafe_fn,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks
+)]
+
+include!(concat!(env!("OUT_DIR"), "/bindings.rs"));

@@ -1,0 +1,142 @@
+//! An allocation with every argument of the C function, as plain data.
+
+use crate::error::InvalidArgument;
+use crate::{GpuBuddyAllocFlag, GpuBuddyAllocFlags, GpuBuddyAllocMode, ffi};
+
+/// The arguments of `gpu_buddy_alloc_blocks()`, one by one.
+///
+/// [`GpuBuddy::alloc_blocks`](crate::GpuBuddy::alloc_blocks) covers what the
+/// kernel's Rust binding can ask for. A driver written in C can ask for more:
+/// above all it passes `start` and `end` without the range flag, and the C does
+/// look at them then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AllocRequest {
+    /// The first byte of the range, from the start of the space.
+    pub start: u64,
+    /// The end of the range, exclusive.
+    pub end: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// The smallest block to return, and the alignment of each, in bytes.
+    pub min_block_size: u64,
+    /// `GPU_BUDDY_RANGE_ALLOCATION`: stay within `start..end`.
+    pub range: bool,
+    /// `GPU_BUDDY_TOPDOWN_ALLOCATION`: from the top of the space down.
+    pub top_down: bool,
+    /// The flags that go with every mode.
+    pub flags: GpuBuddyAllocFlags,
+}
+
+impl AllocRequest {
+    /// The request that the kernel's Rust binding makes of these arguments.
+    #[must_use]
+    pub fn new(
+        mode: GpuBuddyAllocMode,
+        size: u64,
+        min_block_size: u64,
+        flags: impl Into<GpuBuddyAllocFlags>,
+    ) -> Self {
+        let (range, top_down) = match &mode {
+            GpuBuddyAllocMode::Simple => (None, false),
+            GpuBuddyAllocMode::Range(range) => (Some(range.clone()), false),
+            GpuBuddyAllocMode::TopDown => (None, true),
+        };
+        let bounds = range.clone().unwrap_or(0..0);
+        Self {
+            start: bounds.start,
+            end: bounds.end,
+            size,
+            min_block_size,
+            range: range.is_some(),
+            top_down,
+            flags: flags.into(),
+        }
+    }
+}
+
+impl AllocRequest {
+    /// The checks that the C makes, in its order, and those that keep it from
+    /// running into undefined behaviour. `size` and `chunk_size` are the
+    /// space's.
+    pub(crate) fn check(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
+        let Self { start, end, min_block_size, size: requested, .. } = *self;
+        let is_multiple = |value: u64| value.is_multiple_of(chunk_size);
+        if requested < chunk_size {
+            return Err(InvalidArgument::SizeTooSmall { size: requested, chunk_size });
+        }
+        if min_block_size < chunk_size {
+            return Err(InvalidArgument::MinBlockSizeTooSmall { min_block_size, chunk_size });
+        }
+        if !min_block_size.is_power_of_two() {
+            return Err(InvalidArgument::MinBlockSizeNotPowerOfTwo { min_block_size });
+        }
+        if !is_multiple(requested) {
+            return Err(InvalidArgument::SizeNotMultiple { size: requested, chunk_size });
+        }
+        if !is_multiple(start) || !is_multiple(end) {
+            return Err(InvalidArgument::RangeNotMultiple { start, end, chunk_size });
+        }
+        if end > size {
+            return Err(InvalidArgument::RangeBeyondSpace { start, end, size });
+        }
+        if start >= size || requested > size - start {
+            return Err(InvalidArgument::RequestBeyondSpace { start, requested, size });
+        }
+        if start + requested == end {
+            return if (start | end).is_multiple_of(min_block_size) {
+                Ok(())
+            } else {
+                Err(InvalidArgument::RangeNotAligned { start, end, min_block_size })
+            };
+        }
+        self.check_rounded(size, chunk_size)
+    }
+
+    /// The checks of a request that is no exact range, after the C has rounded
+    /// its size up.
+    fn check_rounded(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
+        let requested = self.size;
+        if self.flags.contains(GpuBuddyAllocFlag::Contiguous) {
+            let rounded = requested
+                .checked_next_power_of_two()
+                .ok_or(InvalidArgument::NoPowerOfTwo { requested })?;
+            // Without a range, what is too large to round up is looked for
+            // without rounding.
+            return if self.range && rounded > size {
+                Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size })
+            } else if self.range && rounded / chunk_size > u64::from(u32::MAX) {
+                Err(InvalidArgument::TooManyChunks { requested, chunks: rounded / chunk_size })
+            } else {
+                Ok(())
+            };
+        }
+        let keeps_size =
+            cfg!(offset_align) && requested < self.min_block_size && requested.is_power_of_two();
+        // Where rounding up wraps around, the sum is beyond every space.
+        let rounded = if keeps_size {
+            requested
+        } else {
+            requested.checked_next_multiple_of(self.min_block_size).unwrap_or(u64::MAX)
+        };
+        if rounded > size {
+            return Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size });
+        }
+        let chunks = rounded / chunk_size;
+        if chunks > u64::from(u32::MAX) {
+            return Err(InvalidArgument::TooManyChunks { requested, chunks });
+        }
+        Ok(())
+    }
+
+    /// The bits of the flags, as the C takes them.
+    pub(crate) fn bits(&self) -> u64 {
+        let mut bits = self.flags.bits();
+        if self.range {
+            bits |= ffi::GPU_BUDDY_RANGE_ALLOCATION;
+        }
+        if self.top_down {
+            bits |= ffi::GPU_BUDDY_TOPDOWN_ALLOCATION;
+        }
+        bits
+    }
+}

@@ -1,0 +1,73 @@
+//! `BUG()` and `WARN()`.
+
+use core::ffi::{c_char, c_uint};
+use core::fmt;
+
+use super::scope::{Event, report};
+
+/// A kernel BUG: a condition that the C holds to be impossible came true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct KernelBug {
+    /// The condition, as it stands in the C.
+    pub condition: &'static str,
+    /// The file, as a path inside the kernel tree.
+    pub file: &'static str,
+    /// The line in that file.
+    pub line: u32,
+}
+
+impl fmt::Display for KernelBug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel BUG at {}:{}: {}", self.file, self.line, self.condition)
+    }
+}
+
+/// A kernel warning: the C found something wrong and went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Warning {
+    /// The condition that raised it, as it stands in the C.
+    pub condition: &'static str,
+    /// The file, as a path inside the kernel tree.
+    pub file: &'static str,
+    /// The line in that file.
+    pub line: u32,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WARNING at {}:{}: {}", self.file, self.line, self.condition)
+    }
+}
+
+/// Unwinds to the edge of the safe API, or to the caller of the raw layer.
+///
+/// # Safety
+///
+/// `condition` and `file` are string literals.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn gpu_buddy_rt_bug(
+    condition: *const c_char,
+    file: *const c_char,
+    line: c_uint,
+) -> ! {
+    // SAFETY: the macros of vendor/shim/linux/bug.h and list.h pass literals.
+    let (condition, file) = unsafe { (super::literal(condition), super::literal(file)) };
+    // Not `panic_any`: the panic hook is for bugs of Rust code.
+    std::panic::resume_unwind(Box::new(KernelBug { condition, file, line }))
+}
+
+/// # Safety
+///
+/// `condition` and `file` are string literals.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn gpu_buddy_rt_warn(
+    condition: *const c_char,
+    file: *const c_char,
+    line: c_uint,
+) {
+    // SAFETY: the macros of vendor/shim/linux/bug.h pass literals.
+    let (condition, file) = unsafe { (super::literal(condition), super::literal(file)) };
+    report(Event::Warning(Warning { condition, file, line }));
+}

@@ -1,0 +1,12 @@
+//! Lockdep: is the allocator's lock held by the thread that calls?
+//!
+//! The safe API enters a [`Scope`](super::Scope) with the map of the lock whose
+//! guard it holds, so the scope's map is the answer. The allocator asks only
+//! where it was told of its lock, which the safe API does in debug builds.
+
+use crate::ffi;
+
+#[unsafe(no_mangle)]
+extern "C-unwind" fn gpu_buddy_rt_lock_is_held(map: *const ffi::lockdep_map) -> bool {
+    super::scope::lock() == map
+}

@@ -1,0 +1,40 @@
+//! What the kernel provides at run time: memory, `BUG()` and `WARN()`, the log,
+//! and the answer to who holds the lock.
+//!
+//! Nothing here calls up. While the C runs inside a [`scope`], what it reports
+//! waits there until the C has returned and the lock is released; outside of
+//! one it goes to the [`log`] crate at once.
+
+pub(crate) mod arena;
+mod bug;
+mod clock;
+mod lockdep;
+mod printk;
+mod scope;
+
+pub use bug::{KernelBug, Warning};
+pub use printk::{LogLevel, LogLine};
+pub(crate) use scope::{AssertionFailed, Event, Outcome, Scope, Stop, in_kunit, log_event, report};
+pub use scope::{Captured, capture};
+
+/// Objects of the C that are alive outside of every allocator of the safe API:
+/// those of callers of the raw layer. 0 after each of them has called
+/// `gpu_buddy_fini`; otherwise something leaked.
+#[must_use]
+pub fn live_objects() -> usize {
+    arena::live_outside()
+}
+
+/// A string literal of the C.
+///
+/// # Safety
+///
+/// `text` is null or points to a string literal.
+unsafe fn literal(text: *const core::ffi::c_char) -> &'static str {
+    if text.is_null() {
+        return "";
+    }
+    // SAFETY: not null, and a literal lives as long as the program.
+    let text = unsafe { core::ffi::CStr::from_ptr(text) };
+    text.to_str().unwrap_or("(not UTF-8)")
+}

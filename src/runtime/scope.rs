@@ -1,0 +1,158 @@
+//! What surrounds a call into the C: which memory it takes, which lock is held,
+//! and where its reports wait.
+
+use core::cell::Cell;
+use core::ptr;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::arena::Arena;
+use super::{KernelBug, LogLine, Warning};
+use crate::ffi;
+
+thread_local! {
+    static CURRENT: Cell<*mut Scope> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// What the C reported while it ran.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Log(LogLine),
+    Warning(Warning),
+    /// A KUnit case failed, for this reason.
+    Failure(String),
+}
+
+/// Why the C did not return.
+pub(crate) enum Stop {
+    Bug(KernelBug),
+    /// A KUnit assertion ended its case.
+    Assertion,
+    Panic(Box<dyn Any + Send>),
+}
+
+/// The payload of the unwinding that ends a KUnit case.
+pub(crate) struct AssertionFailed;
+
+pub(crate) struct Outcome<R> {
+    pub result: Result<R, Stop>,
+    pub events: Vec<Event>,
+}
+
+/// The surroundings of one call into the C, on the stack of the caller.
+pub(crate) struct Scope {
+    arena: *mut Arena,
+    lock: *const ffi::lockdep_map,
+    kunit: bool,
+    events: Vec<Event>,
+}
+
+impl Scope {
+    /// Memory from `arena`, with the lock `lock` held.
+    pub fn new(arena: &mut Arena, lock: *const ffi::lockdep_map) -> Self {
+        Self { arena, lock, kunit: false, events: Vec::new() }
+    }
+
+    /// The same for a case of a KUnit suite, which brings no lock.
+    pub fn for_kunit(arena: &mut Arena) -> Self {
+        Self { kunit: true, ..Self::new(arena, ptr::null()) }
+    }
+
+    /// Runs `f`, which calls the C, inside this scope.
+    pub fn run<R>(mut self, f: impl FnOnce() -> R) -> Outcome<R> {
+        let previous = CURRENT.replace(&raw mut self);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        CURRENT.set(previous);
+        let result = result.map_err(|payload| match payload.downcast::<KernelBug>() {
+            Ok(bug) => Stop::Bug(*bug),
+            Err(payload) if payload.is::<AssertionFailed>() => Stop::Assertion,
+            Err(payload) => Stop::Panic(payload),
+        });
+        Outcome { result, events: self.events }
+    }
+}
+
+/// Gives `f` the scope that this thread is in, if it is in one.
+fn current<R>(f: impl FnOnce(&mut Scope) -> R) -> Option<R> {
+    let scope = CURRENT.get();
+    if scope.is_null() {
+        return None;
+    }
+    // SAFETY: `run` sets the pointer to its own value and takes it back before
+    // that goes away. The C calls here from inside of `run`, and `f` does not
+    // call the C, so that there is one reference at a time.
+    Some(f(unsafe { &mut *scope }))
+}
+
+/// The arena of the scope that this thread is in, or null.
+pub(super) fn arena() -> *mut Arena {
+    current(|scope| scope.arena).unwrap_or(ptr::null_mut())
+}
+
+/// The lock held in the scope that this thread is in, or null.
+pub(super) fn lock() -> *const ffi::lockdep_map {
+    current(|scope| scope.lock).unwrap_or(ptr::null())
+}
+
+/// Whether this thread runs a KUnit case.
+pub(crate) fn in_kunit() -> bool {
+    current(|scope| scope.kunit).unwrap_or(false)
+}
+
+/// Keeps an event for the caller of the C, or logs it where there is none.
+pub(crate) fn report(event: Event) {
+    let mut event = Some(event);
+    current(|scope| scope.events.extend(event.take()));
+    if let Some(event) = event {
+        log_event(&event);
+    }
+}
+
+/// Hands an event to the `log` crate.
+pub(crate) fn log_event(event: &Event) {
+    match event {
+        Event::Log(line) => line.log(),
+        Event::Warning(warning) => log::warn!(target: "gpu_buddy", "{warning}"),
+        Event::Failure(reason) => log::error!(target: "gpu_buddy", "{reason}"),
+    }
+}
+
+/// What [`capture`] saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Captured<R> {
+    /// What the closure returned, or the kernel BUG that ended it.
+    pub result: Result<R, KernelBug>,
+    /// What was printed, a line each.
+    pub log: Vec<LogLine>,
+    /// The warnings, in the order in which they were raised.
+    pub warnings: Vec<Warning>,
+}
+
+/// Runs calls of the [raw layer](crate::ffi), and returns what the C printed,
+/// what it warned of and the BUG that stopped it, instead of logging and
+/// unwinding.
+///
+/// # Panics
+///
+/// Where `f` itself panics.
+pub fn capture<R>(f: impl FnOnce() -> R) -> Captured<R> {
+    let scope =
+        Scope { arena: ptr::null_mut(), lock: ptr::null(), kunit: false, events: Vec::new() };
+    let Outcome { result, events } = scope.run(f);
+    let result = match result {
+        Ok(value) => Ok(value),
+        Err(Stop::Bug(bug)) => Err(bug),
+        Err(Stop::Assertion) => std::panic::resume_unwind(Box::new(AssertionFailed)),
+        Err(Stop::Panic(payload)) => std::panic::resume_unwind(payload),
+    };
+    let mut captured = Captured { result, log: Vec::new(), warnings: Vec::new() };
+    for event in events {
+        match event {
+            Event::Log(line) => captured.log.push(line),
+            Event::Warning(warning) => captured.warnings.push(warning),
+            Event::Failure(_) => {}
+        }
+    }
+    captured
+}

@@ -1,0 +1,672 @@
+//! The script `setup`, run in a copy of the project that holds no more than the
+//! script and the manifest. Kernel trees are made up here, and apt is replaced by
+//! a stub over a folder of packages, so that nothing is fetched or installed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+use tempfile::TempDir;
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+const OPTIONAL: &str = "rust/kernel/gpu/buddy.rs";
+
+/// Answers for one package mirror: a folder with a folder of packages per suite.
+const APT_GET: &str = r#"#!/usr/bin/env bash
+echo "$0 $*" >>"$MIRROR/calls"
+if [[ $1 == -c ]]; then conf=${2%/*}; shift 2; fi
+while [[ $1 == -q* ]]; do shift; done
+suite=$(awk '{ print $(NF - 1) }' "$conf/sources.list" 2>/dev/null)
+case $1 in
+indextargets)
+  echo 'stub:/mirror oldstable main Debian'
+  echo 'stub:/security oldstable-security main Debian-Security' ;;
+update)
+  if [[ -e $MIRROR/offline ]]; then echo "E: Failed to fetch $suite  Could not resolve 'mirror'" >&2; exit 100; fi
+  if [[ ! -d $MIRROR/$suite ]]; then echo "E: The repository '$suite' does not have a Release file." >&2; exit 100; fi ;;
+download) cp "$MIRROR/$suite/${2/=/_}.deb" . ;;
+*) exit 1 ;;
+esac
+"#;
+
+const APT_CACHE: &str = r#"#!/usr/bin/env bash
+suite=$(awk '{ print $(NF - 1) }' "${2%/*}/sources.list")
+cd "$MIRROR/$suite" || exit
+case $3 in
+madison)
+  ls | sed -n "s/^$4_\(.*\)\.deb$/\1/p" | sort -rV | sed "s/.*/ $4 | & | $suite/" ;;
+pkgnames) ls | sed -n 's/_.*\.deb$//p' ;;
+esac
+"#;
+
+/// The packages of the stub are the plain tar that a real one would give.
+const DPKG_DEB: &str = "#!/usr/bin/env bash\nexec cat \"$2\"\n";
+
+struct Clone {
+    folder: TempDir,
+}
+
+impl Clone {
+    fn new() -> Self {
+        let clone = Self { folder: TempDir::new().unwrap() };
+        for folder in ["a clone/vendor", "tmp", "home", "mirror", "bin", "lib"] {
+            fs::create_dir_all(clone.at(folder)).unwrap();
+        }
+        fs::copy(format!("{PROJECT}/setup"), clone.at("a clone/setup")).unwrap();
+        fs::copy(format!("{PROJECT}/vendor/manifest.toml"), clone.manifest()).unwrap();
+        fs::write(clone.at("lib/libclang.so"), elf()).unwrap();
+        clone.stub("apt-get", APT_GET);
+        clone.stub("apt-cache", APT_CACHE);
+        clone.stub("dpkg-deb", DPKG_DEB);
+        clone
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.at("a clone/vendor/manifest.toml")
+    }
+
+    fn vendored(&self, path: &str) -> PathBuf {
+        self.at("a clone/vendor/linux").join(path)
+    }
+
+    fn revision(&self, series: &str) -> String {
+        fs::read_to_string(self.vendored(series).join("REVISION")).unwrap()
+    }
+
+    /// A program that goes before the real one of this name.
+    fn stub(&self, name: &str, text: &str) {
+        let path = self.at("bin").join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.at("a clone/setup"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("PATH", format!("{}:{}", self.at("bin").display(), env!("PATH")))
+            .env("HOME", self.at("home"))
+            .env("XDG_CACHE_HOME", self.at("home/cache"))
+            .env("TMPDIR", self.at("tmp"))
+            .env("MIRROR", self.at("mirror"))
+            .env("LIBCLANG_PATH", self.at("lib"))
+            .env_remove("GPU_BUDDY_MIRROR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the script; its exit code, and what it printed to both streams.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        result(&self.command(arguments).output().unwrap())
+    }
+
+    fn succeeds(&self, arguments: &[&str]) -> String {
+        let (code, text) = self.run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {text}");
+        self.left_nothing();
+        text
+    }
+
+    fn fails(&self, arguments: &[&str], words: &[&str]) -> String {
+        let (code, text) = self.run(arguments);
+        assert_eq!(code, 1, "{arguments:?}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in: {text}");
+        }
+        self.left_nothing();
+        text
+    }
+
+    /// No scratch folder, and none that is half filled.
+    fn left_nothing(&self) {
+        assert_eq!(names(&self.at("tmp")), [""; 0]);
+        for folder in [self.vendored(""), self.at("home/cache/gpu-buddy/7.3")] {
+            assert!(names(&folder).iter().all(|name| !name.starts_with('.')), "{folder:?}");
+        }
+    }
+
+    /// The text of the wanted files: the same for equal `salt`.
+    fn tree(&self, salt: &str) -> BTreeMap<String, String> {
+        let manifest = fs::read_to_string(self.manifest()).unwrap();
+        let (_, files) = manifest.split_once("[files]\n").unwrap();
+        let mut tree: BTreeMap<_, _> = files
+            .lines()
+            .take_while(|line| !line.starts_with('['))
+            .filter_map(|line| line.strip_prefix('"')?.split_once('"'))
+            .map(|(path, _)| (path.to_owned(), format!("made up for {path}, {salt}\n")))
+            .collect();
+        tree.insert(
+            "Makefile".into(),
+            "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\nEXTRAVERSION =\nNAME = Made Up\n".into(),
+        );
+        // Files of the same names elsewhere in a real tree.
+        tree.insert("tools/lib/rbtree.c".into(), "not this one\n".into());
+        tree.insert("tools/include/linux/rbtree.h".into(), "not this one\n".into());
+        tree
+    }
+
+    /// Puts a package into the stub's mirror.
+    fn package(&self, suite: &str, series: &str, version: &str, tree: &BTreeMap<String, String>) {
+        let name = format!("linux-source-{series}");
+        let folder = self.at("package/usr/src");
+        write_tree(&folder.join(&name), tree);
+        tar(&folder, "cJf", &folder.join(format!("{name}.tar.xz")), &[&name]);
+        let mirror = self.at("mirror").join(suite);
+        fs::create_dir_all(&mirror).unwrap();
+        let package = mirror.join(format!("{name}_{version}.deb"));
+        tar(&self.at("package"), "cf", &package, &[&format!("./usr/src/{name}.tar.xz")]);
+        fs::remove_dir_all(self.at("package")).unwrap();
+    }
+
+    fn downloads(&self) -> usize {
+        let calls = fs::read_to_string(self.at("mirror/calls")).unwrap_or_default();
+        calls.lines().filter(|line| line.contains(" download ")).count()
+    }
+
+    /// Lists what is vendored as a tested revision.
+    fn accept(&self, series: &str) {
+        let mut manifest = fs::read_to_string(self.manifest()).unwrap();
+        manifest += "\n[[revision]]\nseries = \"7.3\"\nversion = \"0\"\n\n[revision.sha256]\n";
+        for line in self.revision(series).lines().filter(|line| line.starts_with("sha256 ")) {
+            let words: Vec<_> = line.split_whitespace().collect();
+            manifest += &format!("\"{}\" = \"{}\"\n", words[2], words[1]);
+        }
+        fs::write(self.manifest(), manifest).unwrap();
+    }
+
+    /// Whether exactly the wanted files of the tree are vendored, unchanged.
+    fn assert_holds(&self, series: &str, tree: &BTreeMap<String, String>) {
+        for (path, text) in tree {
+            let found = fs::read_to_string(self.vendored(series).join(path)).ok();
+            let kept = path != "Makefile" && text != "not this one\n";
+            assert_eq!(found.as_ref(), kept.then_some(text), "{path}");
+        }
+    }
+}
+
+fn result(output: &Output) -> (i32, String) {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
+}
+
+/// As much of a shared library as the search for libclang reads.
+fn elf() -> [u8; 5] {
+    [0x7f, b'E', b'L', b'F', if cfg!(target_pointer_width = "64") { 2 } else { 1 }]
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return vec![] };
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn write_tree(folder: &Path, tree: &BTreeMap<String, String>) {
+    for (path, text) in tree {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+fn tar(folder: &Path, mode: &str, tarball: &Path, members: &[&str]) {
+    let run =
+        Command::new("tar").arg(mode).arg(tarball).arg("-C").arg(folder).args(members).status();
+    assert!(run.unwrap().success());
+}
+
+fn is_root() -> bool {
+    // Root may write anywhere, so the tests of permissions say nothing.
+    File::options().append(true).open("/proc/sys/kernel/core_pattern").is_ok()
+        || Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
+#[rstest]
+#[case::tree("", "linux-7.3", ".")]
+#[case::tar("cf", "linux-7.3", "linux-7.3")]
+#[case::tar_gz("czf", "linux-7.3", "linux-7.3")]
+#[case::tar_xz("cJf", "linux-7.3", "linux-7.3")]
+#[case::dot_folder("cf", "linux-7.3", "./linux-7.3")]
+#[case::no_folder("cf", "", ".")]
+fn takes_a_tree_or_a_tarball(#[case] mode: &str, #[case] top: &str, #[case] member: &str) {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    write_tree(&clone.at("from here").join(top), &tree);
+    let mut from = clone.at("from here").join(top);
+    if !mode.is_empty() {
+        from = clone.at("kernel:1.tarball");
+        tar(&clone.at("from here"), mode, &from, &[member]);
+    }
+    let from = from.to_str().unwrap();
+
+    let text = clone.succeeds(&["--from", from]);
+    assert!(text.contains("NOTICE"), "{text}");
+    clone.assert_holds("7.3", &tree);
+    let revision = clone.revision("7.3");
+    let header = format!("series: 7.3\nversion: 7.3.4\nfrom: {from}\nsha256 ");
+    assert!(revision.starts_with(&header), "{revision}");
+    assert_eq!(revision.lines().filter(|line| line.starts_with("sha256 ")).count(), tree.len() - 3);
+
+    assert_eq!(clone.succeeds(&[]), "");
+    assert!(!clone.at("home/cache").exists());
+}
+
+#[rstest]
+fn names_the_series() {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    write_tree(&clone.at("k"), &tree);
+    clone.succeeds(&["--from=k", "--series=mine"]);
+    clone.assert_holds("mine", &tree);
+
+    tree.insert("Makefile".into(), "VERSION = ../..\nPATCHLEVEL = 3\n".into());
+    write_tree(&clone.at("k"), &tree);
+    clone.succeeds(&["--from", "k"]);
+    clone.assert_holds("local", &tree);
+    let mut found = names(&clone.vendored(""));
+    found.sort();
+    assert_eq!(found, ["local", "mine"]);
+}
+
+#[rstest]
+fn replaces_other_content() {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    write_tree(&clone.at("k"), &tree);
+    clone.succeeds(&["--from", "k"]);
+    assert_eq!(clone.succeeds(&["--from", "k"]), "");
+
+    fs::remove_file(clone.at("k").join(OPTIONAL)).unwrap();
+    tree.remove(OPTIONAL);
+    clone.succeeds(&["--from", "k"]);
+    assert!(!clone.vendored("7.3").join(OPTIONAL).exists());
+    assert!(clone.revision("7.3").contains(&format!("absent: {OPTIONAL}\n")));
+    clone.assert_holds("7.3", &tree);
+    assert_eq!(clone.succeeds(&[]), "");
+}
+
+#[rstest]
+fn locked_takes_tested_revisions_only() {
+    let clone = Clone::new();
+    write_tree(&clone.at("k"), &clone.tree("one"));
+    clone.fails(&["--locked", "--from", "k"], &["--locked refuses", "drivers/gpu/buddy.c"]);
+    assert!(!clone.vendored("7.3").exists());
+
+    clone.succeeds(&["--from", "k"]);
+    clone.fails(&["--locked"], &["--locked refuses vendor/linux/7.3"]);
+    clone.accept("7.3");
+    assert_eq!(clone.succeeds(&["--locked"]), "");
+    assert_eq!(clone.succeeds(&["--locked", "--from", "k"]), "");
+
+    fs::write(clone.at("k/lib/rbtree.c"), "changed\n").unwrap();
+    let text = clone.fails(&["--locked", "--from", "k"], &["from the tested 0 in: lib/rbtree.c"]);
+    assert!(!text.contains("drivers/gpu/buddy.c"), "{text}");
+    assert_eq!(clone.succeeds(&["--locked"]), "");
+}
+
+#[rstest]
+#[case(&["--sereis", "7.3"], "unknown option or argument: --sereis")]
+#[case(&["7.3"], "unknown option or argument: 7.3")]
+#[case(&["--series"], "--series needs a value")]
+#[case(&["--from", ""], "--from needs a value")]
+#[case(&["--series", "../7.3"], "not a series name")]
+#[case(&["--all", "--series", "7.3"], "exclude each other")]
+#[case(&["--from", "k", "--all"], "--from takes one --series")]
+fn explains_wrong_usage(#[case] arguments: &[&str], #[case] message: &str) {
+    let clone = Clone::new();
+    let (code, text) = clone.run(arguments);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains(message), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(!clone.vendored("").exists());
+}
+
+#[rstest]
+fn prints_help() {
+    let text = Clone::new().succeeds(&["--help"]);
+    for word in
+        ["--series", "--all", "--from", "--locked", "--refresh", "(default: 7.3)", "7.3 7.2 6.12"]
+    {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[rstest]
+#[case::nothing_there("gone", "there is no gone")]
+#[case::empty_folder("empty", "no drivers/gpu/buddy.c")]
+#[case::one_file_missing("short", "short lacks include/linux/rbtree.h lib/rbtree.c")]
+#[case::no_tarball("k/Makefile", "damaged or no tar file")]
+#[case::empty_file("nothing", "damaged or no tar file")]
+#[case::device("/dev/null", "damaged or no tar file")]
+#[case::tarball_without("other.tar", "no drivers/gpu/buddy.c")]
+#[case::truncated_tar("cut.tar", "damaged")]
+#[case::truncated_gz("cut.tar.gz", "damaged")]
+#[case::truncated_xz("cut.tar.xz", "damaged")]
+#[case::changed_xz("bad.tar.xz", "damaged")]
+fn refuses_a_bad_source(#[case] from: &str, #[case] message: &str) {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    write_tree(&clone.at("k"), &tree);
+    clone.succeeds(&["--from", "k"]);
+    let before = clone.revision("7.3");
+
+    fs::create_dir(clone.at("empty")).unwrap();
+    fs::write(clone.at("nothing"), "").unwrap();
+    tar(&clone.at("k"), "cf", &clone.at("other.tar"), &["Makefile"]);
+    // Damage beyond the last wanted file must be seen too.
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    fs::write(clone.at("k/zzz"), noise.take(60_000).collect::<Vec<_>>()).unwrap();
+    for (mode, name) in [("cf", "tar"), ("czf", "tar.gz"), ("cJf", "tar.xz")] {
+        tar(clone.folder.path(), mode, &clone.at("whole"), &["--sort=name", "k"]);
+        let mut bytes = fs::read(clone.at("whole")).unwrap();
+        fs::write(clone.at(&format!("cut.{name}")), &bytes[..bytes.len() - 15_000]).unwrap();
+        let end = bytes.len() - 15_000;
+        bytes[end..end + 9].fill(0x55);
+        fs::write(clone.at(&format!("bad.{name}")), &bytes).unwrap();
+    }
+    tree.retain(|path, _| path != "lib/rbtree.c" && path != "include/linux/rbtree.h");
+    write_tree(&clone.at("short"), &tree);
+
+    clone.fails(&["--from", from], &[message]);
+    assert_eq!(clone.revision("7.3"), before);
+    assert_eq!(clone.succeeds(&[]), "");
+}
+
+#[rstest]
+fn respects_permissions() {
+    if is_root() {
+        return;
+    }
+    let clone = Clone::new();
+    write_tree(&clone.at("k"), &clone.tree("one"));
+    let mode = |path: &str, mode| {
+        fs::set_permissions(clone.at(path), Permissions::from_mode(mode)).unwrap();
+    };
+    mode("k/lib/rbtree.c", 0);
+    clone.fails(&["--from", "k"], &["Permission denied", "lib/rbtree.c"]);
+    mode("k/lib/rbtree.c", 0o644);
+    mode("k", 0);
+    clone.fails(&["--from", "k"], &["cannot read k"]);
+    mode("k", 0o755);
+    mode("a clone/vendor/linux", 0o555);
+    clone.fails(&["--from", "k"], &["cannot write in"]);
+    mode("a clone/vendor/linux", 0o755);
+    mode("tmp", 0o555);
+    clone.fails(&["--from", "k"], &["set TMPDIR"]);
+    mode("tmp", 0o755);
+}
+
+#[rstest]
+#[case::while_unpacking("tar")]
+#[case::while_copying("install")]
+fn explains_a_full_disk(#[case] program: &str) {
+    let clone = Clone::new();
+    write_tree(&clone.at("k"), &clone.tree("one"));
+    tar(&clone.at("k"), "cf", &clone.at("k.tar"), &["."]);
+    clone.stub(program, "#!/bin/sh\necho \"$0: x: No space left on device\" >&2; exit 2\n");
+    clone.fails(&["--from", "k.tar"], &["the disk is full"]);
+    assert!(!clone.vendored("7.3").exists());
+}
+
+#[rstest]
+fn fetches_from_the_first_suite_that_has_it() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    let other = clone.tree("other");
+    clone.package("sid", "7.3", "7.3~rc2-1", &other);
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    clone.package("sid", "7.3", "7.3.3-1", &other);
+    clone.package("forky", "7.3", "7.3.5-1", &other);
+    clone.package("sid", "7.2", "7.2~rc3-1", &other);
+    clone.package("oldstable-security", "6.12", "6.12.1-1~deb1", &tree);
+
+    let text = clone.succeeds(&[]);
+    assert!(text.contains("downloading linux-source-7.3 7.3.4-1 from sid"), "{text}");
+    assert!(text.contains("NOTICE"), "{text}");
+    clone.assert_holds("7.3", &tree);
+    let header = "series: 7.3\npackage: linux-source-7.3\nversion: 7.3.4-1\nsuite: sid\nsha256 ";
+    assert!(clone.revision("7.3").starts_with(header));
+    assert_eq!(clone.succeeds(&[]), "");
+
+    clone.succeeds(&["--all"]);
+    assert!(clone.revision("7.2").contains("version: 7.2~rc3-1\nsuite: sid\n"));
+    assert!(clone.revision("6.12").contains("suite: oldstable-security\n"));
+    assert_eq!(clone.downloads(), 3);
+
+    clone.package("sid", "7.3", "7.3.6-1", &other);
+    assert_eq!(clone.succeeds(&[]), "");
+    clone.succeeds(&["--refresh"]);
+    clone.assert_holds("7.3", &other);
+    assert!(clone.succeeds(&["--refresh"]).contains("up to date"));
+    assert_eq!(clone.downloads(), 4);
+}
+
+#[rstest]
+fn a_second_clone_needs_no_network() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    clone.succeeds(&[]);
+    fs::write(clone.at("mirror/offline"), "").unwrap();
+    let before = clone.revision("7.3");
+
+    fs::remove_dir_all(clone.vendored("")).unwrap();
+    clone.succeeds(&[]);
+    assert_eq!(clone.revision("7.3"), before);
+    fs::write(clone.vendored("7.3/lib/rbtree.c"), "changed\n").unwrap();
+    assert!(clone.succeeds(&[]).contains("was changed"));
+    clone.assert_holds("7.3", &tree);
+    assert_eq!(clone.downloads(), 1);
+
+    fs::remove_dir_all(clone.vendored("")).unwrap();
+    clone.fails(&["--locked"], &["Check the network"]);
+}
+
+#[rstest]
+#[case::changed("lib/rbtree.c", Some("changed\n"))]
+#[case::removed("lib/rbtree.c", None)]
+#[case::no_revision("REVISION", None)]
+#[case::empty_revision("REVISION", Some(""))]
+#[case::other_revision("REVISION", Some("series: 7.2\n"))]
+fn fetches_again_after_a_damaged_cache(#[case] path: &str, #[case] text: Option<&str>) {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    clone.succeeds(&[]);
+    fs::remove_dir_all(clone.vendored("")).unwrap();
+    let path = clone.at("home/cache/gpu-buddy/7.3/7.3.4-1").join(path);
+    match text {
+        Some(text) => fs::write(path, text).unwrap(),
+        None => fs::remove_file(path).unwrap(),
+    }
+
+    assert!(clone.succeeds(&[]).contains("damaged or incomplete; removing it"));
+    clone.assert_holds("7.3", &tree);
+    assert_eq!(clone.downloads(), 2);
+    fs::remove_dir_all(clone.vendored("")).unwrap();
+    clone.succeeds(&[]);
+    assert_eq!(clone.downloads(), 2);
+}
+
+#[rstest]
+fn a_cache_that_cannot_be_written_is_no_error() {
+    let clone = Clone::new();
+    clone.package("sid", "7.3", "7.3.4-1", &clone.tree("one"));
+    fs::write(clone.at("home/cache"), "in the way").unwrap();
+    assert!(clone.succeeds(&[]).contains("could not keep a copy"));
+    assert_eq!(clone.succeeds(&[]), "");
+}
+
+#[rstest]
+fn says_what_to_do_without_network() {
+    let clone = Clone::new();
+    fs::write(clone.at("mirror/offline"), "").unwrap();
+    clone.fails(&[], &["cannot read the index of trixie-backports", "--from PATH"]);
+    clone.fails(&["--series", "9.9"], &["Could not resolve"]);
+    assert!(names(&clone.vendored("")).is_empty());
+}
+
+#[rstest]
+fn lists_the_series_there_are() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.1", "7.1.9-1", &tree);
+    clone.package("forky", "6.99", "6.99-1", &tree);
+    clone.fails(&["--series", "9.9"], &["no suite has linux-source-9.9", "there are: 7.1 6.99"]);
+}
+
+#[rstest]
+fn takes_the_newest_series_when_the_default_is_gone() {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    clone.package("trixie", "7.10", "7.10.2-1", &tree);
+    clone.package("trixie", "7.9", "7.9.2-1", &tree);
+    tree.remove("drivers/gpu/buddy.c");
+    clone.package("trixie", "7.11", "7.11.1-1", &tree);
+    let text = clone.succeeds(&[]);
+    assert!(text.contains("NOTICE: linux-source-7.3 is in no suite any more"), "{text}");
+    assert!(text.contains("7.11.1-1 in trixie lacks drivers/gpu/buddy.c"), "{text}");
+    assert_eq!(names(&clone.vendored("")), ["7.10"]);
+    assert!(clone.revision("7.10").contains("instead-of: 7.3\n"));
+    assert_eq!(clone.succeeds(&[]), "");
+}
+
+/// Where `tar` would unpack, a stub says so and goes on until the test is over.
+fn start_to_unpack(clone: &Clone) -> std::process::Child {
+    clone.stub("tar", "#!/bin/sh\ntouch \"$MIRROR/unpacking\"\nwhile [ -e \"$MIRROR/unpacking\" ]; do sleep 0.1; done\n");
+    let child = clone.command(&["--from", "k.tar"]).spawn().unwrap();
+    let start = Instant::now();
+    while !clone.at("mirror/unpacking").exists() {
+        assert!(start.elapsed() < Duration::from_secs(20), "did not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+#[rstest]
+#[case("INT", Some(130))]
+#[case("TERM", Some(143))]
+#[case("HUP", Some(129))]
+#[case("KILL", None)]
+fn an_interrupted_run_leaves_nothing_half_done(#[case] signal: &str, #[case] code: Option<i32>) {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    write_tree(&clone.at("k"), &tree);
+    clone.succeeds(&["--from", "k"]);
+    let before = clone.revision("7.3");
+    tar(&clone.at("k"), "cf", &clone.at("k.tar"), &["."]);
+
+    let child = start_to_unpack(&clone);
+    let start = Instant::now();
+    let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    let status = { child }.wait().unwrap();
+    assert_eq!(status.code(), code);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    if code.is_some() {
+        clone.left_nothing();
+    }
+    assert_eq!(clone.revision("7.3"), before);
+    fs::remove_file(clone.at("bin/tar")).unwrap();
+    assert_eq!(result(&clone.command(&[]).output().unwrap()), (0, String::new()));
+}
+
+#[rstest]
+fn mends_what_a_kill_left_between_the_renames() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    write_tree(&clone.at("k"), &tree);
+    clone.succeeds(&["--from", "k"]);
+    fs::rename(clone.vendored("7.3"), clone.vendored(".old.7.3")).unwrap();
+    fs::create_dir(clone.vendored(".new.1")).unwrap();
+    assert_eq!(clone.succeeds(&["--from", "k"]), "");
+    clone.assert_holds("7.3", &tree);
+}
+
+#[rstest]
+fn runs_side_by_side() {
+    let clone = Clone::new();
+    let trees = ["one", "other"].map(|salt| clone.tree(salt));
+    let mut runs = vec![];
+    for (name, tree) in ["one", "other"].iter().zip(&trees) {
+        write_tree(&clone.at(name), tree);
+    }
+    for name in ["one", "other", "one", "other"] {
+        runs.push(clone.command(&["--from", name]).spawn().unwrap());
+    }
+    for run in runs {
+        let (code, text) = result(&run.wait_with_output().unwrap());
+        assert_eq!(code, 0, "{text}");
+    }
+    clone.left_nothing();
+    assert_eq!(clone.succeeds(&[]), "");
+}
+
+#[rstest]
+#[case("libclang.so", true)]
+#[case("libclang.so.19", true)]
+#[case("libclang-19.so", true)]
+#[case("libclang-14.so.14.0.6", true)]
+#[case("libclang-cpp.so.19", false)]
+#[case("libclang-cpp.so", false)]
+#[case("libclang.a", false)]
+#[case("libclang.txt", false)]
+fn finds_libclang(#[case] name: &str, #[case] found: bool) {
+    let clone = Clone::new();
+    write_tree(&clone.at("k"), &clone.tree("one"));
+    fs::remove_file(clone.at("lib/libclang.so")).unwrap();
+    fs::write(clone.at("lib").join(name), elf()).unwrap();
+    if found {
+        clone.succeeds(&["--from", "k"]);
+        fs::write(clone.at("lib").join(name), "no library").unwrap();
+    }
+    clone.fails(&[], &["LIBCLANG_PATH", "no libclang is there"]);
+}
+
+/// What the script asks of the manifest, and the build too.
+#[rstest]
+fn the_manifest_is_in_order() {
+    let manifest = fs::read_to_string(format!("{PROJECT}/vendor/manifest.toml")).unwrap();
+    let mut required = vec![];
+    let mut revisions: Vec<Vec<&str>> = vec![];
+    for line in manifest.lines() {
+        let Some((path, value)) = line.strip_prefix('"').and_then(|line| line.split_once("\" = "))
+        else {
+            if line == "[[revision]]" {
+                revisions.push(vec![]);
+            }
+            continue;
+        };
+        if value.starts_with("{ license = \"") {
+            if !value.contains("optional = true") {
+                required.push(path);
+            }
+        } else {
+            let hash = value.trim_matches('"');
+            assert!(
+                hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{line}"
+            );
+            revisions.last_mut().unwrap().push(path);
+        }
+    }
+    assert!(required.contains(&"drivers/gpu/buddy.c") && !revisions.is_empty());
+    for revision in &revisions {
+        for path in &required {
+            assert!(revision.contains(path), "{path}");
+        }
+    }
+}

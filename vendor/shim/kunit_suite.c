@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's KUnit suite, unchanged, with access to the seed that it keeps in
+ * a static variable: a run with another seed has to begin by forgetting it.
+ * build.rs defines the path, and whether the suite keeps a seed.
+ */
+
+#include SHIM_KUNIT_SUITE_FILE
+
+void shim_kunit_forget_seed(void)
+{
+#ifdef SHIM_KUNIT_SUITE_HAS_SEED
+	random_seed = 0;
+#endif
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Replacement. A kernel BUG kills the task; here it unwinds through the C
+ * frames to whoever called in, and a WARN is recorded with its place instead of
+ * a backtrace in the log. The bodies are in src/runtime/bug.rs.
+ */
+#ifndef SHIM_LINUX_BUG_H
+#define SHIM_LINUX_BUG_H
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+void __noreturn __cold gpu_buddy_rt_bug(const char *condition, const char *file,
+					unsigned int line);
+void __cold gpu_buddy_rt_warn(const char *condition, const char *file,
+			      unsigned int line);
+
+#define BUG() gpu_buddy_rt_bug("BUG()", __FILE__, __LINE__)
+
+#define BUG_ON(condition) do {						\
+	if (unlikely(condition))					\
+		gpu_buddy_rt_bug(#condition, __FILE__, __LINE__);	\
+} while (0)
+
+#define WARN_ON(condition) ({						\
+	bool shim_warn = (condition);					\
+	if (unlikely(shim_warn))					\
+		gpu_buddy_rt_warn(#condition, __FILE__, __LINE__);	\
+	unlikely(shim_warn);						\
+})
+
+/* The text stands for the condition; its arguments are not formatted. */
+#define WARN(condition, text, ...) ({					\
+	bool shim_warn = (condition);					\
+	if (unlikely(shim_warn))					\
+		gpu_buddy_rt_warn(text, __FILE__, __LINE__);		\
+	unlikely(shim_warn);						\
+})
+
+/* Recorded each time: a record of a warning counts its occurrences. */
+#define WARN_ON_ONCE(condition) WARN_ON(condition)
+
+#endif

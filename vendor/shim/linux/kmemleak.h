@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* No-op: leaks are counted by the arena instead. */
+#ifndef SHIM_LINUX_KMEMLEAK_H
+#define SHIM_LINUX_KMEMLEAK_H
+
+#define kmemleak_update_trace(pointer) ((void)(pointer))
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Replacement: the seed of a KUnit run, so that a run can be repeated; see
+ * src/kunit.rs. Brings in prandom.h, which series 6.12 counts on.
+ */
+#ifndef SHIM_LINUX_RANDOM_H
+#define SHIM_LINUX_RANDOM_H
+
+#include <linux/types.h>
+
+u32 gpu_buddy_rt_random_u32(void);
+
+static inline u32 get_random_u32(void)
+{
+	return gpu_buddy_rt_random_u32();
+}
+
+static inline void get_random_bytes(void *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		((u8 *)bytes)[i] = gpu_buddy_rt_random_u32();
+}
+
+#include <linux/prandom.h>
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * No-op: user threads are preempted without asking. Brings in lockdep.h, as the
+ * kernel's does.
+ */
+#ifndef SHIM_LINUX_SCHED_H
+#define SHIM_LINUX_SCHED_H
+
+#include <linux/lockdep.h>
+
+#define cond_resched() ((void)0)
+
+#endif

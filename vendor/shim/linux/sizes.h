@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Replacement: the same names, values and types (int, then unsigned int for
+ * 2 GiB, then unsigned long long).
+ */
+#ifndef SHIM_LINUX_SIZES_H
+#define SHIM_LINUX_SIZES_H
+
+#define SZ_1 (1 << 0)
+#define SZ_2 (1 << 1)
+#define SZ_4 (1 << 2)
+#define SZ_8 (1 << 3)
+#define SZ_16 (1 << 4)
+#define SZ_32 (1 << 5)
+#define SZ_64 (1 << 6)
+#define SZ_128 (1 << 7)
+#define SZ_256 (1 << 8)
+#define SZ_512 (1 << 9)
+#define SZ_1K (1 << 10)
+#define SZ_2K (1 << 11)
+#define SZ_4K (1 << 12)
+#define SZ_8K (1 << 13)
+#define SZ_16K (1 << 14)
+#define SZ_32K (1 << 15)
+#define SZ_64K (1 << 16)
+#define SZ_128K (1 << 17)
+#define SZ_256K (1 << 18)
+#define SZ_512K (1 << 19)
+#define SZ_1M (1 << 20)
+#define SZ_2M (1 << 21)
+#define SZ_4M (1 << 22)
+#define SZ_8M (1 << 23)
+#define SZ_16M (1 << 24)
+#define SZ_32M (1 << 25)
+#define SZ_64M (1 << 26)
+#define SZ_128M (1 << 27)
+#define SZ_256M (1 << 28)
+#define SZ_512M (1 << 29)
+#define SZ_1G (1 << 30)
+#define SZ_2G (1U << 31)
+#define SZ_4G (1ULL << 32)
+#define SZ_8G (1ULL << 33)
+#define SZ_16G (1ULL << 34)
+#define SZ_32G (1ULL << 35)
+#define SZ_64G (1ULL << 36)
+#define SZ_128G (1ULL << 37)
+#define SZ_256G (1ULL << 38)
+#define SZ_512G (1ULL << 39)
+#define SZ_1T (1ULL << 40)
+#define SZ_2T (1ULL << 41)
+#define SZ_4T (1ULL << 42)
+#define SZ_8T (1ULL << 43)
+#define SZ_16T (1ULL << 44)
+#define SZ_32T (1ULL << 45)
+#define SZ_64T (1ULL << 46)
+#define SZ_128T (1ULL << 47)
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Replacement: memory comes from the arena of the allocator that the thread is
+ * inside of, or from malloc where it is inside of none; see
+ * src/runtime/arena.rs. Each allocation may fail there, on request. A cache is
+ * a static description; creating one cannot fail and destroying one does
+ * nothing.
+ */
+#ifndef SHIM_LINUX_SLAB_H
+#define SHIM_LINUX_SLAB_H
+
+#include <linux/compiler.h>
+#include <linux/kernel.h>
+#include <linux/types.h>
+
+/* There is one kind of memory, so the kind asked for is not looked at. */
+#define GFP_KERNEL ((gfp_t)0)
+
+struct kmem_cache {
+	const char *name;
+	size_t object_size;
+};
+
+void *gpu_buddy_rt_object_alloc(size_t size);
+void gpu_buddy_rt_object_free(void *object, size_t size);
+void *gpu_buddy_rt_kmalloc(size_t count, size_t size);
+void gpu_buddy_rt_kfree(const void *memory);
+
+#define KMEM_CACHE(type, flags) ({				\
+	static struct kmem_cache shim_cache = {			\
+		.name = #type,					\
+		.object_size = sizeof(struct type),		\
+	};							\
+	&shim_cache;						\
+})
+
+static inline void kmem_cache_destroy(struct kmem_cache *cache __maybe_unused)
+{
+}
+
+static inline void *kmem_cache_zalloc(struct kmem_cache *cache,
+				      gfp_t flags __maybe_unused)
+{
+	return gpu_buddy_rt_object_alloc(cache->object_size);
+}
+
+static inline void kmem_cache_free(struct kmem_cache *cache, void *object)
+{
+	gpu_buddy_rt_object_free(object, cache->object_size);
+}
+
+/*
+ * All of kmalloc is zeroed: it costs nothing here and makes a read of memory
+ * that was never written the same on every run. Tests of that are the memory
+ * sanitizer's.
+ */
+static inline void *kmalloc_array(size_t count, size_t size,
+				  gfp_t flags __maybe_unused)
+{
+	return gpu_buddy_rt_kmalloc(count, size);
+}
+
+#define kcalloc(count, size, flags) kmalloc_array(count, size, flags)
+#define kmalloc(size, flags) kmalloc_array(1, size, flags)
+#define kzalloc(size, flags) kmalloc_array(1, size, flags)
+
+/* The first argument is a type, or an expression of that type. */
+#define kmalloc_objs(what, count, ...) \
+	((__typeof__(what) *)kmalloc_array(count, sizeof(what), GFP_KERNEL))
+#define kzalloc_objs(what, count, ...) kmalloc_objs(what, count)
+#define kmalloc_obj(what, ...) kmalloc_objs(what, 1)
+#define kzalloc_obj(what, ...) kmalloc_objs(what, 1)
+
+static inline void kfree(const void *memory)
+{
+	gpu_buddy_rt_kfree(memory);
+}
+
+#endif

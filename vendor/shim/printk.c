@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Formats what the kernel's variadic functions are given and hands the text to
+ * Rust. In C because a variadic function cannot be written in Rust.
+ */
+
+#include <linux/kernel.h>
+#include <kunit/test.h>
+
+/* Longer lines are cut, as the kernel cuts a record of its log. */
+#define LINE_LENGTH 1024
+
+int vsnprintf(char *text, size_t size, const char *format, __builtin_va_list arguments);
+
+void gpu_buddy_rt_printk(int level, const char *text);
+void gpu_buddy_rt_kunit_fail(struct kunit *test,
+			     const struct shim_kunit_check *check,
+			     const char *expected, const char *values,
+			     const char *message);
+void gpu_buddy_rt_kunit_fail_current_test(const char *file, unsigned int line,
+					  const char *message);
+
+#define FORMAT(text, format) do {					\
+	__builtin_va_list arguments;					\
+	__builtin_va_start(arguments, format);				\
+	vsnprintf(text, sizeof(text), format, arguments);		\
+	__builtin_va_end(arguments);					\
+} while (0)
+
+void shim_printk(int level, const char *format, ...)
+{
+	char text[LINE_LENGTH];
+
+	FORMAT(text, format);
+	gpu_buddy_rt_printk(level, text);
+}
+
+void shim_kunit_fail(struct kunit *test, const struct shim_kunit_check *check,
+		     const char *expected, const char *format, ...)
+{
+	char message[LINE_LENGTH] = "";
+
+	if (format)
+		FORMAT(message, format);
+	gpu_buddy_rt_kunit_fail(test, check, expected, "", message);
+}
+
+static int format_values(char *text, size_t size, const char *format, ...)
+{
+	__builtin_va_list arguments;
+	int length;
+
+	__builtin_va_start(arguments, format);
+	length = vsnprintf(text, size, format, arguments);
+	__builtin_va_end(arguments);
+	return length;
+}
+
+void shim_kunit_fail_values(struct kunit *test,
+			    const struct shim_kunit_check *check,
+			    const char *expected, const char *texts[2], s64 left,
+			    s64 right, const char *format, ...)
+{
+	char values[LINE_LENGTH];
+	char message[LINE_LENGTH] = "";
+
+	format_values(values, sizeof(values), "%s = %lld (0x%llx), %s = %lld (0x%llx)",
+		      texts[0], left, (u64)left, texts[1], right, (u64)right);
+	if (format)
+		FORMAT(message, format);
+	gpu_buddy_rt_kunit_fail(test, check, expected, values, message);
+}
+
+void shim_kunit_fail_current_test(const char *file, unsigned int line,
+				  const char *format, ...)
+{
+	char message[LINE_LENGTH];
+
+	FORMAT(message, format);
+	gpu_buddy_rt_kunit_fail_current_test(file, line, message);
+}
