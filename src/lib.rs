@@ -6,6 +6,7 @@ compile_error!("gpu-buddy needs a 64-bit Linux target: the kernel's C counts in 
 mod alignment;
 mod blocks;
 mod buddy;
+pub mod diff;
 mod errno;
 mod error;
 pub mod ffi;

@@ -2,7 +2,7 @@
 
 use enumflags2::{BitFlags, bitflags};
 
-use crate::{AllocRequest, Errno, Snapshot};
+use crate::{AllocRequest, BlockInfo, Errno, Snapshot};
 
 /// The space that an allocator manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,12 @@ pub struct Block {
     pub order: u32,
     /// Whether the memory is known to be zeroed.
     pub clear: bool,
+}
+
+impl From<BlockInfo> for Block {
+    fn from(BlockInfo { offset, order, clear, .. }: BlockInfo) -> Self {
+        Self { offset, order, clear }
+    }
 }
 
 /// What an implementation offers beyond allocating, freeing and counting what
