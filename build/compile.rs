@@ -66,7 +66,7 @@ pub fn run(
             failed.push(unit.source.display().to_string());
             continue;
         }
-        std::fs::write(command_file(&object), format!("{command:?}"))
+        std::fs::write(command_file(&object), command_line(&command))
             .map_err(|error| format!("{}: {error}", object.display()))?;
     }
     if !failed.is_empty() {
@@ -167,6 +167,12 @@ fn command_file(object: &Path) -> PathBuf {
     object.with_extension("command")
 }
 
+/// The program and its arguments, as text.
+fn command_line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| format!("{}\n", word.to_string_lossy())).collect()
+}
+
 /// Whether an object is missing, older than a file it was made from, or made by
 /// another command.
 fn is_stale(object: &Path, command: &Command) -> Result<bool> {
@@ -174,7 +180,7 @@ fn is_stale(object: &Path, command: &Command) -> Result<bool> {
     let Some(built) = modified(object) else {
         return Ok(true);
     };
-    if read(&command_file(object)).unwrap_or_default() != format!("{command:?}") {
+    if read(&command_file(object)).unwrap_or_default() != command_line(command) {
         return Ok(true);
     }
     let Ok(rule) = read(&dependencies(object)) else {

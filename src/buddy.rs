@@ -9,12 +9,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::blocks::{AllocatedBlocks, Ring};
+use crate::fault::Fault;
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
 use crate::{
     Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
-    GpuBuddyParams, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result, Snapshot,
-    Warning, ffi, tree,
+    GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result, Snapshot,
+    Warning, ffi, integrity, tree,
 };
 
 /// A handle of a GPU buddy allocator.
@@ -192,6 +193,24 @@ impl GpuBuddy {
     ///   size, or `base_offset + size` does not fit in 64 bits.
     /// - `ENOMEM`.
     pub fn new(params: GpuBuddyParams) -> Result<Self> {
+        Self::init(params, &mut None)
+    }
+
+    /// As [`new`](Self::new), with `fault` deciding which allocations of
+    /// `gpu_buddy_init` fail. The allocator is made without it; it has counted
+    /// what was asked for, whether that succeeded or not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_fault(params: GpuBuddyParams, fault: &mut Fault) -> Result<Self> {
+        let mut lent = Some(fault.clone());
+        let result = Self::init(params, &mut lent);
+        *fault = lent.unwrap_or_else(|| fault.clone());
+        result
+    }
+
+    fn init(params: GpuBuddyParams, fault: &mut Option<Fault>) -> Result<Self> {
         let GpuBuddyParams { base_offset, size, chunk_size } = params;
         let chunk = chunk_size.as_u64();
         if size < chunk {
@@ -211,7 +230,7 @@ impl GpuBuddy {
                 // SAFETY: it is a C structure of numbers and pointers, for which
                 // zero is a value.
                 mm: unsafe { core::mem::zeroed() },
-                arena: Arena::new(),
+                arena: Arena::for_init(fault.take()),
                 warnings: Vec::new(),
                 bug: None,
                 // Until it is initialised there is nothing to tear down.
@@ -220,12 +239,22 @@ impl GpuBuddy {
         });
         // SAFETY: `mm` is there to be initialised, and stays where it is in the
         // `Arc`; the lock is held.
-        match inner.call(|mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) })? {
-            0 => {}
-            error => return Err(unexplained(error)),
-        }
+        let result = inner.call(|mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) });
         {
             let mut state = inner.state.lock();
+            *fault = state.arena.set_fault(None);
+            let leaked = state.arena.live();
+            match result? {
+                0 => {}
+                error => {
+                    if leaked != 0 {
+                        let text = format!("gpu_buddy_init left {leaked} objects");
+                        log_event(&Event::Failure(text));
+                    }
+                    return Err(unexplained(error));
+                }
+            }
+            state.arena.initialised();
             state.finished = false;
             #[cfg(lockdep)]
             if cfg!(debug_assertions) {
@@ -473,6 +502,16 @@ impl GpuBuddy {
         self.0.read(tree::snapshot)
     }
 
+    /// Scans the C's own structures, the whole of them: blocks, trees of free
+    /// blocks and accounts have to agree with each other. Empty where they do.
+    ///
+    /// # Errors
+    ///
+    /// Only for an unusable allocator.
+    pub fn check_integrity(&self) -> Result<Vec<Inconsistency>> {
+        self.0.read(integrity::scan)
+    }
+
     /// The warnings that the C raised in calls on this allocator; the first 256
     /// of them.
     #[must_use]
@@ -480,11 +519,34 @@ impl GpuBuddy {
         self.0.state.lock().warnings.clone()
     }
 
+    /// The BUG that made this allocator unusable.
+    #[must_use]
+    pub fn bug(&self) -> Option<KernelBug> {
+        self.0.state.lock().bug
+    }
+
     /// Objects of the C that are alive: blocks of the tree, and five or so
     /// arrays. It is what would be leaked if the allocator were forgotten.
     #[must_use]
     pub fn live_objects(&self) -> usize {
         self.0.state.lock().arena.live()
+    }
+
+    /// Decides from here on which allocations of the C fail in calls on this
+    /// allocator; `None`: those for which there is no memory. Returns what
+    /// decided until now, with what it has counted.
+    ///
+    /// A call whose allocation fails returns an error or makes do without, as
+    /// the C has it. In some series the allocator is unusable afterwards: see
+    /// [`fault`](crate::fault).
+    pub fn set_fault(&self, fault: Option<Fault>) -> Option<Fault> {
+        self.0.state.lock().arena.set_fault(fault)
+    }
+
+    /// What decides over the C's allocations, with what it has counted.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.0.state.lock().arena.fault().cloned()
     }
 
     /// What `gpu_buddy_print` prints, a line each: the totals, then each order

@@ -2,15 +2,20 @@
 
 use core::ops::{Deref, DerefMut};
 
-use crate::{
-    AllocRequest, AllocatedBlocks, Alignment, Errno, GpuBuddy, GpuBuddyParams, Snapshot,
-};
+use crate::fault::Fault;
+use crate::{Alignment, AllocRequest, AllocatedBlocks, Errno, GpuBuddy, GpuBuddyParams, Inconsistency, Snapshot};
 
-use super::{Block, Implementation, Space};
+use super::{Block, Capabilities, Implementation, Report, Space};
 
 /// The kernel's C behind the safe API.
 #[derive(Debug)]
-pub struct C(GpuBuddy);
+pub struct C {
+    buddy: GpuBuddy,
+    /// Warnings that have been reported.
+    warnings: usize,
+    /// Failures of memory that have been reported.
+    failed: u64,
+}
 
 /// An allocation of [`C`].
 #[derive(Debug)]
@@ -20,19 +25,19 @@ impl C {
     /// Wraps an allocator that there is already.
     #[must_use]
     pub fn new(buddy: GpuBuddy) -> Self {
-        Self(buddy)
+        Self { buddy, warnings: 0, failed: 0 }
     }
 
     /// The allocator.
     #[must_use]
     pub fn buddy(&self) -> &GpuBuddy {
-        &self.0
+        &self.buddy
     }
 
     /// The allocator, without the wrapper.
     #[must_use]
     pub fn into_buddy(self) -> GpuBuddy {
-        self.0
+        self.buddy
     }
 }
 
@@ -51,7 +56,13 @@ impl DerefMut for CAllocation {
 }
 
 impl Implementation for C {
+    const IS_KERNEL: bool = true;
+
     type Allocation = CAllocation;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
 
     fn create(space: Space) -> Result<Self, Errno> {
         let chunk_size = usize::try_from(space.chunk_size)
@@ -59,12 +70,12 @@ impl Implementation for C {
             .and_then(Alignment::new_checked)
             .ok_or(Errno::EINVAL)?;
         GpuBuddy::new(GpuBuddyParams { base_offset: 0, size: space.size, chunk_size })
-            .map(Self)
+            .map(Self::new)
             .map_err(|error| error.errno())
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<CAllocation, Errno> {
-        self.0.alloc(request).map(CAllocation).map_err(|error| error.errno())
+        self.buddy.alloc(request).map(CAllocation).map_err(|error| error.errno())
     }
 
     fn blocks(&self, allocation: &CAllocation, blocks: &mut Vec<Block>) {
@@ -96,23 +107,41 @@ impl Implementation for C {
 
     fn reset_clear(&mut self, clear: bool) {
         // Fails only for an unusable allocator, which every other call reports.
-        let _ = self.0.reset_clear(clear);
+        let _ = self.buddy.reset_clear(clear);
     }
 
     fn block_at(&self, offset: u64) -> Result<Option<Block>, Errno> {
-        let found = self.0.block_at(offset).map_err(|error| error.errno())?;
+        let found = self.buddy.block_at(offset).map_err(|error| error.errno())?;
         Ok(found.map(Block::from))
     }
 
+    fn fail_nth(&mut self, nth: u64, times: u64) {
+        self.buddy.set_fault((times > 0).then(|| Fault::nth(nth).times(times)));
+    }
+
     fn avail(&self) -> u64 {
-        self.0.avail()
+        self.buddy.avail()
     }
 
     fn clear_avail(&self) -> u64 {
-        self.0.clear_avail()
+        self.buddy.clear_avail()
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        self.0.snapshot().ok()
+        self.buddy.snapshot().ok()
+    }
+
+    fn report(&mut self) -> Report {
+        let failed = self.buddy.fault().map_or(0, |fault| fault.failed());
+        let faulted = failed > self.failed;
+        self.failed = failed;
+        let mut warnings = self.buddy.warnings();
+        warnings.drain(..self.warnings);
+        self.warnings += warnings.len();
+        Report { warnings, bug: self.buddy.bug(), faulted }
+    }
+
+    fn scan(&self) -> Vec<Inconsistency> {
+        self.buddy.check_integrity().unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use enumflags2::{BitFlags, bitflags};
 
-use crate::{AllocRequest, BlockInfo, Errno, Snapshot};
+use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
 
 /// The space that an allocator manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +59,8 @@ pub enum Capability {
     Alignment = 1 << 9,
     /// Untrimmed allocations.
     TrimDisable = 1 << 10,
+    /// [`Implementation::fail_nth`].
+    FailNth = 1 << 11,
 }
 
 /// A set of [`Capability`]s.
@@ -70,12 +72,17 @@ pub type Capabilities = BitFlags<Capability>;
 /// that fails changes nothing and returns the error number that the kernel
 /// would. A caller passes an allocation only to the allocator it came from.
 pub trait Implementation: Sized {
+    /// Whether this is the kernel's own code, for which breaches of the contract
+    /// may be known.
+    const IS_KERNEL: bool = false;
+
     /// What is allocated by one [`alloc`](Self::alloc): one or more blocks.
     type Allocation;
 
-    /// What this implementation offers; all of it unless said.
+    /// What this implementation offers; unless said, all but
+    /// [`FailNth`](Capability::FailNth).
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        !Capabilities::from_flag(Capability::FailNth)
     }
 
     /// A new allocator with all of `space` free and dirty.
@@ -116,6 +123,11 @@ pub trait Implementation: Sized {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Makes allocations of the allocator's own objects fail from here on: the
+    /// `nth` from now, counted from 1, and the `times - 1` after it. Replaces
+    /// what was set before; `times` 0 ends it.
+    fn fail_nth(&mut self, _nth: u64, _times: u64) {}
+
     /// Free bytes.
     fn avail(&self) -> u64;
 
@@ -128,4 +140,32 @@ pub trait Implementation: Sized {
     fn snapshot(&self) -> Option<Snapshot> {
         None
     }
+
+    /// What the allocator has to say by itself of the calls since this was asked
+    /// last.
+    fn report(&mut self) -> Report {
+        Report::default()
+    }
+
+    /// What is wrong in the allocator's own structures.
+    fn scan(&self) -> Vec<Inconsistency> {
+        Vec::new()
+    }
+
+    /// Takes over from a snapshot which free blocks are clear; false where that
+    /// is not offered, or more than that differs.
+    fn restore(&mut self, _snapshot: &Snapshot) -> bool {
+        false
+    }
+}
+
+/// What an allocator says by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Warnings that were raised.
+    pub warnings: Vec<Warning>,
+    /// The BUG that made it unusable.
+    pub bug: Option<KernelBug>,
+    /// Whether memory for its own objects ran out.
+    pub faulted: bool,
 }

@@ -2,10 +2,18 @@
 
 mod c;
 mod contract;
+mod generate;
 mod implementation;
+mod lockstep;
 pub mod reference;
+mod side;
 mod trace;
 
 pub use c::{C, CAllocation};
-pub use implementation::{Block, Capabilities, Capability, Implementation, Space};
-pub use trace::{Id, Operation, Trace};
+pub use contract::{Accounts, Broken, Contract, KNOWN, Known, Promise, known};
+pub use implementation::{Block, Capabilities, Capability, Implementation, Report, Space};
+pub use lockstep::{Aspect, Divergence, Finding, Lockstep, Settings, Step, Strength};
+pub use side::Outcome;
+pub use trace::{
+    Found, Id, Operation, ParseError, ParseSizeError, Trace, format_size, parse_size,
+};

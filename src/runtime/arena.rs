@@ -9,6 +9,9 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::KernelBug;
+use crate::fault::Fault;
+
 unsafe extern "C" {
     fn calloc(count: usize, size: usize) -> *mut c_void;
     fn free(memory: *mut c_void);
@@ -40,6 +43,11 @@ pub(crate) struct Arena {
     /// What kmalloc gave out.
     kmallocs: Vec<NonNull<c_void>>,
     live: usize,
+    /// Decides which allocations fail.
+    fault: Option<Fault>,
+    /// Whether the C may be told that there is no memory. If not, it is stopped
+    /// instead.
+    recovers: bool,
 }
 
 struct FreeObject {
@@ -58,12 +66,58 @@ impl Arena {
             next_slab: FIRST_SLAB,
             kmallocs: Vec::new(),
             live: 0,
+            fault: None,
+            recovers: cfg!(undo_splits),
         }
+    }
+
+    /// For `gpu_buddy_init`, which every series recovers from: it is told of
+    /// failures, until [`initialised`](Self::initialised).
+    pub fn for_init(fault: Option<Fault>) -> Self {
+        let mut arena = Self::new();
+        arena.fault = fault;
+        arena.recovers = true;
+        arena
+    }
+
+    /// From here on, failures are for the C only where it recovers from them.
+    pub fn initialised(&mut self) {
+        self.recovers = cfg!(undo_splits);
     }
 
     /// How many objects are alive, of the slabs and of kmalloc.
     pub fn live(&self) -> usize {
         self.live
+    }
+
+    /// What decides over allocations, with what it has counted.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// Replaces what decides over allocations.
+    pub fn set_fault(&mut self, fault: Option<Fault>) -> Option<Fault> {
+        core::mem::replace(&mut self.fault, fault)
+    }
+
+    /// The memory that `alloc` finds, unless the fault says otherwise. Null where
+    /// there is none; then again the C may have to be stopped here.
+    fn decide(&mut self, alloc: impl FnOnce(&mut Self) -> *mut c_void) -> *mut c_void {
+        let mut recovers = self.recovers;
+        if let Some(fault) = &mut self.fault
+            && fault.should_fail()
+        {
+            recovers |= fault.allows_corruption();
+        } else {
+            let memory = alloc(self);
+            if !memory.is_null() {
+                return memory;
+            }
+        }
+        if !recovers {
+            std::panic::resume_unwind(Box::new(KernelBug::OUT_OF_MEMORY));
+        }
+        ptr::null_mut()
     }
 
     /// A zeroed object of `size` bytes, or null.
@@ -110,6 +164,9 @@ impl Arena {
 
     /// Another slab; false where there is no memory.
     fn grow(&mut self) -> bool {
+        if self.slabs.try_reserve(1).is_err() {
+            return false;
+        }
         // SAFETY: calloc takes any two numbers.
         let slab = unsafe { calloc(self.next_slab, self.object_size) };
         let Some(slab) = NonNull::new(slab) else {
@@ -129,6 +186,9 @@ impl Arena {
     }
 
     fn kmalloc(&mut self, count: usize, size: usize) -> *mut c_void {
+        if self.kmallocs.try_reserve(1).is_err() {
+            return ptr::null_mut();
+        }
         // SAFETY: calloc takes any two numbers and fails where they overflow.
         let Some(memory) = NonNull::new(unsafe { calloc(count, size) }) else {
             return ptr::null_mut();
@@ -174,7 +234,8 @@ fn with_arena<R>(f: impl FnOnce(&mut Arena) -> R) -> Option<R> {
 
 #[unsafe(no_mangle)]
 extern "C-unwind" fn gpu_buddy_rt_object_alloc(size: usize) -> *mut c_void {
-    with_arena(|arena| arena.object_alloc(size)).unwrap_or_else(|| outside_alloc(1, size))
+    with_arena(|arena| arena.decide(|arena| arena.object_alloc(size)))
+        .unwrap_or_else(|| outside_alloc(1, size))
 }
 
 /// # Safety
@@ -192,7 +253,8 @@ unsafe extern "C-unwind" fn gpu_buddy_rt_object_free(object: *mut c_void, size: 
 
 #[unsafe(no_mangle)]
 extern "C-unwind" fn gpu_buddy_rt_kmalloc(count: usize, size: usize) -> *mut c_void {
-    with_arena(|arena| arena.kmalloc(count, size)).unwrap_or_else(|| outside_alloc(count, size))
+    with_arena(|arena| arena.decide(|arena| arena.kmalloc(count, size)))
+        .unwrap_or_else(|| outside_alloc(count, size))
 }
 
 /// # Safety

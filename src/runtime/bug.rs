@@ -17,8 +17,23 @@ pub struct KernelBug {
     pub line: u32,
 }
 
+impl KernelBug {
+    /// Not a BUG of the C, but as good as one: it ran out of memory where its
+    /// way back would have corrupted its trees, so it was stopped there. See
+    /// [`fault`](crate::fault) for the series that this can happen in.
+    pub const OUT_OF_MEMORY: Self = Self {
+        condition: "out of memory, which this kernel's allocator does not survive",
+        file: "",
+        line: 0,
+    };
+}
+
 impl fmt::Display for KernelBug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was found outside of the C has no place in it.
+        if self.file.is_empty() {
+            return f.write_str(self.condition);
+        }
         write!(f, "kernel BUG at {}:{}: {}", self.file, self.line, self.condition)
     }
 }

@@ -1,105 +1,101 @@
 //! Taking a range of bytes that is known in advance, and contiguous memory that
 //! no single block can give.
 
-use super::tree::{BlockId, State, Tree};
+use super::row::State;
+use super::tree::{Name, Tree};
+use crate::diff::implementation::Block;
 
 impl Tree {
     /// Allocates exactly the bytes from `start`, as the fewest blocks that tile
     /// them, and appends these to `blocks` by ascending offset. Says whether that
     /// worked; where it did not, `blocks` holds what was allocated until then.
-    pub(super) fn take(&mut self, start: u64, size: u64, blocks: &mut Vec<BlockId>) -> bool {
-        let mark = blocks.len();
+    pub(super) fn take(&mut self, start: u64, size: u64, blocks: &mut Vec<Block>) -> bool {
+        // A range that ends beyond the space may wrap around. Either way it gets
+        // less than it needs.
         let last = start.wrapping_add(size).wrapping_sub(1);
         let free = self
             .roots()
             .all(|root| self.take_in(root, start, last, blocks));
-        free && self.bytes_in(&blocks[mark..]) >= size
+        free && self.bytes_of(blocks) >= size
     }
 
-    /// Allocates what of `start..=last` lies in `block`, without refreshing what
-    /// `block` is in. It stops, and answers no, at the first byte that it cannot
-    /// have.
+    /// Allocates what of `start..=last` lies in `name`. It stops, and answers no,
+    /// at the first byte that it cannot have.
     pub(super) fn take_in(
         &mut self,
-        block: BlockId,
+        name: Name,
         start: u64,
         last: u64,
-        blocks: &mut Vec<BlockId>,
+        blocks: &mut Vec<Block>,
     ) -> bool {
-        let (block_start, block_last) = (self.offset(block), self.last_byte(block));
+        let (block_start, block_last) = (self.offset(name), self.last_byte(name));
         if start > block_last || last < block_start {
             return true;
         }
         let whole = start <= block_start && block_last <= last;
-        let halves = match self.state(block) {
-            State::Allocated { .. } => return false,
-            State::Free { clear } if whole => {
-                self.allocate(block, clear);
-                blocks.push(block);
+        match self.state(name) {
+            Some(State::Allocated { .. }) => return false,
+            Some(State::Free { clear }) if whole => {
+                blocks.push(self.allocate(name, clear));
                 return true;
             }
+            Some(State::Free { clear }) => self.split(name, clear),
             // A block stays split while both halves are free only where one is
             // clear. With no clear memory in the whole space, some of this block
             // must be allocated.
-            State::Split(_) if whole && self.clear_avail == 0 => return false,
-            State::Free { clear } => self.split(block, clear),
-            State::Split(pair) => BlockId::halves_of(pair),
-        };
-        let taken = halves
+            None if whole && self.clear_avail == 0 => return false,
+            None => {}
+        }
+        name.halves()
             .into_iter()
-            .all(|half| self.take_in(half, start, last, blocks));
-        self.refresh(block);
-        taken
+            .all(|half| self.take_in(half, start, last, blocks))
     }
 
-    /// Looks for `size` contiguous bytes that more than one block makes up.
+    /// Allocates `size` contiguous bytes that more than one block makes up, and
+    /// appends the blocks to `blocks`, which is empty. Says whether that worked;
+    /// where it did not, nothing has changed.
     ///
-    /// The run is guessed from its largest part: a free block of the order just
-    /// below what was asked for. The run may start with it and go on to the
+    /// The run is guessed from its largest part: a free block of the highest
+    /// order that fits into it. The run may start with that and go on to the
     /// right; or, if the right ends too early, it lies so much further left.
     pub(super) fn take_around_a_block(
         &mut self,
         size: u64,
         alignment: u64,
-    ) -> Option<Vec<BlockId>> {
-        let order = size.ilog2() - self.chunk_log2;
+        blocks: &mut Vec<Block>,
+    ) -> bool {
+        let order = self.order_within(size);
         if order == 0 {
-            return None;
+            return false;
         }
         let align_down = |offset: u64| offset & !(alignment - 1);
-        let mut blocks = Vec::new();
+        // Known: try-harder-ignores-clear. Clear memory is tried first, whatever
+        // is preferred.
         for clear in [true, false] {
-            let mut at_most = Some(u64::MAX);
-            while let Some(limit) = at_most
-                && let Some(block) = self.last_free_up_to(order, clear, limit)
+            let mut limit = Some(u64::MAX);
+            while let Some(offset) = limit
+                && let Some(part) = self.last_free_up_to(order, clear, offset)
             {
-                let offset = self.offset(block);
-                at_most = offset.checked_sub(1);
+                let offset = self.offset(part);
+                limit = offset.checked_sub(1);
 
-                let to_the_right = self.take(offset, size, &mut blocks);
-                if to_the_right && align_down(offset) == offset {
-                    return Some(blocks);
+                if self.take(offset, size, blocks) && align_down(offset) == offset {
+                    return true;
                 }
                 // Known: try-harder-misses-run. `take` gives up early where a
                 // split block shows that something in it is allocated, without
-                // taking the free part before that. The second guess then lies
-                // further left than it had to.
-                let missing = size - self.bytes_in(&blocks).min(size);
-                self.give_back(&mut blocks);
-                let Some(further_left) = offset.checked_sub(missing) else {
-                    continue;
-                };
-                if self.take(align_down(further_left), size, &mut blocks) {
-                    return Some(blocks);
+                // the free part before that. The second guess then lies further
+                // left than it has to. So it does where it is aligned down.
+                let missing = size.saturating_sub(self.bytes_of(blocks));
+                self.give_back(blocks);
+                if let Some(further_left) = offset.checked_sub(missing) {
+                    if self.take(align_down(further_left), size, blocks) {
+                        return true;
+                    }
+                    self.give_back(blocks);
                 }
-                self.give_back(&mut blocks);
             }
         }
-        None
-    }
-
-    /// The bytes in these blocks together.
-    fn bytes_in(&self, blocks: &[BlockId]) -> u64 {
-        blocks.iter().map(|&block| self.size_of(block)).sum()
+        false
     }
 }

@@ -7,30 +7,31 @@
 //! until somebody needs the room; then they are joined by force, to dirty
 //! memory.
 
-use super::tree::{BlockId, State, Tree};
+use super::row::State;
+use super::tree::{Name, Tree};
+use crate::diff::implementation::Block;
 
 impl Tree {
     /// Frees an allocated block as clear or dirty.
-    pub(super) fn free(&mut self, block: BlockId, clear: bool) {
-        let bytes = self.size_of(block);
-        self.avail += bytes;
-        if clear {
-            self.clear_avail += bytes;
-        }
-        let mut whole = block;
-        while self.state(whole.buddy()) == (State::Free { clear }) {
-            whole = self.parent(whole);
-            self.discard_halves(whole);
-        }
-        self.set_free(whole, clear);
-        self.refresh_above(whole);
+    pub(super) fn free(&mut self, block: &Block, clear: bool) {
+        self.count_free(block.order, clear);
+        self.free_and_join(self.name(block.order, block.offset), clear);
     }
 
     /// Frees blocks that were allocated on the way to something that did not
     /// work out: they become again what they were.
-    pub(super) fn give_back(&mut self, blocks: &mut Vec<BlockId>) {
+    pub(super) fn give_back(&mut self, blocks: &mut Vec<Block>) {
         for block in blocks.drain(..) {
-            self.free(block, self.was_clear(block));
+            self.free(&block, block.clear);
+        }
+    }
+
+    /// Accounts for a block that was allocated and is free.
+    pub(super) fn count_free(&mut self, order: u32, clear: bool) {
+        let bytes = self.bytes(order);
+        self.avail += bytes;
+        if clear {
+            self.clear_avail += bytes;
         }
     }
 
@@ -42,30 +43,27 @@ impl Tree {
     /// knowledge.
     pub(super) fn join_by_force(&mut self, start: u64, end: u64, order: u32) -> bool {
         for clear in [true, false] {
-            for order_of_halves in (0..order).rev() {
-                let Some(mut at_most) = (end + 1).checked_sub(self.bytes(order_of_halves)) else {
-                    continue;
-                };
-                while let Some(half) = self.last_free_with_buddy(order_of_halves, clear, at_most) {
-                    let offset = self.offset(half);
-                    if offset < start {
-                        break;
+            for half_order in (0..order).rev() {
+                // The start of the last block that ends in time.
+                let mut limit = (end + 1).checked_sub(self.bytes(half_order));
+                while let Some(offset) = limit
+                    && let Some(half) = self.last_free_up_to(half_order, clear, offset)
+                    && self.offset(half) >= start
+                {
+                    if self.is_free(half.buddy()) {
+                        let whole = self.join_upwards(half);
+                        if whole.order >= order {
+                            return true;
+                        }
                     }
-                    let whole = self.join_upwards(half);
-                    if self.order(whole) >= order {
-                        return true;
-                    }
-                    let Some(below) = offset.checked_sub(1) else {
-                        break;
-                    };
-                    at_most = below;
+                    limit = self.offset(half).checked_sub(1);
                 }
             }
         }
         false
     }
 
-    /// Makes every free block clear or dirty. All free buddies are alike then,
+    /// Makes every free block clear or dirty. Free buddies are all alike then,
     /// and joined.
     pub(super) fn make_all(&mut self, clear: bool) {
         for root in self.roots() {
@@ -74,44 +72,48 @@ impl Tree {
         self.clear_avail = if clear { self.avail } else { 0 };
     }
 
-    fn make_all_in(&mut self, block: BlockId, clear: bool) {
-        match self.state(block) {
-            State::Allocated { .. } => {}
-            State::Free { .. } => self.set_free(block, clear),
-            State::Split(pair) => {
-                let halves = BlockId::halves_of(pair);
+    fn make_all_in(&mut self, name: Name, clear: bool) {
+        match self.state(name) {
+            Some(State::Allocated { .. }) => {}
+            Some(State::Free { .. }) => self.set(name, State::Free { clear }),
+            None => {
+                let halves = name.halves();
                 for half in halves {
                     self.make_all_in(half, clear);
                 }
                 if halves.into_iter().all(|half| self.is_free(half)) {
-                    self.discard_halves(block);
-                    self.set_free(block, clear);
-                } else {
-                    self.refresh(block);
+                    halves.into_iter().for_each(|half| self.remove(half));
+                    self.set(name, State::Free { clear });
                 }
             }
         }
     }
 
-    /// Joins a free block with its buddy whatever that is, as far up as buddies
-    /// are free. The result is dirty.
-    fn join_upwards(&mut self, half: BlockId) -> BlockId {
-        let mut whole = half;
-        self.forget_clear(half);
-        while self.is_free(whole.buddy()) {
-            self.forget_clear(whole.buddy());
-            whole = self.parent(whole);
-            self.discard_halves(whole);
-        }
-        self.set_free(whole, false);
-        self.refresh_above(whole);
-        whole
+    /// The free block of `order` at the highest offset up to `limit`.
+    pub(super) fn last_free_up_to(&self, order: u32, clear: bool, limit: u64) -> Option<Name> {
+        let limit = self.name(order, limit).number;
+        let number = self.row(order).last_free_where(clear, limit, 0)?;
+        Some(Name { order, number })
     }
 
-    /// Takes a free block that is about to become dirty out of the clear bytes.
-    fn forget_clear(&mut self, block: BlockId) {
-        if self.state(block) == (State::Free { clear: true }) {
-            self.clear_avail -= self.size_of(block);
+    /// Joins a free block with its buddy whatever that is, as far up as buddies
+    /// are free. The result is dirty.
+    fn join_upwards(&mut self, half: Name) -> Name {
+        let mut name = half;
+        self.remove_free(name);
+        while self.is_free(name.buddy()) {
+            self.remove_free(name.buddy());
+            name = name.whole();
         }
+        self.set(name, State::Free { clear: false });
+        name
+    }
+
+    /// Removes a free block that is about to be part of a dirty one.
+    fn remove_free(&mut self, name: Name) {
+        if self.state(name) == Some(State::Free { clear: true }) {
+            self.clear_avail -= self.bytes(name.order);
+        }
+        self.remove(name);
     }
 }

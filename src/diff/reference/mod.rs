@@ -6,9 +6,10 @@
 //! agree it is the algorithm that agrees. Read as documentation, its parts
 //! build on one another:
 //!
-//! - `tree`: blocks, buddies, and what each block knows of what is free in it;
-//! - `search`: finding a free block;
+//! - `row`: the blocks of one order, and finding a free one of them;
+//! - `tree`: blocks, halves, buddies;
 //! - `merge`: freeing, and when two buddies become one;
+//! - `find`: room for one block, wherever it may be;
 //! - `exact`: a given range of bytes, and runs of several blocks;
 //! - `request`: from a request to blocks, and back to the size asked for;
 //! - `snapshot`: the state as plain data.
@@ -22,9 +23,10 @@
 #![forbid(unsafe_code)]
 
 mod exact;
+mod find;
 mod merge;
 mod request;
-mod search;
+mod row;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,7 @@ mod tree;
 
 use core::fmt;
 
-use self::tree::{BlockId, State, Tree};
+use self::tree::Tree;
 use super::implementation::{Block, Implementation, Space};
 use crate::{AllocRequest, Errno, Snapshot};
 
@@ -58,12 +60,14 @@ use crate::{AllocRequest, Errno, Snapshot};
 #[derive(Clone, Debug)]
 pub struct Reference {
     tree: Tree,
+    /// Empty lists that allocations were made of, to be used again.
+    spare: Vec<Vec<Block>>,
 }
 
 /// What one [`alloc`](Implementation::alloc) of a [`Reference`] gave.
 #[derive(Debug)]
 pub struct Allocation {
-    blocks: Vec<BlockId>,
+    blocks: Vec<Block>,
 }
 
 /// A [`Snapshot`] differs in more than which free blocks are clear.
@@ -98,14 +102,6 @@ impl Reference {
             Err(StructureDiffers)
         }
     }
-
-    fn block(&self, block: BlockId) -> Block {
-        Block {
-            offset: self.tree.offset(block),
-            order: self.tree.order(block),
-            clear: self.tree.was_clear(block),
-        }
-    }
 }
 
 impl Implementation for Reference {
@@ -119,26 +115,36 @@ impl Implementation for Reference {
         let size = size & !(chunk_size - 1);
         Ok(Self {
             tree: Tree::new(size, chunk_size.ilog2()),
+            spare: Vec::new(),
         })
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
-        let blocks = self.tree.request(request)?;
-        Ok(Allocation { blocks })
-    }
-
-    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
-        blocks.extend(allocation.blocks.iter().map(|&block| self.block(block)));
-    }
-
-    fn free(&mut self, allocation: Allocation, cleared: bool) {
-        for block in allocation.blocks {
-            self.tree.free(block, cleared);
+        let mut blocks = self.spare.pop().unwrap_or_default();
+        match self.tree.request(request, &mut blocks) {
+            Ok(()) => Ok(Allocation { blocks }),
+            Err(errno) => {
+                self.spare.push(blocks);
+                Err(errno)
+            }
         }
     }
 
+    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
+        blocks.extend_from_slice(&allocation.blocks);
+    }
+
+    fn free(&mut self, allocation: Allocation, cleared: bool) {
+        let mut blocks = allocation.blocks;
+        for block in blocks.drain(..) {
+            self.tree.free(&block, cleared);
+        }
+        self.spare.push(blocks);
+    }
+
     fn free_block(&mut self, allocation: &mut Allocation, index: usize, cleared: bool) {
-        self.tree.free(allocation.blocks.remove(index), cleared);
+        let block = allocation.blocks.remove(index);
+        self.tree.free(&block, cleared);
     }
 
     fn trim(
@@ -150,8 +156,8 @@ impl Implementation for Reference {
         let &[block] = allocation.blocks.as_slice() else {
             return Err(Errno::EINVAL);
         };
-        let offset = self.tree.offset(block);
-        let size = self.tree.size_of(block);
+        let offset = block.offset;
+        let size = self.tree.bytes(block.order);
         let is_aligned = |bytes: u64| bytes.is_multiple_of(self.tree.chunk_size());
         if new_size == 0 || new_size > size || !is_aligned(new_size) {
             return Err(Errno::EINVAL);
@@ -167,7 +173,9 @@ impl Implementation for Reference {
         if !within || !is_aligned(start) {
             return Err(Errno::EINVAL);
         }
-        allocation.blocks = self.tree.shrink(block, start, new_size);
+        allocation.blocks.clear();
+        self.tree
+            .shrink(&block, start, new_size, &mut allocation.blocks);
         Ok(())
     }
 
@@ -176,21 +184,10 @@ impl Implementation for Reference {
     }
 
     fn block_at(&self, offset: u64) -> Result<Option<Block>, Errno> {
-        let found = self
-            .tree
-            .roots()
-            .find(|&root| offset <= self.tree.last_byte(root))
-            .ok_or(Errno::ENXIO)?;
-        let mut block = found;
-        while let Some([left, right]) = self.tree.halves(block) {
-            block = if offset < self.tree.offset(right) {
-                left
-            } else {
-                right
-            };
+        if offset >= self.tree.size {
+            return Err(Errno::ENXIO);
         }
-        let allocated = matches!(self.tree.state(block), State::Allocated { .. });
-        Ok(allocated.then(|| self.block(block)))
+        Ok(self.tree.allocated_at(offset))
     }
 
     fn avail(&self) -> u64 {

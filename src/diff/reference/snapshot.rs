@@ -1,6 +1,9 @@
 //! The state as plain data, and taking over such a state.
 
-use super::tree::{BlockId, State, Tree};
+use core::iter;
+
+use super::row::State;
+use super::tree::{Name, Tree};
 use crate::{BlockInfo, BlockState, Snapshot};
 
 impl Tree {
@@ -10,7 +13,7 @@ impl Tree {
             size: self.size,
             avail: self.avail,
             clear_avail: self.clear_avail,
-            blocks: self.walk().map(|block| self.info(block)).collect(),
+            blocks: self.walk().collect(),
         }
     }
 
@@ -19,47 +22,69 @@ impl Tree {
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> bool {
         let same_space = (snapshot.chunk_size, snapshot.size, snapshot.avail)
             == (self.chunk_size(), self.size, self.avail);
-        let blocks: Vec<_> = self.walk().collect();
-        let same_blocks = blocks.len() == snapshot.blocks.len()
-            && blocks.iter().zip(&snapshot.blocks).all(|(&block, theirs)| {
-                let mut ours = self.info(block);
-                if ours.state == BlockState::Free {
-                    ours.clear = theirs.clear;
-                }
-                ours == *theirs
+        let same_blocks = || {
+            let theirs = snapshot.blocks.iter().copied();
+            let mut ours = self.walk();
+            let same = theirs.clone().all(|theirs| {
+                ours.next().is_some_and(|mut ours| {
+                    if ours.state == BlockState::Free {
+                        ours.clear = theirs.clear;
+                    }
+                    ours == theirs
+                })
             });
-        let clear = snapshot
-            .leaves()
-            .filter(|block| block.state == BlockState::Free && block.clear)
-            .map(|block| snapshot.block_size(block))
-            .sum::<u64>();
-        if !same_space || !same_blocks || clear != snapshot.clear_avail {
+            same && ours.next().is_none()
+        };
+        if !same_space || !same_blocks() {
             return false;
         }
-        // What is in a block comes after it, so backwards every block's halves
-        // are right before it is refreshed.
-        for (&block, theirs) in blocks.iter().zip(&snapshot.blocks).rev() {
-            match theirs.state {
-                BlockState::Free => self.set_free(block, theirs.clear),
-                BlockState::Split => self.refresh(block),
-                BlockState::Allocated => {}
-            }
+        let free = || {
+            snapshot
+                .leaves()
+                .filter(|block| block.state == BlockState::Free)
+        };
+        let clear_avail: u64 = free()
+            .filter(|block| block.clear)
+            .map(|block| snapshot.block_size(block))
+            .sum();
+        if clear_avail != snapshot.clear_avail {
+            return false;
         }
-        self.clear_avail = clear;
+        for &BlockInfo {
+            offset,
+            order,
+            clear,
+            ..
+        } in free()
+        {
+            self.set(self.name(order, offset), State::Free { clear });
+        }
+        self.clear_avail = clear_avail;
         true
     }
 
-    fn info(&self, block: BlockId) -> BlockInfo {
-        let (state, clear) = match self.state(block) {
-            State::Free { clear } => (BlockState::Free, clear),
-            State::Allocated { clear } => (BlockState::Allocated, clear),
-            State::Split(_) => (BlockState::Split, false),
-        };
-        BlockInfo {
-            offset: self.offset(block),
-            order: self.order(block),
-            state,
-            clear,
-        }
+    /// Every block: the roots by ascending offset, each followed by what is in
+    /// it, the left half first.
+    fn walk(&self) -> impl Iterator<Item = BlockInfo> {
+        let mut waiting: Vec<Name> = self.roots().collect();
+        waiting.reverse();
+        iter::from_fn(move || {
+            let name = waiting.pop()?;
+            let (state, clear) = match self.state(name) {
+                Some(State::Free { clear }) => (BlockState::Free, clear),
+                Some(State::Allocated { clear }) => (BlockState::Allocated, clear),
+                None => (BlockState::Split, false),
+            };
+            if state == BlockState::Split {
+                let [left, right] = name.halves();
+                waiting.extend([right, left]);
+            }
+            Some(BlockInfo {
+                offset: self.offset(name),
+                order: name.order,
+                state,
+                clear,
+            })
+        })
     }
 }

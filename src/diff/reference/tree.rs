@@ -1,111 +1,62 @@
-//! The blocks: binary trees whose every node knows what is free below it.
+//! The blocks, as a tree that nobody builds.
 //!
-//! A block that is split has two halves, its *buddies*. They come into being
-//! together and go together, so the unit of storage is the [`Pair`]: 64 bytes,
-//! one cache line, in one vector, linked by indices. A [`BlockId`] names one half
-//! of one pair, and a block's buddy is one bit away.
-//!
-//! Where an allocator usually keeps a list of free blocks per order beside its
-//! tree, here the tree is the index as well. Each block holds, for clear memory
-//! and for dirty memory, the *set of orders* of the free blocks in it, as a bit
-//! mask. A split block's set is the union of its halves' sets. "The highest
-//! free block of order 3" is then a walk from the root that goes right wherever
-//! bit 3 is set there, and left elsewhere; see [`super::search`].
+//! A block of order `n` is `chunk_size << n` bytes long and starts at a multiple
+//! of that. So an order and a number name it, and names answer what trees are
+//! usually built for: its buddy's number differs in the lowest bit, the block
+//! that both are halves of has half that number one order up. All there is to
+//! remember is which blocks exist that are not split, and their states, order
+//! by order: a [`Row`] each.
 
-use core::iter;
+use super::row::{Row, State};
+use crate::diff::implementation::Block;
 
-/// One half of one pair. Valid as long as the pair lives: for an allocated
-/// block, until it is freed.
+/// The name of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockId(u32);
+pub(super) struct Name {
+    pub(super) order: u32,
+    /// The offset, in blocks of this order.
+    pub(super) number: u64,
+}
 
-impl BlockId {
-    /// The left half and the right half of the pair with this number.
-    pub(super) const fn halves_of(pair: u32) -> [Self; 2] {
-        [Self(pair << 1), Self(pair << 1 | 1)]
-    }
-
+impl Name {
     /// The other half of the same block.
     pub(super) const fn buddy(self) -> Self {
-        Self(self.0 ^ 1)
-    }
-
-    const fn pair(self) -> usize {
-        (self.0 >> 1) as usize
-    }
-
-    const fn side(self) -> usize {
-        (self.0 & 1) as usize
-    }
-}
-
-/// What a block is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Free {
-        clear: bool,
-    },
-    /// `clear` as it was when the block was allocated.
-    Allocated {
-        clear: bool,
-    },
-    /// Divided into the two halves of the pair with this number.
-    Split(u32),
-}
-
-/// A set of orders; bit `n` stands for order `n`. Orders go up to 51.
-pub(super) type Orders = u64;
-
-#[derive(Clone, Copy, Debug)]
-struct Half {
-    /// The orders of the free blocks within, this one included: dirty ones in
-    /// `[0]`, clear ones in `[1]`.
-    free: [Orders; 2],
-    state: State,
-}
-
-impl Half {
-    const fn free(order: u32, clear: bool) -> Self {
-        let mut free = [0; 2];
-        free[clear as usize] = 1 << order;
         Self {
-            free,
-            state: State::Free { clear },
+            number: self.number ^ 1,
+            ..self
         }
     }
-}
 
-/// Two buddies.
-#[derive(Clone, Debug)]
-#[repr(align(64))]
-struct Pair {
-    halves: [Half; 2],
-    /// The offset of the left half, in bytes.
-    offset: u64,
-    /// The block that these are halves of.
-    parent: BlockId,
-    /// The order of each half.
-    order: u32,
-}
+    /// The block that this is a half of.
+    pub(super) const fn whole(self) -> Self {
+        Self {
+            order: self.order + 1,
+            number: self.number >> 1,
+        }
+    }
 
-const _: () = assert!(size_of::<Pair>() == 64);
+    /// The left half and the right half. Not for order 0.
+    pub(super) const fn halves(self) -> [Self; 2] {
+        let left = Self {
+            order: self.order - 1,
+            number: self.number << 1,
+        };
+        [left, left.buddy()]
+    }
+}
 
 /// All blocks of a space, and how much of it is free.
 ///
-/// Between two calls from outside this holds: of two free buddies one is clear
-/// and the other dirty (others have been joined), and every block's sets are
-/// right.
+/// Of two free buddies one is clear and the other dirty: others are joined.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
-    /// A root is the left half of one of the first pairs. The right half there
-    /// counts as allocated for ever: a root is never joined with it.
-    pairs: Vec<Pair>,
-    /// Numbers of the pairs that are not in use.
-    unused: Vec<u32>,
-    /// How many roots there are: one for each bit of the size.
-    roots: u32,
+    /// The blocks that are not split, by order.
+    rows: Vec<Row>,
+    /// The orders of which there are free blocks, a bit each: of dirty ones, and
+    /// of clear ones.
+    free_orders: [u64; 2],
     pub(super) size: u64,
-    pub(super) chunk_log2: u32,
+    chunk_log2: u32,
     pub(super) avail: u64,
     pub(super) clear_avail: u64,
 }
@@ -113,44 +64,45 @@ pub(super) struct Tree {
 impl Tree {
     /// All of `size` bytes free and dirty. `size` is a multiple of the chunk
     /// size and above 0.
-    ///
-    /// A size that is no power of two is tiled with ever smaller powers of two,
-    /// so that every block is aligned to its own size.
     pub(super) fn new(size: u64, chunk_log2: u32) -> Self {
-        let mut pairs = Vec::new();
-        let mut offset = 0;
-        while offset < size {
-            let order = (size - offset).ilog2() - chunk_log2;
-            let nobody = Half {
-                free: [0; 2],
-                state: State::Allocated { clear: false },
-            };
-            pairs.push(Pair {
-                halves: [Half::free(order, false), nobody],
-                offset,
-                parent: BlockId(u32::MAX),
-                order,
-            });
-            offset += 1 << (order + chunk_log2);
-        }
-        Self {
-            roots: pairs.len() as u32,
-            pairs,
-            unused: Vec::new(),
+        let chunks = size >> chunk_log2;
+        let mut tree = Self {
+            rows: (0..=chunks.ilog2())
+                .map(|order| Row::new(chunks >> order))
+                .collect(),
+            free_orders: [0; 2],
             size,
             chunk_log2,
             avail: size,
             clear_avail: 0,
+        };
+        for root in tree.roots() {
+            tree.set(root, State::Free { clear: false });
         }
+        tree
     }
 
-    /// The roots by ascending offset.
-    pub(super) fn roots(&self) -> impl DoubleEndedIterator<Item = BlockId> + use<> {
-        (0..self.roots).map(|pair| BlockId::halves_of(pair)[0])
+    /// The blocks that are halves of nothing, by ascending offset: one for each
+    /// bit of the size, the largest first, so that each is aligned to its own
+    /// size. The buddy of a root would lie beyond the space.
+    pub(super) fn roots(&self) -> impl Iterator<Item = Name> + use<> {
+        let chunks = self.chunks(self.size);
+        (0..=chunks.ilog2())
+            .rev()
+            .filter(move |order| chunks >> order & 1 == 1)
+            .map(move |order| Name {
+                order,
+                number: (chunks >> order) - 1,
+            })
     }
 
     pub(super) fn chunk_size(&self) -> u64 {
         1 << self.chunk_log2
+    }
+
+    /// The whole chunks in so many bytes.
+    pub(super) fn chunks(&self, bytes: u64) -> u64 {
+        bytes >> self.chunk_log2
     }
 
     /// The size in bytes of a block of this order.
@@ -158,181 +110,140 @@ impl Tree {
         1 << (order + self.chunk_log2)
     }
 
-    pub(super) fn order(&self, block: BlockId) -> u32 {
-        self.pairs[block.pair()].order
+    /// The bytes of these blocks together.
+    pub(super) fn bytes_of(&self, blocks: &[Block]) -> u64 {
+        blocks.iter().map(|block| self.bytes(block.order)).sum()
     }
 
-    pub(super) fn size_of(&self, block: BlockId) -> u64 {
-        self.bytes(self.order(block))
+    /// The order of the largest block that `bytes` bytes can hold.
+    pub(super) fn order_within(&self, bytes: u64) -> u32 {
+        bytes.ilog2() - self.chunk_log2
     }
 
-    pub(super) fn offset(&self, block: BlockId) -> u64 {
-        let pair = &self.pairs[block.pair()];
-        pair.offset + ((block.side() as u64) << (pair.order + self.chunk_log2))
+    pub(super) fn offset(&self, name: Name) -> u64 {
+        name.number << (name.order + self.chunk_log2)
     }
 
     /// The offset of the last byte.
-    pub(super) fn last_byte(&self, block: BlockId) -> u64 {
-        self.offset(block) + (self.size_of(block) - 1)
+    pub(super) fn last_byte(&self, name: Name) -> u64 {
+        self.offset(name) + (self.bytes(name.order) - 1)
     }
 
-    pub(super) fn state(&self, block: BlockId) -> State {
-        self.half(block).state
-    }
-
-    pub(super) fn is_free(&self, block: BlockId) -> bool {
-        matches!(self.state(block), State::Free { .. })
-    }
-
-    /// The left half and the right half, where the block is split.
-    pub(super) fn halves(&self, block: BlockId) -> Option<[BlockId; 2]> {
-        match self.state(block) {
-            State::Split(pair) => Some(BlockId::halves_of(pair)),
-            _ => None,
-        }
-    }
-
-    /// The orders of the free blocks in `block`.
-    pub(super) fn free_in(&self, block: BlockId, clear: bool) -> Orders {
-        self.half(block).free[usize::from(clear)]
-    }
-
-    /// The orders of all free blocks.
-    pub(super) fn free_orders(&self, clear: bool) -> Orders {
-        self.roots()
-            .fold(0, |orders, root| orders | self.free_in(root, clear))
-    }
-
-    /// Splits a free block; the halves are as clear as it was.
-    ///
-    /// The caller refreshes the sets of the block and of what it is in.
-    pub(super) fn split(&mut self, block: BlockId, clear: bool) -> [BlockId; 2] {
-        debug_assert_eq!(self.state(block), State::Free { clear });
-        let order = self.order(block) - 1;
-        let pair = Pair {
-            halves: [Half::free(order, clear); 2],
-            offset: self.offset(block),
-            parent: block,
+    /// The name of the block of `order` that the byte at `offset` is in.
+    pub(super) fn name(&self, order: u32, offset: u64) -> Name {
+        Name {
             order,
-        };
-        let index = match self.unused.pop() {
-            Some(index) => {
-                self.pairs[index as usize] = pair;
-                index
-            }
-            None => {
-                self.pairs.push(pair);
-                (self.pairs.len() - 1) as u32
-            }
-        };
-        self.half_mut(block).state = State::Split(index);
-        BlockId::halves_of(index)
-    }
-
-    /// Allocates the block of order `order` at `offset` out of the free block
-    /// `from`, which is split as often as that takes.
-    pub(super) fn carve(&mut self, from: BlockId, offset: u64, order: u32) -> BlockId {
-        let State::Free { clear } = self.state(from) else {
-            unreachable!("only a free block is carved");
-        };
-        let mut block = from;
-        for half in (order..self.order(from)).rev() {
-            // Each split leaves the half that is not taken: in the end one free
-            // block of each order between the wanted one and this one.
-            self.half_mut(block).free[usize::from(clear)] = (2 << half) - (1 << order);
-            let [left, right] = self.split(block, clear);
-            block = if offset < self.offset(right) { left } else { right };
+            number: offset >> (order + self.chunk_log2),
         }
-        self.allocate(block, clear);
-        self.refresh_above(from);
-        block
     }
 
-    /// Makes a free block an allocated one. The caller refreshes what it is in.
-    pub(super) fn allocate(&mut self, block: BlockId, clear: bool) {
-        let bytes = self.size_of(block);
+    /// The state of a block; `None` where it is split, or part of a larger one.
+    pub(super) fn state(&self, name: Name) -> Option<State> {
+        self.rows[name.order as usize].state(name.number)
+    }
+
+    /// The allocated block that the byte at `offset` is in.
+    pub(super) fn allocated_at(&self, offset: u64) -> Option<Block> {
+        (0..=self.order_within(self.size)).find_map(|order| {
+            let name = self.name(order, offset);
+            match self.state(name)? {
+                State::Allocated { clear } => Some(Block {
+                    offset: self.offset(name),
+                    order,
+                    clear,
+                }),
+                State::Free { .. } => None,
+            }
+        })
+    }
+
+    pub(super) fn is_free(&self, name: Name) -> bool {
+        matches!(self.state(name), Some(State::Free { .. }))
+    }
+
+    /// The free block of `order` at the highest offset.
+    pub(super) fn last_free(&self, order: u32, clear: bool) -> Option<Name> {
+        let number = self.row(order).last_free(clear)?;
+        Some(Name { order, number })
+    }
+
+    pub(super) fn row(&self, order: u32) -> &Row {
+        &self.rows[order as usize]
+    }
+
+    /// The orders from `order` up of which there are free blocks, ascending.
+    pub(super) fn free_orders(&self, order: u32, clear: bool) -> impl Iterator<Item = u32> + use<> {
+        let mut orders = self.free_orders[usize::from(clear)] & !0 << order;
+        core::iter::from_fn(move || {
+            let order = (orders != 0).then(|| orders.trailing_zeros());
+            orders &= orders.wrapping_sub(1);
+            order
+        })
+    }
+
+    /// Makes or changes a block, without accounting.
+    pub(super) fn set(&mut self, name: Name, state: State) {
+        self.change(name.order, |row| row.set(name.number, state));
+    }
+
+    /// Removes a block, without accounting.
+    pub(super) fn remove(&mut self, name: Name) {
+        self.change(name.order, |row| row.remove(name.number));
+    }
+
+    /// Frees an allocated block, without accounting: makes it free, or joins it
+    /// with its buddy and that with its own.
+    pub(super) fn free_and_join(&mut self, name: Name, clear: bool) {
+        let mut name = name;
+        while self.change(name.order, |row| row.free_or_join(name.number, clear)) {
+            name = name.whole();
+        }
+    }
+
+    /// Allocates a free block.
+    pub(super) fn allocate(&mut self, name: Name, clear: bool) -> Block {
+        self.set(name, State::Allocated { clear });
+        let bytes = self.bytes(name.order);
         self.avail -= bytes;
         if clear {
             self.clear_avail -= bytes;
         }
-        *self.half_mut(block) = Half {
-            free: [0; 2],
-            state: State::Allocated { clear },
-        };
-    }
-
-    /// Makes a block without halves a free one. The caller accounts for it and
-    /// refreshes what it is in.
-    pub(super) fn set_free(&mut self, block: BlockId, clear: bool) {
-        *self.half_mut(block) = Half::free(self.order(block), clear);
-    }
-
-    /// Whether an allocated block was clear when it was allocated.
-    pub(super) fn was_clear(&self, block: BlockId) -> bool {
-        self.state(block) == State::Allocated { clear: true }
-    }
-
-    /// Drops the halves of a split block. The caller gives it a new state.
-    pub(super) fn discard_halves(&mut self, block: BlockId) {
-        if let State::Split(pair) = self.state(block) {
-            self.unused.push(pair);
+        Block {
+            offset: self.offset(name),
+            order: name.order,
+            clear,
         }
     }
 
-    /// The block that this one is a half of. Not asked of a root: its buddy is
-    /// never free.
-    pub(super) fn parent(&self, block: BlockId) -> BlockId {
-        self.pairs[block.pair()].parent
+    /// Allocates the block of `order` at `offset` out of the free block `from`,
+    /// which is split as often as that takes. Each split leaves the half that is
+    /// not taken.
+    pub(super) fn carve(&mut self, from: Name, clear: bool, order: u32, offset: u64) -> Block {
+        if from.order > order {
+            self.remove(from);
+        }
+        for order in order..from.order {
+            self.set(self.name(order, offset).buddy(), State::Free { clear });
+        }
+        self.allocate(self.name(order, offset), clear)
     }
 
-    /// Makes the sets of a split block right, given that those of its halves are.
-    pub(super) fn refresh(&mut self, block: BlockId) {
-        if let State::Split(pair) = self.state(block) {
-            self.half_mut(block).free = self.union(pair as usize);
+    /// Splits a free block; the halves are as clear as it was.
+    pub(super) fn split(&mut self, name: Name, clear: bool) {
+        self.remove(name);
+        for half in name.halves() {
+            self.set(half, State::Free { clear });
         }
     }
 
-    /// Makes the sets of all that `block` is in right, given that its own are.
-    pub(super) fn refresh_above(&mut self, block: BlockId) {
-        let mut pair = block.pair();
-        while pair >= self.roots as usize {
-            let union = self.union(pair);
-            let parent = self.pairs[pair].parent;
-            let free = &mut self.half_mut(parent).free;
-            if *free == union {
-                return;
-            }
-            *free = union;
-            pair = parent.pair();
+    fn change<T>(&mut self, order: u32, change: impl FnOnce(&mut Row) -> T) -> T {
+        let row = &mut self.rows[order as usize];
+        let answer = change(row);
+        for clear in [false, true] {
+            let orders = &mut self.free_orders[usize::from(clear)];
+            let has_free = u64::from(row.last_free(clear).is_some());
+            *orders = *orders & !(1 << order) | has_free << order;
         }
-    }
-
-    /// Every block: the roots by ascending offset, each followed by what is in
-    /// it, the left half first.
-    pub(super) fn walk(&self) -> impl Iterator<Item = BlockId> {
-        let mut waiting: Vec<_> = self.roots().rev().collect();
-        iter::from_fn(move || {
-            let block = waiting.pop()?;
-            if let Some([left, right]) = self.halves(block) {
-                waiting.extend([right, left]);
-            }
-            Some(block)
-        })
-    }
-
-    fn union(&self, pair: usize) -> [Orders; 2] {
-        let [left, right] = &self.pairs[pair].halves;
-        [
-            left.free[0] | right.free[0],
-            left.free[1] | right.free[1],
-        ]
-    }
-
-    fn half(&self, block: BlockId) -> &Half {
-        &self.pairs[block.pair()].halves[block.side()]
-    }
-
-    fn half_mut(&mut self, block: BlockId) -> &mut Half {
-        &mut self.pairs[block.pair()].halves[block.side()]
+        answer
     }
 }

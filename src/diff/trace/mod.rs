@@ -1,5 +1,12 @@
 //! A written sequence of operations.
 
+mod read;
+mod size;
+mod write;
+
+pub use read::{Found, ParseError};
+pub use size::{ParseSizeError, format_size, parse_size};
+
 use crate::AllocRequest;
 
 use super::Space;
@@ -64,6 +71,46 @@ pub enum Operation {
 }
 
 /// A space, and what is done to it.
+///
+/// As text it has one operation a line, made to be read, written and mailed:
+///
+/// ```
+/// use gpu_buddy::diff::Trace;
+///
+/// let text = "\
+/// space size=16M chunk=4K
+/// a = alloc 8M align=4M range=0..16M contiguous
+/// b = alloc 12K start=4K end=1M clear topdown trim-disable
+/// trim a 4M
+/// trim a 1M start=2M
+/// free a[2] cleared
+/// free a
+/// reset dirty
+/// lookup 12K
+/// fail-nth 3 times=1
+/// c = alloc 4K
+/// fail-nth off
+/// ";
+/// let trace: Trace = text.parse()?;
+/// assert_eq!(trace.to_string(), text);
+/// # Ok::<(), gpu_buddy::diff::ParseError>(())
+/// ```
+///
+/// - The space comes first. `#` begins a comment.
+/// - Numbers are bytes, in decimal, in hexadecimal after `0x`, or with one of
+///   the suffixes `K`, `M`, `G`, `T`, `P` and `E` for powers of 1024.
+/// - `align` is `min_block_size`; without it, the chunk size.
+/// - `range` asks for memory in that range. `start` and `end` pass these
+///   arguments without asking for that, as only the C does.
+/// - `a[2]` is the third block of an allocation.
+/// - `fail-nth 3 times=all` makes the third allocation from there on fail, and
+///   all after it.
+///
+/// Settings of an operation may be in any order, and are written in this one.
+/// Allocations may have any names of small letters, digits and `_`; they are
+/// numbered as they appear, and are written as `a` to `z`, `aa`, `ab` and so on.
+/// What is done to an allocation that the trace does not make is not written:
+/// nothing happens there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Trace {
     /// The space.

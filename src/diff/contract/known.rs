@@ -1,0 +1,244 @@
+//! What the C is known to break.
+//!
+//! Each entry matches no more than what it explains, so that another breach of
+//! the same promise is not hidden by it.
+
+use super::broken::Detail;
+use super::{AllocRequest, Broken, GpuBuddyAllocFlag, Promise};
+use crate::Errno;
+use crate::diff::Operation;
+
+/// A breach that the C is known for. Each has a minimal trace under
+/// `tests/known/`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Known {
+    /// Its name, and that of its trace.
+    pub name: &'static str,
+    /// The promises that it breaks; its trace shows the first.
+    pub promises: &'static [Promise],
+    /// What goes wrong, and when.
+    pub sentence: &'static str,
+    /// The kernel series that show it.
+    pub series: &'static [&'static str],
+    applies: fn(&Case) -> bool,
+}
+
+/// The series in which the allocator has this interface.
+const ALL: &[&str] = &["6.12", "7.2", "7.3"];
+const SINCE_7_2: &[&str] = &["7.2", "7.3"];
+
+/// An operation that broke a promise, taken apart.
+struct Case<'a> {
+    broken: &'a Broken,
+    /// The request; empty for other operations.
+    request: &'a AllocRequest,
+    contiguous: bool,
+    clear: bool,
+    /// `start..end` is as long as the request, so that the C takes it exactly.
+    exact: bool,
+    /// The C looks for a single block of this size, at aligned offsets, without
+    /// rounding it up.
+    offset_aligned: bool,
+}
+
+impl Case<'_> {
+
+    /// Which a call without the range flag should not look at.
+    fn passes_bounds(&self) -> bool {
+        !self.request.range && (self.request.start, self.request.end) != (0, self.broken.space.size)
+    }
+
+    /// The size as it is looked for, as a power of two.
+    fn rounded(&self) -> Option<u64> {
+        self.request.size.checked_next_power_of_two()
+    }
+
+    fn chunks(&self) -> u64 {
+        self.request.size / self.broken.space.chunk_size
+    }
+
+    /// There is a block of the rounded size, apart from merging.
+    fn has_whole_block(&self) -> bool {
+        matches!(self.broken.detail, Detail::RoomAt { block: true, .. })
+    }
+}
+
+/// All that is known.
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "contiguous-ignores-alignment",
+        promises: &[Promise::Aligned],
+        sentence: "A contiguous allocation is aligned to its own size, rounded up, where \
+                   min_block_size asks for more.",
+        series: ALL,
+        applies: |case| {
+            case.contiguous
+                && !case.exact
+                && case.rounded().is_some_and(|size| size < case.request.min_block_size)
+        },
+    },
+    Known {
+        name: "range-ignores-alignment",
+        promises: &[Promise::Aligned],
+        sentence: "An allocation in a range is aligned to its own size, a power of two, where \
+                   min_block_size asks for more.",
+        series: SINCE_7_2,
+        applies: |case| case.request.range && !case.contiguous && case.offset_aligned,
+    },
+    Known {
+        name: "range-skips-clear",
+        promises: &[Promise::PrefersClear],
+        sentence: "A clear allocation in a range finds clear memory only where nothing around \
+                   it is split, and takes the lowest block otherwise.",
+        series: ALL,
+        applies: |case| case.request.range,
+    },
+    Known {
+        name: "range-ignores-top-down",
+        promises: &[Promise::TopDown],
+        sentence: "A top-down allocation in a range takes the lowest place in it.",
+        series: ALL,
+        applies: |case| case.request.range,
+    },
+    Known {
+        name: "offset-aligned-flips-tree",
+        promises: &[Promise::PrefersClear],
+        sentence: "An allocation aligned beyond its size swaps clear for dirty with each order \
+                   that it tries, so that it can take dirty memory though there is clear.",
+        series: SINCE_7_2,
+        applies: |case| !case.request.range && !case.contiguous && case.offset_aligned,
+    },
+    Known {
+        name: "offset-aligned-not-top-down",
+        promises: &[Promise::TopDown],
+        sentence: "A top-down allocation aligned beyond its size takes the smallest block that \
+                   fits, wherever it is.",
+        series: SINCE_7_2,
+        applies: |case| !case.request.range && !case.contiguous && case.offset_aligned,
+    },
+    Known {
+        name: "top-down-fallback",
+        promises: &[Promise::TopDown],
+        sentence: "A top-down allocation that finds none of the memory that it prefers, clear \
+                   or dirty, takes the smallest block of the other that fits, wherever it is.",
+        series: ALL,
+        applies: |case| {
+            !case.request.range
+                && !case.offset_aligned
+                && matches!(case.broken.detail,
+                    Detail::Place { block, .. } if block.clear != case.clear)
+        },
+    },
+    Known {
+        name: "range-used-without-flag",
+        promises: &[
+            Promise::Room,
+            Promise::ValidArguments,
+            Promise::PrefersClear,
+            Promise::TopDown,
+        ],
+        sentence: "Without the range flag, start and end are checked all the same, and a range \
+                   as long as the request is taken exactly.",
+        series: ALL,
+        applies: |case| match case.broken.promise {
+            Promise::ValidArguments => case.passes_bounds(),
+            _ => !case.request.range && case.exact,
+        },
+    },
+    Known {
+        name: "merge-within-unused-range",
+        promises: &[Promise::Room],
+        sentence: "Without the range flag, clear and dirty buddies are merged to find room only \
+                   between start and end.",
+        series: ALL,
+        applies: |case| {
+            case.passes_bounds() && !case.exact && (!case.contiguous || case.has_whole_block())
+        },
+    },
+    Known {
+        name: "empty-range-is-unbounded",
+        promises: &[Promise::InRange],
+        sentence: "A range that ends at 0 is taken to have no end.",
+        series: ALL,
+        applies: |case| case.request.range && case.request.end == 0,
+    },
+    Known {
+        name: "failed-call-forgets-clear",
+        promises: &[Promise::FailureChangesNothing],
+        sentence: "Clear memory that was merged with dirty in a vain search for room stays \
+                   dirty.",
+        series: ALL,
+        applies: |case| {
+            matches!(case.broken.detail, Detail::ClearAvail { expected, is } if is < expected)
+        },
+    },
+    Known {
+        name: "enospc-hides-enomem",
+        promises: &[Promise::Room],
+        sentence: "Where memory for a block runs out, the search goes on, and ends with ENOSPC.",
+        series: &["7.3"],
+        applies: |case| case.broken.faulted,
+    },
+    Known {
+        name: "large-size-truncated",
+        promises: &[Promise::ValidArguments],
+        sentence: "The chunks of a request are counted in 32 bits, so that requests of 2^32 \
+                   chunks or more cannot be made.",
+        series: ALL,
+        applies: |case| case.chunks() >= 1 << 32,
+    },
+    Known {
+        name: "try-harder-misses-run",
+        promises: &[Promise::Room],
+        sentence: "A contiguous allocation finds a run of free blocks only around a free block of \
+                   the size rounded down to a power of two.",
+        series: ALL,
+        applies: |case| {
+            case.contiguous && !case.request.range && !case.exact && !case.has_whole_block()
+        },
+    },
+    Known {
+        name: "contiguous-range-rounds-up",
+        promises: &[Promise::Room, Promise::ValidArguments],
+        sentence: "A contiguous allocation in a range needs a free block of the size rounded up \
+                   to a power of two in the range.",
+        series: ALL,
+        applies: |case| {
+            case.contiguous && case.request.range && !case.exact && !case.has_whole_block()
+        },
+    },
+    Known {
+        name: "reset-clear-misses-blocks",
+        promises: &[Promise::ResetClear],
+        sentence: "Resetting the clear state takes blocks out of a tree while it walks that tree, \
+                   and misses some where there are several of one order.",
+        series: ALL,
+        applies: |_| true,
+    },
+];
+
+/// The entry for a breach by the C that is compiled in, if it is known.
+#[must_use]
+pub fn known(broken: &Broken) -> Option<&'static Known> {
+    let empty = AllocRequest::default();
+    let request = match &broken.operation {
+        Some(Operation::Alloc { request, .. }) => request,
+        _ => &empty,
+    };
+    let case = Case {
+        broken,
+        request,
+        contiguous: request.flags.contains(GpuBuddyAllocFlag::Contiguous),
+        clear: request.flags.contains(GpuBuddyAllocFlag::Clear),
+        exact: request.start.checked_add(request.size) == Some(request.end),
+        offset_aligned: cfg!(offset_align)
+            && request.size < request.min_block_size
+            && request.size.is_power_of_two(),
+    };
+    KNOWN.iter().find(|known| {
+        known.promises.contains(&broken.promise)
+            && known.series.contains(&crate::KERNEL.series)
+            && (known.applies)(&case)
+    })
+}

@@ -1,0 +1,183 @@
+//! What is allocated: by name, and by place.
+
+use core::hash::{BuildHasherDefault, Hasher};
+use core::ops::Range;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::diff::{Block, Id};
+
+use super::ranges::{Bits, FEW_CHUNKS};
+
+/// The blocks of each allocation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Live {
+    allocations: HashMap<Id, Vec<Block>, BuildHasherDefault<IdHasher>>,
+    /// For use again, without asking for memory.
+    spare: Vec<Vec<Block>>,
+}
+
+impl Live {
+    pub fn insert(&mut self, id: Id, blocks: &[Block]) {
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.extend_from_slice(blocks);
+        self.allocations.insert(id, kept);
+    }
+
+    pub fn remove(&mut self, id: Id) -> Vec<Block> {
+        self.allocations.remove(&id).unwrap_or_default()
+    }
+
+    pub fn remove_block(&mut self, id: Id, index: usize) -> Option<Block> {
+        let blocks = self.allocations.get_mut(&id)?;
+        (index < blocks.len()).then(|| blocks.remove(index))
+    }
+
+    /// Takes back the memory of what [`remove`](Self::remove) gave.
+    pub fn recycle(&mut self, mut blocks: Vec<Block>) {
+        if blocks.capacity() > 0 {
+            blocks.clear();
+            self.spare.push(blocks);
+        }
+    }
+}
+
+/// Spreads names, which count up, with one multiplication.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Allocated blocks by place, in chunks.
+#[derive(Clone, Debug)]
+pub(super) enum Blocks {
+    Few {
+        /// A block's order plus 1, at its first chunk.
+        orders: Vec<u8>,
+        taken: Bits,
+    },
+    /// The order of each block by its first chunk; and the number of chunks.
+    Many(BTreeMap<u64, u32>, u64),
+}
+
+impl Blocks {
+    /// None, in a space of so many chunks.
+    pub fn new(chunks: u64) -> Self {
+        if chunks <= FEW_CHUNKS {
+            Self::Few { orders: vec![0; chunks as usize], taken: Bits::new(chunks) }
+        } else {
+            Self::Many(BTreeMap::new(), chunks)
+        }
+    }
+
+    fn chunks(&self) -> u64 {
+        match self {
+            Self::Few { orders, .. } => orders.len() as u64,
+            Self::Many(_, chunks) => *chunks,
+        }
+    }
+
+    /// Adds a block inside the space. False where it overlaps another one.
+    pub fn insert(&mut self, start: u64, order: u32) -> bool {
+        let range = start..start + (1 << order);
+        let is_free = self.is_free(range.clone());
+        match self {
+            Self::Few { orders, taken } => {
+                taken.insert(range);
+                orders[start as usize] = order as u8 + 1;
+            }
+            Self::Many(blocks, _) => {
+                blocks.insert(start, order);
+            }
+        }
+        is_free
+    }
+
+    /// Removes a block that was added.
+    pub fn remove(&mut self, start: u64, order: u32) {
+        match self {
+            Self::Few { orders, taken } => {
+                taken.remove(start..start + (1 << order));
+                orders[start as usize] = 0;
+            }
+            Self::Many(blocks, _) => {
+                blocks.remove(&start);
+            }
+        }
+    }
+
+    /// The block that holds a chunk of the space: its first chunk and its order.
+    pub fn at(&self, chunk: u64) -> Option<(u64, u32)> {
+        match self {
+            Self::Few { orders, .. } => (0..=orders.len().ilog2()).find_map(|order| {
+                let start = chunk >> order << order;
+                (u32::from(orders[start as usize]) == order + 1).then_some((start, order))
+            }),
+            Self::Many(blocks, _) => {
+                let (&start, &order) = blocks.range(..=chunk).next_back()?;
+                (chunk - start < 1 << order).then_some((start, order))
+            }
+        }
+    }
+
+    /// Whether nothing is allocated in a range of the space.
+    pub fn is_free(&self, range: Range<u64>) -> bool {
+        match self {
+            Self::Few { taken, .. } => !taken.has_any(range),
+            Self::Many(blocks, _) => {
+                let last = blocks.range(..range.end).next_back();
+                range.is_empty() || last.is_none_or(|(start, order)| start + (1 << order) <= range.start)
+            }
+        }
+    }
+
+    /// The longest ranges inside of `within` where nothing is allocated, by
+    /// ascending offset, until `visit` returns false.
+    pub fn free_runs(&self, within: Range<u64>, mut visit: impl FnMut(Range<u64>) -> bool) {
+        let Range { mut start, end } = within.start..within.end.min(self.chunks());
+        match self {
+            Self::Few { taken, .. } => {
+                while start < end {
+                    let from = taken.find(false, start, end);
+                    start = taken.find(true, from, end);
+                    if from < start && !visit(from..start) {
+                        return;
+                    }
+                }
+            }
+            Self::Many(blocks, _) => {
+                if let Some((block, order)) = self.at(start.min(self.chunks() - 1)) {
+                    start = start.max(block + (1 << order));
+                }
+                for (&block, &order) in blocks.range(start.min(end)..end) {
+                    if start < block && !visit(start..block) {
+                        return;
+                    }
+                    start = block + (1 << order);
+                }
+                if start < end {
+                    visit(start..end);
+                }
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Few { orders, .. } => orders.iter().filter(|&&order| order != 0).count(),
+            Self::Many(blocks, _) => blocks.len(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Where an allocation was placed.
+
+use super::{AllocRequest, Block, Broken, Contract, Detail, GpuBuddyAllocFlag, Promise};
+
+impl Contract {
+    /// Judges the places of an allocation's blocks, apart from what else is
+    /// allocated.
+    pub(super) fn placed(
+        &self,
+        request: &AllocRequest,
+        blocks: &[Block],
+        broken: &mut Vec<Broken>,
+    ) {
+        let (mut total, mut lowest, mut highest) = (0u64, u64::MAX, 0);
+        for block in blocks {
+            if !self.is_shaped(block) {
+                self.push(broken, Promise::BlockShape, Detail::Block(*block, 0..self.space.size));
+            }
+            let size = self.size_of(block);
+            let end = block.offset.saturating_add(size);
+            if end > self.space.size {
+                self.push(broken, Promise::InSpace, Detail::Block(*block, 0..self.space.size));
+            }
+            if request.range && (block.offset < request.start || end > request.end) {
+                self.push(broken, Promise::InRange, Detail::Block(*block, request.start..request.end));
+            }
+            total = total.saturating_add(size);
+            (lowest, highest) = (lowest.min(block.offset), highest.max(end));
+        }
+        if !self.adds_up(request, total) {
+            let detail = Detail::Sum { asked: request.size, got: total };
+            self.push(broken, Promise::AddsUp, detail);
+        }
+        if request.flags.contains(GpuBuddyAllocFlag::Contiguous) {
+            if highest.saturating_sub(lowest) != total {
+                let detail = Detail::Gap { size: total, span: highest.saturating_sub(lowest) };
+                self.push(broken, Promise::Contiguous, detail);
+            }
+            if lowest != u64::MAX && !is_aligned(lowest, request.min_block_size) {
+                self.unaligned(lowest, highest, request, broken);
+            }
+        } else if blocks.iter().any(|block| {
+            let size = self.size_of(block);
+            size < request.min_block_size || !is_aligned(block.offset, request.min_block_size)
+        }) {
+            self.runs(request, blocks, broken);
+        }
+    }
+
+    /// A block at least as large as `min_block_size` is aligned by its shape. The
+    /// tail of an allocation is trimmed to smaller ones, so that they are looked
+    /// at together with the blocks that they follow.
+    fn runs(&self, request: &AllocRequest, blocks: &[Block], broken: &mut Vec<Broken>) {
+        let mut runs = self.runs_of(blocks);
+        if runs.iter().any(|&(start, _)| !is_aligned(start, request.min_block_size)) {
+            // They may follow one another, handed out in another order.
+            let mut sorted = blocks.to_vec();
+            sorted.sort_unstable();
+            runs = self.runs_of(&sorted);
+        }
+        for &(start, end) in &runs {
+            if !is_aligned(start, request.min_block_size) {
+                self.unaligned(start, end, request, broken);
+            }
+        }
+        let tails =
+            runs.iter().filter(|(start, end)| !is_aligned(end - start, request.min_block_size));
+        if let Some(&(start, end)) = tails.clone().next()
+            && tails.count() > 1
+        {
+            let detail = Detail::Run { start, end, min_block_size: request.min_block_size };
+            self.push(broken, Promise::MinBlockSize, detail);
+        }
+    }
+
+    fn unaligned(&self, start: u64, end: u64, request: &AllocRequest, broken: &mut Vec<Broken>) {
+        let detail = Detail::Run { start, end, min_block_size: request.min_block_size };
+        self.push(broken, Promise::Aligned, detail);
+    }
+
+    /// Blocks that each begin where the one before ends, as one: start and end.
+    pub(super) fn runs_of(&self, blocks: &[Block]) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for block in blocks {
+            let end = block.offset.saturating_add(self.size_of(block));
+            match runs.last_mut() {
+                Some(run) if run.1 == block.offset => run.1 = end,
+                _ => runs.push((block.offset, end)),
+            }
+        }
+        runs
+    }
+
+    /// Whether a block is one that the space can have, apart from its end.
+    pub(super) fn is_shaped(&self, block: &Block) -> bool {
+        let largest = (self.space.size / self.space.chunk_size).ilog2();
+        block.order <= largest && is_aligned(block.offset, self.size_of(block))
+    }
+
+    fn adds_up(&self, request: &AllocRequest, total: u64) -> bool {
+        let AllocRequest { size, min_block_size, flags, .. } = *request;
+        // Out of memory, it may not be possible to trim.
+        let trimmed = !flags.contains(GpuBuddyAllocFlag::TrimDisable) && !self.faulted;
+        let rounded = if flags.contains(GpuBuddyAllocFlag::Contiguous) {
+            size.checked_next_power_of_two()
+        } else {
+            size.checked_next_multiple_of(min_block_size)
+        };
+        total == size || (!trimmed && Some(total) == rounded)
+    }
+}
+
+fn is_aligned(offset: u64, alignment: u64) -> bool {
+    // Alignments of nonsense are refused elsewhere.
+    alignment.is_power_of_two() && offset & (alignment - 1) == 0
+}

@@ -1,0 +1,115 @@
+//! Whether clear memory and the highest place were taken where there was a
+//! choice.
+//!
+//! The documentation does not say in which order blocks of different sizes are
+//! tried. So a block is held only against a free block that could have taken its
+//! place as it is: of the same size or larger, and left alone by the allocation.
+
+use core::ops::Range;
+
+use super::{AllocRequest, Block, Broken, Contract, Detail, GpuBuddyAllocFlag, Promise, Snapshot};
+use crate::BlockState;
+use crate::diff::Operation;
+
+/// What was picked as one block, before it was trimmed.
+#[derive(Clone, Copy)]
+struct Pick {
+    offset: u64,
+    size: u64,
+    clear: bool,
+}
+
+impl Contract {
+    /// Judges the choice that an allocation made: `before` is the state that it
+    /// found. May be called before or after [`alloc`](Self::alloc).
+    #[must_use]
+    pub fn preferences(
+        &self,
+        request: &AllocRequest,
+        blocks: &[Block],
+        before: &Snapshot,
+    ) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        let wants_clear = self.tracks_clear && request.flags.contains(GpuBuddyAllocFlag::Clear);
+        let exact = request.range && request.start.checked_add(request.size) == Some(request.end);
+        // An exact range leaves no choice, and an empty one is not judged here.
+        let bounds = if request.range { request.start..request.end } else { 0..self.space.size };
+        if exact || bounds.is_empty() || !(wants_clear || request.top_down) {
+            return broken;
+        }
+        let free: Vec<_> = before
+            .leaves()
+            .filter(|leaf| leaf.state == BlockState::Free)
+            .map(|leaf| (leaf.offset..leaf.offset + before.block_size(leaf), leaf.clear))
+            .filter(|(range, _)| {
+                blocks.iter().all(|block| {
+                    block.offset >= range.end || block.offset + self.size_of(block) <= range.start
+                })
+            })
+            .collect();
+        for pick in self.picks(request, blocks) {
+            // The highest place in a free block, if there is one.
+            let place = |range: &Range<u64>| {
+                let align = pick.size.max(request.min_block_size);
+                let (start, end) = (range.start.max(bounds.start), range.end.min(bounds.end));
+                let place = end.checked_sub(pick.size)? / align * align;
+                (place >= start).then_some(place)
+            };
+            let block = Block {
+                offset: pick.offset,
+                order: (pick.size / self.space.chunk_size).ilog2(),
+                clear: pick.clear,
+            };
+            let clear = free.iter().filter(|(_, clear)| *clear);
+            if wants_clear
+                && !pick.clear
+                && let Some(place) = clear.filter_map(|(range, _)| place(range)).next()
+            {
+                self.push(&mut broken, Promise::PrefersClear, Detail::Place { block, place });
+            }
+            let alike = free.iter().filter(|(_, clear)| *clear == pick.clear);
+            if request.top_down
+                && let Some(place) = alike.filter_map(|(range, _)| place(range)).max()
+                && place > pick.offset
+            {
+                self.push(&mut broken, Promise::TopDown, Detail::Place { block, place });
+            }
+        }
+        let operation = || Operation::Alloc { id: 0, request: request.clone() };
+        self.finish_call(broken, operation, None)
+    }
+
+    /// The blocks as they were picked, as far as that can be told.
+    fn picks(&self, request: &AllocRequest, blocks: &[Block]) -> Vec<Pick> {
+        let AllocRequest { size, min_block_size, flags, .. } = *request;
+        let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
+        let rounded = if contiguous {
+            size.checked_next_power_of_two()
+        } else if cfg!(offset_align) && size < min_block_size && size.is_power_of_two() {
+            Some(size)
+        } else {
+            size.checked_next_multiple_of(min_block_size)
+        };
+        let Some(rounded) = rounded else { return Vec::new() };
+        let picks = blocks.iter().map(|block| Pick {
+            offset: block.offset,
+            size: self.size_of(block),
+            clear: block.clear,
+        });
+        let runs = self.runs_of(blocks);
+        let trimmed = picks.clone().map(|pick| pick.size).sum::<u64>() != rounded;
+        match *runs {
+            // A block of a power of two, and what was left of it.
+            [(offset, _)] if rounded.is_power_of_two() && offset.is_multiple_of(rounded) => {
+                let clear = blocks[0].clear;
+                let alike = blocks.iter().all(|block| block.clear == clear);
+                alike.then_some(Pick { offset, size: rounded, clear }).into_iter().collect()
+            }
+            // Several blocks in a row, which had to fit together.
+            _ if contiguous => Vec::new(),
+            // Of the last run, blocks are parts of a larger one.
+            [.., (start, _)] if trimmed => picks.take_while(|pick| pick.offset < start).collect(),
+            _ => picks.collect(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The promises, by name.
+
+use core::fmt;
+
+macro_rules! promises {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $explanation:literal;)*) => {
+        /// A promise of the documentation. [`Display`](fmt::Display) gives its
+        /// name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Promise {
+            $(#[doc = $explanation] $variant,)*
+        }
+
+        impl Promise {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What is promised, as a sentence.
+            #[must_use]
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $explanation,)*
+                }
+            }
+        }
+    };
+}
+
+promises! {
+    NoBug, "no-bug", "No call runs into a kernel BUG.";
+    NoWarning, "no-warning", "No call raises a kernel warning.";
+    KnownError, "known-error",
+        "A call fails with EINVAL, ENOSPC or ENXIO, or with ENOMEM where memory ran out.";
+    ValidArguments, "valid-arguments", "Arguments that an empty space satisfies are not EINVAL.";
+    Room, "room", "ENOSPC means that there is no room.";
+    Repeatable, "repeatable", "The same call in the same state has the same outcome.";
+    FailureChangesNothing, "failure-changes-nothing", "A call that fails changes nothing.";
+    InSpace, "in-space", "A block lies inside the space.";
+    BlockShape, "block-shape", "A block is aligned to its own size, a power of two of chunks.";
+    NoOverlap, "no-overlap", "A block overlaps none that is allocated.";
+    InRange, "in-range", "With a range, each block lies inside of it.";
+    Aligned, "aligned", "An allocation is aligned to min_block_size.";
+    MinBlockSize, "min-block-size",
+        "Apart from the tail, an allocation is made of multiples of min_block_size.";
+    AddsUp, "adds-up", "The blocks add up to the size, or to the size rounded up if not trimmed.";
+    Contiguous, "contiguous", "A contiguous allocation has no gap.";
+    Avail, "avail", "avail is what is free.";
+    ClearAvail, "clear-avail", "clear_avail follows what is freed cleared and allocated clear.";
+    ClearIsClear, "clear-is-clear", "A block handed out as clear was freed as cleared.";
+    PrefersClear, "prefers-clear", "A clear allocation takes clear memory where there is some.";
+    TopDown, "top-down", "A top-down allocation takes the highest place that there is.";
+    ResetClear, "reset-clear", "Resetting the clear state reaches every free block.";
+    Trimmed, "trimmed", "A trim leaves what was asked for, by ascending offset.";
+    BlockAt, "block-at", "A lookup finds the allocated block, and nothing where there is none.";
+    Snapshot, "snapshot", "The tree holds what is allocated, and tiles the space.";
+    Merged, "merged", "Two free buddies of the same clear state are merged.";
+    Consistent, "consistent", "The allocator's own structures agree with each other.";
+    NothingLeaked, "nothing-leaked", "When everything is freed, everything is free.";
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,121 @@
+//! Whether there is room for a request.
+//!
+//! The documentation leaves open how much a request may ask for beyond its size:
+//! how it is rounded up, above all. What is judged here is sure: there is room
+//! for the request under any reading of it.
+
+use core::ops::Range;
+
+use crate::diff::Space;
+use crate::{AllocRequest, GpuBuddyAllocFlag};
+
+use super::broken::Detail;
+use super::live::Blocks;
+
+/// What a request with valid arguments needs, in chunks.
+pub(super) struct Need {
+    within: Range<u64>,
+    align: u64,
+    kind: Kind,
+    chunk_size: u64,
+}
+
+enum Kind {
+    /// One free range of this length, from an aligned chunk on.
+    Run(u64),
+    /// So many free ranges of `align` chunks, anywhere.
+    Units(u64),
+}
+
+impl Need {
+    /// `None` where the arguments are not valid, or are not sure to be.
+    pub fn of(request: &AllocRequest, space: Space) -> Option<Self> {
+        let AllocRequest { size, min_block_size, .. } = *request;
+        let chunk_size = space.chunk_size;
+        let bounds = if request.range { request.start..request.end } else { 0..space.size };
+        let is_multiple = |bytes: u64| bytes.is_multiple_of(chunk_size);
+        let valid = size >= chunk_size
+            && min_block_size >= chunk_size
+            && min_block_size.is_power_of_two()
+            && [size, bounds.start, bounds.end].into_iter().all(is_multiple)
+            && bounds.start < bounds.end
+            && bounds.end <= space.size
+            && size <= bounds.end - bounds.start;
+        if !valid {
+            return None;
+        }
+        let exact = request.range && bounds.end - bounds.start == size;
+        let contiguous = request.flags.contains(GpuBuddyAllocFlag::Contiguous);
+        let kind = if exact {
+            // Both ends have to be aligned for every reading.
+            if !(bounds.start | bounds.end).is_multiple_of(min_block_size) {
+                return None;
+            }
+            Kind::Run(size / chunk_size)
+        } else if contiguous {
+            // Untrimmed, it has the size of the next power of two.
+            let trimmed = !request.flags.contains(GpuBuddyAllocFlag::TrimDisable);
+            let length = if trimmed { size } else { size.checked_next_power_of_two()? };
+            Kind::Run(length / chunk_size)
+        } else if cfg!(offset_align) && size < min_block_size && size.is_power_of_two() {
+            Kind::Run(size / chunk_size)
+        } else {
+            Kind::Units(size.div_ceil(min_block_size))
+        };
+        let within = bounds.start / chunk_size..bounds.end / chunk_size;
+        Some(Self { within, align: min_block_size / chunk_size, kind, chunk_size })
+    }
+
+    /// The room that an empty space has, if it has.
+    pub fn in_empty_space(&self) -> Option<Detail> {
+        let mut search = Search { need: self, units: 0, found: None };
+        search.look_at(self.within.clone());
+        search.found
+    }
+
+    /// The room that there is beside what is allocated.
+    pub fn beside(&self, blocks: &Blocks) -> Option<Detail> {
+        let mut search = Search { need: self, units: 0, found: None };
+        blocks.free_runs(self.within.clone(), |run| search.look_at(run));
+        search.found
+    }
+}
+
+struct Search<'a> {
+    need: &'a Need,
+    /// Units found so far.
+    units: u64,
+    found: Option<Detail>,
+}
+
+impl Search<'_> {
+    /// Looks at the next free run. False where the search is over.
+    fn look_at(&mut self, run: Range<u64>) -> bool {
+        let Need { align, chunk_size, .. } = *self.need;
+        let aligned = |align| run.start.checked_next_multiple_of(align).filter(|&at| at < run.end);
+        let Some(start) = aligned(align) else { return true };
+        match self.need.kind {
+            Kind::Run(length) => {
+                if run.end - start < length {
+                    return true;
+                }
+                // It is told apart from a run whether it could be a single block.
+                let size = length.next_power_of_two();
+                let whole = aligned(size.max(align)).filter(|at| run.end - at >= size);
+                if whole.is_some() || self.found.is_none() {
+                    let offset = whole.unwrap_or(start) * chunk_size;
+                    self.found = Some(Detail::RoomAt { offset, block: whole.is_some() });
+                }
+                whole.is_none()
+            }
+            Kind::Units(units) => {
+                self.units += (run.end - start) / align;
+                if self.units >= units {
+                    let bytes = self.units.saturating_mul(align * chunk_size);
+                    self.found = Some(Detail::RoomFor(bytes));
+                }
+                self.found.is_none()
+            }
+        }
+    }
+}

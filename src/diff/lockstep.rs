@@ -1,0 +1,437 @@
+//! Two implementations, the same operations, and the first difference.
+
+use core::fmt;
+
+use crate::{Errno, Snapshot};
+
+use super::contract::{Accounts, Broken, Contract, Known, known};
+use super::side::{Side, needs};
+use super::{
+    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space, format_size,
+};
+
+/// How closely two implementations are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strength {
+    /// The same blocks in the same order, and the same state.
+    #[default]
+    Exact,
+    /// The same success or error number, and the same accounts.
+    Observable,
+    /// Each keeps the contract; placements and errors may differ.
+    Contract,
+}
+
+/// The first difference between two implementations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Divergence {
+    /// In what they differ.
+    pub aspect: Aspect,
+    /// What the implementation under test says.
+    pub subject: String,
+    /// What the reference says.
+    pub reference: String,
+}
+
+/// In what two implementations differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Aspect {
+    /// Success, or the error number; or what a lookup found.
+    Outcome,
+    /// The blocks of an allocation.
+    Blocks,
+    /// Free bytes.
+    Avail,
+    /// Free bytes known to be zeroed.
+    ClearAvail,
+    /// The tree.
+    Snapshot,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aspect = match self.aspect {
+            Aspect::Outcome => "outcome",
+            Aspect::Blocks => "blocks",
+            Aspect::Avail => "avail",
+            Aspect::ClearAvail => "clear_avail",
+            Aspect::Snapshot => "tree",
+        };
+        write!(f, "divergence in {aspect}: {}, the reference: {}", self.subject, self.reference)
+    }
+}
+
+/// Something wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// The two differ.
+    Divergence(Divergence),
+    /// The one under test broke a promise.
+    Broken(Broken),
+}
+
+impl Finding {
+    /// Whether another finding is of the same kind: the same aspect, or the same
+    /// promise.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Divergence(a), Self::Divergence(b)) => a.aspect == b.aspect,
+            (Self::Broken(a), Self::Broken(b)) => a.promise == b.promise,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Divergence(divergence) => divergence.fmt(f),
+            Self::Broken(broken) => broken.fmt(f),
+        }
+    }
+}
+
+/// What came of one step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Step {
+    /// What the implementation under test did.
+    pub outcome: Outcome,
+    /// What is wrong. Whoever goes on after a divergence compares two different
+    /// states.
+    pub findings: Vec<Finding>,
+    /// Breaches that the C is known for.
+    pub known: Vec<&'static Known>,
+    /// The reference took over the state of the one under test, since the
+    /// outcome hangs on something that it does not model.
+    pub took_over: bool,
+}
+
+/// How to judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How closely the two are compared.
+    pub strength: Strength,
+    /// A whole-tree check after this many operations, and at the end. 1 checks
+    /// after each; 0 only at the end.
+    pub deep_every: u64,
+    /// Whether breaches that the C is known for are findings as well.
+    pub strict: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { strength: Strength::Exact, deep_every: 256, strict: false }
+    }
+}
+
+/// An implementation under test, in step with a reference, under the contract.
+pub struct Lockstep<S: Implementation, R: Implementation> {
+    subject: Side<S>,
+    reference: Option<Side<R>>,
+    contract: Contract,
+    capabilities: Capabilities,
+    settings: Settings,
+    space: Space,
+    steps: u64,
+    /// Used for no allocation so far.
+    next_id: Id,
+}
+
+impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+    /// Both fresh.
+    ///
+    /// # Errors
+    ///
+    /// Where neither can be made: the error number that both agree on.
+    ///
+    /// # Panics
+    ///
+    /// Where only one of them can be made.
+    pub fn new(space: Space, settings: Settings) -> Result<Self, Errno> {
+        let (subject, reference) = (Side::create(space), Side::create(space));
+        match (subject, reference) {
+            (Ok(subject), Ok(reference)) => Ok(Self::with(subject, Some(reference), space, settings)),
+            (Err(errno), Err(other)) if errno == other => Err(errno),
+            (subject, reference) => panic!(
+                "of {space:?}, the one under test says {:?}, the reference {:?}",
+                subject.err(),
+                reference.err()
+            ),
+        }
+    }
+
+    /// Without a reference, under the contract alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Implementation::create`].
+    pub fn alone(space: Space, settings: Settings) -> Result<Self, Errno> {
+        Ok(Self::with(Side::create(space)?, None, space, settings))
+    }
+
+    fn with(
+        subject: Side<S>,
+        reference: Option<Side<R>>,
+        space: Space,
+        settings: Settings,
+    ) -> Self {
+        let mut capabilities = subject.implementation.capabilities();
+        if let Some(reference) = &reference {
+            // Faults are the subject's alone.
+            capabilities &= reference.implementation.capabilities() | Capability::FailNth;
+        }
+        let contract = Contract::new(space, capabilities);
+        Self { subject, reference, contract, capabilities, settings, space, steps: 0, next_id: 0 }
+    }
+
+    /// The implementation under test.
+    #[must_use]
+    pub fn subject(&self) -> &S {
+        &self.subject.implementation
+    }
+
+    /// What both offer. The rest is skipped, and not compared.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// After an allocation or a trim: the blocks that the implementation under
+    /// test gave.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.subject.blocks
+    }
+
+    /// Does one operation on both, compares and judges.
+    pub fn step(&mut self, operation: &Operation) -> Step {
+        let mut step = Step::new(Outcome::Skipped);
+        if !self.capabilities.contains(needs(operation, self.space)) {
+            return step;
+        }
+        self.steps += 1;
+        let every = self.settings.deep_every;
+        let deep = every != 0 && self.steps.is_multiple_of(every);
+        let before = deep.then(|| self.subject.implementation.snapshot()).flatten();
+
+        step.outcome = self.subject.apply(operation);
+        if step.outcome == Outcome::Skipped {
+            return step;
+        }
+        let accounts = Accounts::of(&self.subject.implementation);
+        self.judge(operation, accounts, before.as_ref(), &mut step);
+        if !matches!(operation, Operation::FailNth { .. }) {
+            self.compare(operation, accounts, &mut step);
+        }
+        if deep {
+            self.judge_tree(&mut step);
+        }
+        step
+    }
+
+    /// Frees everything and checks that everything is free, down to one
+    /// allocation of all of it.
+    pub fn finish(&mut self) -> Step {
+        let mut step = Step::new(Outcome::Done);
+        self.subject.implementation.fail_nth(1, 0);
+        self.contract.set_faulted(false);
+        let contract = &mut self.contract;
+        let mut broken = Vec::new();
+        self.subject.free_all(|implementation, id| {
+            broken.extend(contract.free(id, false, Accounts::of(implementation)));
+        });
+        if let Some(reference) = &mut self.reference {
+            reference.free_all(|_, _| {});
+        }
+        broken.extend(self.contract.finish(Accounts::of(&self.subject.implementation)));
+        self.settle(broken, &mut step);
+        self.judge_tree(&mut step);
+        if self.capabilities.contains(Capability::Range) {
+            // No allocation of the trace has this name, which would be its last.
+            let whole = Operation::Alloc { id: self.next_id, request: self.contract.whole() };
+            let outcome = self.subject.apply(&whole);
+            let accounts = Accounts::of(&self.subject.implementation);
+            self.judge(&whole, accounts, None, &mut step);
+            self.compare(&whole, accounts, &mut step);
+            step.outcome = outcome;
+        }
+        step
+    }
+
+    /// Holds the outcome of an operation against the contract.
+    fn judge(
+        &mut self,
+        operation: &Operation,
+        accounts: Accounts,
+        before: Option<&Snapshot>,
+        step: &mut Step,
+    ) {
+        let report = self.subject.implementation.report();
+        let contract = &mut self.contract;
+        contract.set_faulted(report.faulted);
+        let blocks = &self.subject.blocks;
+        let outcome = step.outcome.errno().map_or(Ok(()), Err);
+        let mut broken = match *operation {
+            Operation::Alloc { id, ref request } => {
+                self.next_id = self.next_id.max(id.saturating_add(1));
+                let outcome = outcome.map(|()| blocks.as_slice());
+                // The choice is judged against the state before it.
+                let choice = match (before, outcome) {
+                    (Some(before), Ok(blocks)) => contract.preferences(request, blocks, before),
+                    _ => Vec::new(),
+                };
+                let mut broken = contract.alloc(id, request, outcome, accounts);
+                broken.extend(choice);
+                broken
+            }
+            Operation::Free { id, cleared } => contract.free(id, cleared, accounts),
+            Operation::FreeBlock { id, index, cleared } => {
+                contract.free_block(id, index, cleared, accounts)
+            }
+            Operation::Trim { id, start, new_size } => {
+                contract.trim(id, start, new_size, outcome, blocks, accounts)
+            }
+            Operation::ResetClear { clear } => contract.reset_clear(clear, accounts),
+            Operation::BlockAt { offset } => {
+                let found = match step.outcome {
+                    Outcome::Found(found) => Ok(found),
+                    other => Err(other.errno().unwrap_or(Errno::EINVAL)),
+                };
+                contract.block_at(offset, found, accounts)
+            }
+            Operation::FailNth { .. } => Vec::new(),
+        };
+        broken.extend(contract.warnings(&report.warnings));
+        if let Some(bug) = report.bug {
+            broken.push(contract.bug(bug));
+        }
+        for broken in &mut broken {
+            broken.operation.get_or_insert_with(|| operation.clone());
+        }
+        self.settle(broken, step);
+    }
+
+    /// Holds the whole state against the contract, and against the reference.
+    fn judge_tree(&mut self, step: &mut Step) {
+        let subject = &self.subject.implementation;
+        let mut broken = self.contract.consistent(&subject.scan());
+        let snapshot = subject.snapshot();
+        if let Some(snapshot) = &snapshot {
+            broken.extend(self.contract.snapshot(snapshot));
+        }
+        self.settle(broken, step);
+        if self.settings.strength != Strength::Exact {
+            return;
+        }
+        let reference = self.reference.as_ref().and_then(|side| side.implementation.snapshot());
+        if let (Some(subject), Some(reference)) = (snapshot, reference)
+            && subject != reference
+        {
+            let (subject, reference) = first_difference(&subject, &reference);
+            step.diverge(Aspect::Snapshot, subject, reference);
+        }
+    }
+
+    /// Does the operation on the reference and compares.
+    fn compare(&mut self, operation: &Operation, accounts: Accounts, step: &mut Step) {
+        let Some(reference) = &mut self.reference else {
+            return;
+        };
+        let outcome = reference.apply(operation);
+        if self.settings.strength == Strength::Contract {
+            return;
+        }
+        if outcome != step.outcome {
+            step.diverge(Aspect::Outcome, text(step.outcome), text(outcome));
+            return;
+        }
+        if self.settings.strength == Strength::Exact && self.subject.blocks != reference.blocks {
+            let (subject, reference) = (list(&self.subject.blocks), list(&reference.blocks));
+            step.diverge(Aspect::Blocks, subject, reference);
+            return;
+        }
+        let mut other = Accounts::of(&reference.implementation);
+        if matches!(operation, Operation::ResetClear { .. })
+            && other.clear_avail != accounts.clear_avail
+            && let Some(snapshot) = self.subject.implementation.snapshot()
+            && reference.implementation.restore(&snapshot)
+        {
+            step.took_over = true;
+            other = Accounts::of(&reference.implementation);
+        }
+        if accounts.avail != other.avail {
+            step.diverge(Aspect::Avail, accounts.avail, other.avail);
+        }
+        if self.capabilities.contains(Capability::Clear)
+            && accounts.clear_avail != other.clear_avail
+        {
+            step.diverge(Aspect::ClearAvail, accounts.clear_avail, other.clear_avail);
+        }
+    }
+
+    /// Sorts breaches into those that are known and findings.
+    fn settle(&self, broken: Vec<Broken>, step: &mut Step) {
+        for broken in broken {
+            let known = S::IS_KERNEL.then(|| known(&broken)).flatten();
+            step.known.extend(known);
+            if known.is_none() || self.settings.strict {
+                step.findings.push(Finding::Broken(broken));
+            }
+        }
+    }
+}
+
+impl Step {
+    fn new(outcome: Outcome) -> Self {
+        Self { outcome, findings: Vec::new(), known: Vec::new(), took_over: false }
+    }
+
+    fn diverge(&mut self, aspect: Aspect, subject: impl ToString, reference: impl ToString) {
+        let (subject, reference) = (subject.to_string(), reference.to_string());
+        self.findings.push(Finding::Divergence(Divergence { aspect, subject, reference }));
+    }
+}
+
+/// An outcome, for people.
+#[must_use]
+pub(super) fn text(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Skipped => "nothing to do".to_owned(),
+        Outcome::Done => "done".to_owned(),
+        Outcome::Failed(errno) => errno.to_string(),
+        Outcome::Found(None) => "free".to_owned(),
+        Outcome::Found(Some(block)) => list(&[block]),
+    }
+}
+
+/// Blocks, for people.
+#[must_use]
+pub(super) fn list(blocks: &[Block]) -> String {
+    let blocks: Vec<_> = blocks
+        .iter()
+        .map(|Block { offset, order, clear }| {
+            format!("{} order {order}{}", format_size(*offset), if *clear { " clear" } else { "" })
+        })
+        .collect();
+    format!("[{}]", blocks.join(", "))
+}
+
+/// The first block in which two states differ, or their accounts.
+fn first_difference(subject: &Snapshot, reference: &Snapshot) -> (String, String) {
+    let mut pairs = subject.blocks.iter().zip(&reference.blocks);
+    match pairs.find(|(subject, reference)| subject != reference) {
+        Some((subject, reference)) => (format!("{subject:?}"), format!("{reference:?}")),
+        None => {
+            let text = |snapshot: &Snapshot| {
+                let Snapshot { avail, clear_avail, .. } = snapshot;
+                format!("{} blocks, avail {avail}, clear_avail {clear_avail}", snapshot.blocks.len())
+            };
+            (text(subject), text(reference))
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Finding room for one block.
+
+use super::row::State;
+use super::tree::{Name, Tree};
+
+/// Room for a block of some order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// The free block that it is in.
+    pub(super) free: Name,
+    /// Whether that is clear.
+    pub(super) clear: bool,
+    /// Where in the space the block is to be.
+    pub(super) offset: u64,
+}
+
+impl Tree {
+    /// Room anywhere: in the best fit, so that large blocks stay whole; of
+    /// several in the highest, so that the low end stays free for who needs it.
+    pub(super) fn find_anywhere(&self, order: u32, prefer: bool) -> Option<Room> {
+        self.best_fit(order, prefer)
+            .or_else(|| self.best_fit(order, !prefer))
+    }
+
+    /// The highest room in memory of the preferred state, whatever block it is
+    /// in.
+    pub(super) fn find_from_the_top(&self, order: u32, prefer: bool) -> Option<Room> {
+        self.free_orders(order, prefer)
+            .filter_map(|fit| self.last_free(fit, prefer))
+            .max_by_key(|&free| self.offset(free))
+            .map(|free| self.highest_in(free, prefer, order))
+            // Known: top-down-fallback. In the other state it is the best fit.
+            .or_else(|| self.best_fit(order, !prefer))
+    }
+
+    /// Room at a multiple of `alignment`, which is larger than the block.
+    pub(super) fn find_aligned(&self, order: u32, alignment: u64, prefer: bool) -> Option<Room> {
+        // Known: offset-aligned-not-top-down. The best fit always.
+        let mut clear = prefer;
+        for fit in order..=self.order_within(self.size) {
+            let zeros = self.zeros(fit, alignment);
+            let find = |clear| {
+                let number = self.row(fit).last_free_where(clear, u64::MAX, zeros)?;
+                let free = Name { order: fit, number };
+                let room = self.highest_in(free, clear, order);
+                Some(Room {
+                    offset: room.offset & !(alignment - 1),
+                    ..room
+                })
+            };
+            // Known: offset-aligned-flips-tree. Where the preferred state has
+            // nothing of this order, the other one is preferred for the next.
+            let room = find(clear).or_else(|| {
+                clear = !clear;
+                find(clear)
+            });
+            if room.is_some() {
+                return room;
+            }
+        }
+        None
+    }
+
+    /// The lowest room in the bytes `start..=last`: in memory of the preferred
+    /// state, or else in any.
+    pub(super) fn find_in_range(
+        &self,
+        order: u32,
+        range: (u64, u64),
+        prefer: bool,
+    ) -> Option<Room> {
+        let preferred = if prefer {
+            // Known: range-skips-clear. What is split counts as dirty, so clear
+            // memory is preferred only where a whole root is clear.
+            let whole = Some(State::Free { clear: true });
+            self.roots()
+                .filter(|&root| root.order >= order && self.state(root) == whole)
+                .find_map(|root| self.lowest_in(root, true, order, range))
+        } else {
+            self.lowest_in_range(order, range, false)
+        };
+        preferred.or_else(|| {
+            [false, true]
+                .into_iter()
+                .filter_map(|clear| self.lowest_in_range(order, range, clear))
+                .min_by_key(|room| room.offset)
+        })
+    }
+
+    fn best_fit(&self, order: u32, clear: bool) -> Option<Room> {
+        let fit = self.free_orders(order, clear).next()?;
+        let free = self.last_free(fit, clear)?;
+        Some(self.highest_in(free, clear, order))
+    }
+
+    /// The highest room for a block of `order` in a free block.
+    fn highest_in(&self, free: Name, clear: bool, order: u32) -> Room {
+        Room {
+            free,
+            clear,
+            offset: self.last_byte(free) - (self.bytes(order) - 1),
+        }
+    }
+
+    /// The lowest room in the bytes `start..=last` of one free block.
+    fn lowest_in(
+        &self,
+        free: Name,
+        clear: bool,
+        order: u32,
+        (start, last): (u64, u64),
+    ) -> Option<Room> {
+        let low_bits = self.bytes(order) - 1;
+        let from = self.offset(free).max(start);
+        let to = self.last_byte(free).min(last);
+        let offset = from.checked_add(low_bits)? & !low_bits;
+        (offset <= to && to - offset >= low_bits).then_some(Room {
+            free,
+            clear,
+            offset,
+        })
+    }
+
+    fn lowest_in_range(&self, order: u32, range: (u64, u64), clear: bool) -> Option<Room> {
+        self.free_orders(order, clear)
+            .filter_map(|fit| {
+                // The block that `start` is in may have its room before that; the
+                // one after it begins with room, if the range has it at all.
+                let mut from = self.name(fit, range.0).number;
+                for _ in 0..2 {
+                    let number = self.row(fit).first_free_from(clear, from)?;
+                    let free = Name { order: fit, number };
+                    let room = self.lowest_in(free, clear, order, range);
+                    if room.is_some() {
+                        return room;
+                    }
+                    from = number + 1;
+                }
+                None
+            })
+            .min_by_key(|room| room.offset)
+    }
+
+    /// How many low bits of a block's number are 0 where its offset is a multiple
+    /// of `alignment`.
+    fn zeros(&self, order: u32, alignment: u64) -> u32 {
+        alignment.ilog2().saturating_sub(self.bytes(order).ilog2())
+    }
+}

@@ -1,0 +1,162 @@
+//! One implementation, with the allocations of a trace by name.
+
+use crate::Errno;
+
+use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
+
+/// What came of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// There was nothing to do: the allocation or the block does not exist.
+    Skipped,
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed(Errno),
+    /// A lookup: what is allocated there.
+    Found(Option<Block>),
+}
+
+impl Outcome {
+    fn of(result: Result<(), Errno>) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Done)
+    }
+
+    /// The error, where there was one.
+    #[must_use]
+    pub fn errno(self) -> Option<Errno> {
+        match self {
+            Self::Failed(errno) => Some(errno),
+            _ => None,
+        }
+    }
+}
+
+/// An implementation that takes operations.
+pub(super) struct Side<I: Implementation> {
+    pub implementation: I,
+    allocations: Vec<Option<I::Allocation>>,
+    /// After an allocation or a trim: the blocks of the allocation.
+    pub blocks: Vec<Block>,
+}
+
+impl<I: Implementation> Side<I> {
+    pub fn create(space: Space) -> Result<Self, Errno> {
+        Ok(Self {
+            implementation: I::create(space)?,
+            allocations: Vec::new(),
+            blocks: Vec::new(),
+        })
+    }
+
+    pub fn apply(&mut self, operation: &Operation) -> Outcome {
+        self.blocks.clear();
+        match *operation {
+            Operation::Alloc { id, ref request } => {
+                let outcome = self.implementation.alloc(request).map(|allocation| {
+                    self.implementation.blocks(&allocation, &mut self.blocks);
+                    *self.slot(id) = Some(allocation);
+                });
+                Outcome::of(outcome)
+            }
+            Operation::Free { id, cleared } => match self.slot(id).take() {
+                Some(allocation) => {
+                    self.implementation.free(allocation, cleared);
+                    Outcome::Done
+                }
+                None => Outcome::Skipped,
+            },
+            Operation::FreeBlock { id, index, cleared } => {
+                let Some(mut allocation) = self.slot(id).take() else {
+                    return Outcome::Skipped;
+                };
+                self.implementation.blocks(&allocation, &mut self.blocks);
+                let exists = index < self.blocks.len();
+                if exists {
+                    self.implementation.free_block(&mut allocation, index, cleared);
+                }
+                *self.slot(id) = Some(allocation);
+                if exists { Outcome::Done } else { Outcome::Skipped }
+            }
+            Operation::Trim { id, start, new_size } => {
+                let Some(mut allocation) = self.slot(id).take() else {
+                    return Outcome::Skipped;
+                };
+                let outcome = self.implementation.trim(&mut allocation, start, new_size);
+                self.implementation.blocks(&allocation, &mut self.blocks);
+                *self.slot(id) = Some(allocation);
+                Outcome::of(outcome)
+            }
+            Operation::ResetClear { clear } => {
+                self.implementation.reset_clear(clear);
+                Outcome::Done
+            }
+            Operation::BlockAt { offset } => {
+                self.implementation.block_at(offset).map_or_else(Outcome::Failed, Outcome::Found)
+            }
+            Operation::FailNth { nth, times } => {
+                self.implementation.fail_nth(nth, times);
+                Outcome::Done
+            }
+        }
+    }
+
+    /// Frees all that is allocated, as dirty, and tells of each.
+    pub fn free_all(&mut self, mut freed: impl FnMut(&I, Id)) {
+        for id in 0..self.allocations.len() {
+            if let Some(allocation) = self.allocations[id].take() {
+                self.implementation.free(allocation, false);
+                freed(&self.implementation, id as Id);
+            }
+        }
+    }
+
+    fn slot(&mut self, id: Id) -> &mut Option<I::Allocation> {
+        let index = id as usize;
+        if index >= self.allocations.len() {
+            self.allocations.resize_with(index + 1, || None);
+        }
+        &mut self.allocations[index]
+    }
+}
+
+/// What an implementation must offer to be asked for this.
+pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
+    use crate::GpuBuddyAllocFlag;
+    let mut needs = Capabilities::empty();
+    match operation {
+        Operation::Alloc { request, .. } => {
+            let flags = request.flags;
+            for (asked, capability) in [
+                (request.range, Capability::Range),
+                // The exact range, which takes no flag.
+                (request.end != 0, Capability::Range),
+                (request.top_down, Capability::TopDown),
+                (request.min_block_size > space.chunk_size, Capability::Alignment),
+                (flags.contains(GpuBuddyAllocFlag::Contiguous), Capability::Contiguous),
+                (flags.contains(GpuBuddyAllocFlag::Clear), Capability::Clear),
+                (flags.contains(GpuBuddyAllocFlag::TrimDisable), Capability::TrimDisable),
+            ] {
+                if asked {
+                    needs |= capability;
+                }
+            }
+        }
+        Operation::Free { cleared, .. } => {
+            if *cleared {
+                needs |= Capability::Clear;
+            }
+        }
+        Operation::FreeBlock { cleared, .. } => {
+            needs |= Capability::FreeBlock;
+            if *cleared {
+                needs |= Capability::Clear;
+            }
+        }
+        Operation::Trim { .. } => needs |= Capability::Trim,
+        Operation::ResetClear { .. } => needs |= Capability::ResetClear,
+        Operation::BlockAt { .. } => needs |= Capability::BlockAt,
+        Operation::FailNth { .. } => needs |= Capability::FailNth,
+    }
+    needs
+}

@@ -1,0 +1,300 @@
+//! What several tests share. Each test file uses a part of it.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use gpu_buddy::{
+    Alignment, AllocRequest, AllocatedBlocks, GpuBuddy, GpuBuddyAllocFlags, GpuBuddyAllocMode,
+    GpuBuddyParams, KERNEL, Result, ffi,
+};
+
+pub const KIB: u64 = 1 << 10;
+pub const MIB: u64 = 1 << 20;
+pub const GIB: u64 = 1 << 30;
+/// The chunk size of most tests.
+pub const CHUNK: u64 = 4 * KIB;
+
+pub fn alignment(bytes: u64) -> Alignment {
+    Alignment::new_checked(bytes as usize).expect("a power of two")
+}
+
+pub fn params(base_offset: u64, size: u64, chunk_size: u64) -> GpuBuddyParams {
+    GpuBuddyParams { base_offset, size, chunk_size: alignment(chunk_size) }
+}
+
+/// A space of `size` bytes from 0 on, in chunks of 4 KiB.
+pub fn space(size: u64) -> GpuBuddy {
+    GpuBuddy::new(params(0, size, CHUNK)).expect("a new space")
+}
+
+/// Allocates anywhere, in blocks of at least a chunk.
+pub fn simple(
+    buddy: &GpuBuddy,
+    size: u64,
+    flags: impl Into<GpuBuddyAllocFlags>,
+) -> Result<AllocatedBlocks> {
+    buddy.alloc_blocks(GpuBuddyAllocMode::Simple, size, buddy.chunk_size(), flags)
+}
+
+/// Takes `size` bytes at `start`, and nothing else.
+pub fn exact(buddy: &GpuBuddy, start: u64, size: u64) -> Result<AllocatedBlocks> {
+    let mode = GpuBuddyAllocMode::Range(start..start + size);
+    buddy.alloc_blocks(mode, size, buddy.chunk_size(), GpuBuddyAllocFlags::empty())
+}
+
+/// The offset and the size of each block.
+pub fn extents(blocks: &AllocatedBlocks) -> Vec<(u64, u64)> {
+    blocks.iter().map(|block| (block.offset(), block.size())).collect()
+}
+
+/// Small numbers without a pattern that matters, the same on every run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub fn pick<'a, T>(&mut self, values: &'a [T]) -> &'a T {
+        &values[self.below(values.len() as u64) as usize]
+    }
+}
+
+/// Runs `f`, which gets a place to note what it is about to do, and panics with
+/// the last note where that takes longer than `limit`.
+pub fn within<N: std::fmt::Debug + Send + 'static>(
+    limit: Duration,
+    f: impl FnOnce(&dyn Fn(N)) + Send + 'static,
+) {
+    let (sender, receiver) = channel();
+    let note = std::sync::Arc::new(parking_lot::Mutex::new(None));
+    let last = std::sync::Arc::clone(&note);
+    let worker = thread::spawn(move || {
+        // Dropped at the end, or as a panic unwinds.
+        let _sender: std::sync::mpsc::Sender<()> = sender;
+        f(&|next| *note.lock() = Some(next));
+    });
+    match receiver.recv_timeout(limit) {
+        Err(RecvTimeoutError::Timeout) => panic!("not done within {limit:?}: {:?}", last.lock()),
+        _ => {
+            if let Err(panic) = worker.join() {
+                eprintln!("the last call: {:?}", last.lock());
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// An allocator of the raw layer, at a fixed address, torn down when it is
+/// dropped. It is used by one thread and is not to be used after a BUG.
+pub struct Raw(Box<ffi::gpu_buddy>);
+
+impl Raw {
+    /// The error number of `gpu_buddy_init`, negative, where it fails.
+    pub fn new(size: u64, chunk_size: u64) -> std::result::Result<Self, i32> {
+        // SAFETY: zero is a value of each of its numbers and pointers.
+        let mut mm: Box<ffi::gpu_buddy> = Box::new(unsafe { std::mem::zeroed() });
+        // SAFETY: `mm` is there to be initialised and stays in its box.
+        match unsafe { ffi::gpu_buddy_init(&raw mut *mm, size, chunk_size) } {
+            0 => Ok(Self(mm)),
+            error => Err(error),
+        }
+    }
+
+    pub fn mm(&mut self) -> *mut ffi::gpu_buddy {
+        &raw mut *self.0
+    }
+
+    pub fn avail(&self) -> u64 {
+        self.0.avail
+    }
+
+    /// Appends to `list`; returns what the C does.
+    pub fn alloc(&mut self, request: &AllocRequest, list: &mut List) -> i32 {
+        let AllocRequest { start, end, size, min_block_size, range, top_down, flags } = *request;
+        let mut bits = flags.bits();
+        if range {
+            bits |= ffi::GPU_BUDDY_RANGE_ALLOCATION;
+        }
+        if top_down {
+            bits |= ffi::GPU_BUDDY_TOPDOWN_ALLOCATION;
+        }
+        // SAFETY: `mm` is initialised and used by this thread alone; the list is
+        // one of allocated blocks of it. Callers pass arguments that the C takes.
+        unsafe {
+            ffi::gpu_buddy_alloc_blocks(
+                self.mm(),
+                start,
+                end,
+                size,
+                min_block_size,
+                list.head(),
+                bits,
+            )
+        }
+    }
+
+    /// Allocates anywhere and panics where there is no room.
+    pub fn simple(&mut self, size: u64) -> List {
+        let mut list = List::new();
+        let chunk_size = self.0.chunk_size;
+        let request = AllocRequest { size, min_block_size: chunk_size, ..AllocRequest::default() };
+        assert_eq!(self.alloc(&request, &mut list), 0);
+        list
+    }
+
+    pub fn trim(&mut self, start: Option<u64>, new_size: u64, list: &mut List) -> i32 {
+        let mut start = start;
+        let start = start.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
+        // SAFETY: as for `alloc`; `start` is null or points to a number.
+        unsafe { ffi::gpu_buddy_block_trim(self.mm(), start, new_size, list.head()) }
+    }
+
+    pub fn free(&mut self, list: &mut List) {
+        // SAFETY: as for `alloc`; the C empties the list.
+        unsafe { ffi::gpu_buddy_free_list(self.mm(), list.head(), 0) }
+    }
+
+    /// Forgets the allocator, after a BUG.
+    pub fn leak(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            // SAFETY: `mm` is initialised and not used again.
+            unsafe { ffi::gpu_buddy_fini(self.mm()) }
+        }
+    }
+}
+
+/// A list of the C, with its head at a fixed address.
+pub struct List(Box<ffi::list_head>);
+
+impl List {
+    pub fn new() -> Self {
+        let mut head =
+            Box::new(ffi::list_head { next: std::ptr::null_mut(), prev: std::ptr::null_mut() });
+        let address = &raw mut *head;
+        (head.next, head.prev) = (address, address);
+        Self(head)
+    }
+
+    pub fn head(&mut self) -> *mut ffi::list_head {
+        &raw mut *self.0
+    }
+
+    /// The blocks on it.
+    pub fn blocks(&mut self) -> Vec<*mut ffi::gpu_buddy_block> {
+        const LINK: usize = std::mem::offset_of!(ffi::gpu_buddy_block, __bindgen_anon_1);
+        let head = self.head();
+        let mut blocks = Vec::new();
+        let mut next = self.0.next;
+        while next != head {
+            blocks.push(next.wrapping_byte_sub(LINK).cast());
+            // SAFETY: the list is one of allocated blocks, whose links are valid.
+            next = unsafe { (*next).next };
+        }
+        blocks
+    }
+
+    /// The offset and the size of each block.
+    pub fn extents(&mut self, raw: &mut Raw) -> Vec<(u64, u64)> {
+        let mm = raw.mm();
+        let extent = |block: *mut ffi::gpu_buddy_block| {
+            // SAFETY: it is an allocated block of this allocator.
+            unsafe { (ffi::gpu_buddy_block_offset(block), ffi::gpu_buddy_block_size(mm, block)) }
+        };
+        self.blocks().into_iter().map(extent).collect()
+    }
+}
+
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of the kernel that is compiled in.
+pub fn kernel_tree() -> PathBuf {
+    let vendored = project().join("vendor/linux").join(KERNEL.series);
+    if vendored.is_dir() {
+        return vendored;
+    }
+    let from = KERNEL.revision.lines().find_map(|line| line.strip_prefix("from: "));
+    PathBuf::from(from.expect("a kernel from a path says which"))
+}
+
+/// A line of a file of the kernel that is compiled in.
+pub fn kernel_line(file: &str, line: u32) -> String {
+    let text = std::fs::read_to_string(kernel_tree().join(file)).expect(file);
+    text.lines().nth(line as usize - 1).unwrap_or_default().trim().to_owned()
+}
+
+/// What the kernel's own `kunit.py parse` makes of `ktap`; `None`, and a line on
+/// stderr, where there is no such script or no Python.
+pub fn kunit_py_parse(ktap: &str) -> Option<std::process::Output> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    let script = kernel_tree().join("tools/testing/kunit/kunit.py");
+    if !script.is_file() {
+        eprintln!("NOT TESTED: kunit.py parse: there is no {}", script.display());
+        return None;
+    }
+    let child = Command::new("python3")
+        .arg("-B")
+        .arg(&script)
+        .arg("parse")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("NOT TESTED: kunit.py parse: python3 is not installed");
+            return None;
+        }
+        Err(error) => panic!("python3: {error}"),
+    };
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(ktap.as_bytes()).expect("the parser reads to the end");
+    drop(stdin);
+    Some(child.wait_with_output().expect("the parser runs"))
+}
+
+/// A target folder for builds that tests start. They share what they build of
+/// the dependencies; one test at a time has it.
+pub struct NestedTarget {
+    path: PathBuf,
+    _lock: std::fs::File,
+}
+
+impl NestedTarget {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+pub fn nested_target() -> NestedTarget {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nested");
+    std::fs::create_dir_all(&path).expect("a folder");
+    let lock = std::fs::File::create(path.join("test.lock")).expect("a lock");
+    lock.lock().expect("the lock");
+    NestedTarget { path, _lock: lock }
+}
