@@ -6,7 +6,7 @@ use core::mem::{ManuallyDrop, offset_of};
 use core::ptr::{self, NonNull};
 
 use crate::buddy::Free;
-use crate::{BlockInfo, GpuBuddy, InvalidArgument, Result, ffi, tree};
+use crate::{BlockInfo, Error, GpuBuddy, InvalidArgument, Result, ffi, tree};
 
 /// Allocated blocks in a circular list without a head.
 ///
@@ -232,6 +232,10 @@ impl AllocatedBlocks {
     ///   right.
     /// - `ENOMEM`.
     pub fn trim(&mut self, start: Option<u64>, new_size: u64) -> Result<()> {
+        // A BUG in the last trim has lost the block.
+        if let Some(bug) = self.buddy.bug() {
+            return Err(Error::Bug(bug));
+        }
         let chunk_size = self.buddy.chunk_size().as_u64();
         let mut blocks = self.iter();
         let (Some(block), None) = (blocks.next(), blocks.next()) else {

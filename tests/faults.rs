@@ -33,9 +33,9 @@ struct Scenario {
 // ENOMEM     As documented.
 // ENOSPC     Known: enospc-hides-enomem. Where a block cannot be split, the
 //            search goes on, and what remains in the end is that it failed.
-// merged     ENOSPC, and clear memory has become dirty. Known:
+// merged     An error, and clear memory has become dirty. Known:
 //            enomem-merges-by-force. The search goes on to merging by force,
-//            though there is room.
+//            though there may be room.
 // same       The blocks that it would have got: the second try found them.
 // other      Other blocks, of the same size together: smaller ones, or not of
 //            the clear state asked for while there is memory of that state.
@@ -413,7 +413,7 @@ fn fail(
             assert_eq!(now.avail, was.avail);
             if now.clear_avail != was.clear_avail {
                 assert!(now.clear_avail < was.clear_avail);
-                assert_eq!(*errno, Errno::ENOSPC);
+                assert!([Errno::ENOSPC, Errno::ENOMEM].contains(errno), "{errno}");
                 "merged"
             } else {
                 assert_eq!(now, was);
@@ -464,6 +464,10 @@ fn calls_fail_at_each_allocation() {
         let expected = player.play(last);
         let counted = player.buddy().set_fault(None).unwrap();
         player.finish();
+        if expected.is_err() && !KERNEL.has("offset_align") {
+            // There, what is aligned beyond its size is rounded up to that.
+            continue;
+        }
         assert!(expected.is_ok(), "{name}: {expected:?}");
         assert_eq!(counted.failed(), 0);
 

@@ -225,14 +225,13 @@ fn modified(path: &Path) -> SystemTime {
     path.metadata().and_then(|file| file.modified()).expect("a file with a time")
 }
 
-/// Where the build script put what it made.
+/// Where the build script put what it made: the only one of a package that is
+/// not from a registry.
 fn out_dir(messages: &str) -> PathBuf {
     messages
         .lines()
         .filter(|line| line.contains("\"reason\":\"build-script-executed\""))
-        .filter(|line| {
-            line.contains(concat!("gpu-buddy@", env!("CARGO_PKG_VERSION"))) || line.contains("TODO")
-        })
+        .filter(|line| line.contains("\"package_id\":\"path+file:"))
         .find_map(|line| line.split_once("\"out_dir\":\"")?.1.split('"').next())
         .map(PathBuf::from)
         .expect("cargo says where")

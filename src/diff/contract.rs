@@ -330,6 +330,7 @@ impl Contract {
             promise,
             space: self.space,
             operation: None,
+            before: self.accounts,
             outcome: Ok(()),
             faulted: self.faulted,
             detail,

@@ -1,5 +1,7 @@
 //! The one trait that an allocator under test implements.
 
+use core::fmt;
+
 use enumflags2::{BitFlags, bitflags};
 
 use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
@@ -22,6 +24,13 @@ pub struct Block {
     pub order: u32,
     /// Whether the memory is known to be zeroed.
     pub clear: bool,
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clear = if self.clear { " clear" } else { "" };
+        write!(f, "{} order {}{clear}", super::format_size(self.offset), self.order)
+    }
 }
 
 impl From<BlockInfo> for Block {

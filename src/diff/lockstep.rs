@@ -7,7 +7,7 @@ use crate::{Errno, Snapshot};
 use super::contract::{Accounts, Broken, Contract, Known, known};
 use super::side::{Side, needs};
 use super::{
-    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space, format_size,
+    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space,
 };
 
 /// How closely two implementations are compared.
@@ -347,7 +347,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return;
         }
         if outcome != step.outcome {
-            step.diverge(Aspect::Outcome, text(step.outcome), text(outcome));
+            step.diverge(Aspect::Outcome, step.outcome, outcome);
             return;
         }
         if self.settings.strength == Strength::Exact && self.subject.blocks != reference.blocks {
@@ -397,27 +397,9 @@ impl Step {
     }
 }
 
-/// An outcome, for people.
-#[must_use]
-pub(super) fn text(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Skipped => "nothing to do".to_owned(),
-        Outcome::Done => "done".to_owned(),
-        Outcome::Failed(errno) => errno.to_string(),
-        Outcome::Found(None) => "free".to_owned(),
-        Outcome::Found(Some(block)) => list(&[block]),
-    }
-}
-
 /// Blocks, for people.
-#[must_use]
-pub(super) fn list(blocks: &[Block]) -> String {
-    let blocks: Vec<_> = blocks
-        .iter()
-        .map(|Block { offset, order, clear }| {
-            format!("{} order {order}{}", format_size(*offset), if *clear { " clear" } else { "" })
-        })
-        .collect();
+fn list(blocks: &[Block]) -> String {
+    let blocks: Vec<_> = blocks.iter().map(ToString::to_string).collect();
     format!("[{}]", blocks.join(", "))
 }
 

@@ -2,15 +2,19 @@
 
 mod c;
 mod contract;
+mod coverage;
 mod generate;
 mod implementation;
 mod lockstep;
 pub mod reference;
+mod shrink;
 mod side;
+pub mod torture;
 mod trace;
 
 pub use c::{C, CAllocation};
 pub use contract::{Accounts, Broken, Contract, KNOWN, Known, Promise, known};
+pub use coverage::{Coverage, Met};
 pub use implementation::{Block, Capabilities, Capability, Implementation, Report, Space};
 pub use lockstep::{Aspect, Divergence, Finding, Lockstep, Settings, Step, Strength};
 pub use side::Outcome;

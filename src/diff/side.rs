@@ -1,5 +1,7 @@
 //! One implementation, with the allocations of a trace by name.
 
+use core::fmt;
+
 use crate::Errno;
 
 use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
@@ -28,6 +30,18 @@ impl Outcome {
         match self {
             Self::Failed(errno) => Some(errno),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped => f.write_str("nothing to do"),
+            Self::Done => f.write_str("done"),
+            Self::Failed(errno) => errno.fmt(f),
+            Self::Found(None) => f.write_str("free"),
+            Self::Found(Some(block)) => block.fmt(f),
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod info;
 mod kunit;
+mod replay;
+mod torture;
 
 use std::io;
 use std::process::ExitCode;
@@ -28,6 +30,30 @@ struct Arguments {
 enum Command {
     Info(info::Arguments),
     Kunit(kunit::Arguments),
+    Replay(replay::Arguments),
+    Torture(torture::Arguments),
+}
+
+/// What the C is held against.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Against {
+    /// The pure-Rust twin of series 7.3, block for block, and the contract
+    Reference,
+    /// What the documentation promises
+    Contract,
+}
+
+impl Against {
+    /// The twin makes the choices of one series; the others are held against
+    /// the contract, unless asked otherwise.
+    fn usual() -> Self {
+        let twin_of = ["scoreboard", "addr_to_block", "offset_align", "undo_splits"];
+        if twin_of.iter().all(|capability| gpu_buddy::KERNEL.has(capability)) {
+            Self::Reference
+        } else {
+            Self::Contract
+        }
+    }
 }
 
 /// What a check found.
@@ -56,6 +82,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Torture(arguments) => torture::run(&arguments),
     };
     match result {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::diff::{Block, Operation, Space};
 use crate::{Errno, Inconsistency, KernelBug, Warning};
 
-use super::Promise;
+use super::{Accounts, Promise};
 
 /// A promise that was broken. [`Display`](fmt::Display) gives a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Broken {
     /// The operation that broke it; `None` at the beginning, at the end and in
     /// what is read from a snapshot or a scan.
     pub operation: Option<Operation>,
+    /// What the allocator said to be free before it.
+    pub before: Accounts,
     /// How the operation went.
     pub outcome: Result<(), Errno>,
     /// Whether memory for the allocator's own objects ran out in it.

@@ -6,7 +6,7 @@
 use super::broken::Detail;
 use super::{AllocRequest, Broken, GpuBuddyAllocFlag, Promise};
 use crate::Errno;
-use crate::diff::Operation;
+use crate::diff::{Operation, Space};
 
 /// A breach that the C is known for. Each has a minimal trace under
 /// `tests/known/`.
@@ -43,19 +43,35 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-
-    /// Which a call without the range flag should not look at.
-    fn passes_bounds(&self) -> bool {
-        !self.request.range && (self.request.start, self.request.end) != (0, self.broken.space.size)
+    /// The range does not span the whole space.
+    fn has_bounds(&self) -> bool {
+        (self.request.start, self.request.end) != (0, self.broken.space.size)
     }
 
-    /// The size as it is looked for, as a power of two.
+    /// The range is one that the C refuses, with the flag or without.
+    fn has_wrong_bounds(&self) -> bool {
+        let AllocRequest { start, end, size, .. } = *self.request;
+        let Space { size: space, chunk_size } = self.broken.space;
+        self.exact
+            || !(start | end).is_multiple_of(chunk_size)
+            || end > space
+            || start.checked_add(size).is_none_or(|end| end > space)
+    }
+
+    /// There was something to merge.
+    fn has_clear(&self) -> bool {
+        self.broken.before.clear_avail > 0
+    }
+
+    /// The size of the single block that a contiguous allocation looks for.
     fn rounded(&self) -> Option<u64> {
         self.request.size.checked_next_power_of_two()
     }
 
+    /// The chunks that are looked for.
     fn chunks(&self) -> u64 {
-        self.request.size / self.broken.space.chunk_size
+        let size = self.rounded().filter(|_| self.contiguous).unwrap_or(self.request.size);
+        size / self.broken.space.chunk_size
     }
 
     /// There is a block of the rounded size, apart from merging.
@@ -84,7 +100,7 @@ pub const KNOWN: &[Known] = &[
         sentence: "An allocation in a range is aligned to its own size, a power of two, where \
                    min_block_size asks for more.",
         series: SINCE_7_2,
-        applies: |case| case.request.range && !case.contiguous && case.offset_aligned,
+        applies: |case| case.request.range && case.offset_aligned,
     },
     Known {
         name: "range-skips-clear",
@@ -107,7 +123,7 @@ pub const KNOWN: &[Known] = &[
         sentence: "An allocation aligned beyond its size swaps clear for dirty with each order \
                    that it tries, so that it can take dirty memory though there is clear.",
         series: SINCE_7_2,
-        applies: |case| !case.request.range && !case.contiguous && case.offset_aligned,
+        applies: |case| !case.request.range && case.offset_aligned,
     },
     Known {
         name: "offset-aligned-not-top-down",
@@ -115,7 +131,7 @@ pub const KNOWN: &[Known] = &[
         sentence: "A top-down allocation aligned beyond its size takes the smallest block that \
                    fits, wherever it is.",
         series: SINCE_7_2,
-        applies: |case| !case.request.range && !case.contiguous && case.offset_aligned,
+        applies: |case| !case.request.range && case.offset_aligned,
     },
     Known {
         name: "top-down-fallback",
@@ -142,7 +158,7 @@ pub const KNOWN: &[Known] = &[
                    as long as the request is taken exactly.",
         series: ALL,
         applies: |case| match case.broken.promise {
-            Promise::ValidArguments => case.passes_bounds(),
+            Promise::ValidArguments => !case.request.range && case.has_wrong_bounds(),
             _ => !case.request.range && case.exact,
         },
     },
@@ -153,7 +169,11 @@ pub const KNOWN: &[Known] = &[
                    between start and end.",
         series: ALL,
         applies: |case| {
-            case.passes_bounds() && !case.exact && (!case.contiguous || case.has_whole_block())
+            !case.request.range
+                && case.has_clear()
+                && case.has_bounds()
+                && !case.exact
+                && (!case.contiguous || case.has_whole_block())
         },
     },
     Known {
@@ -182,9 +202,9 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "large-size-truncated",
-        promises: &[Promise::ValidArguments],
+        promises: &[Promise::ValidArguments, Promise::Room],
         sentence: "The chunks of a request are counted in 32 bits, so that requests of 2^32 \
-                   chunks or more cannot be made.",
+                   chunks or more, rounded up, find no room.",
         series: ALL,
         applies: |case| case.chunks() >= 1 << 32,
     },
@@ -206,6 +226,20 @@ pub const KNOWN: &[Known] = &[
         series: ALL,
         applies: |case| {
             case.contiguous && case.request.range && !case.exact && !case.has_whole_block()
+        },
+    },
+    Known {
+        name: "merge-stops-early",
+        promises: &[Promise::Room, Promise::Repeatable],
+        sentence: "Clear and dirty buddies are merged to find room until there is one block of the \
+                   size, which may lie where it is of no use; the same call again merges more.",
+        series: ALL,
+        applies: |case| {
+            let merges = match case.broken.promise {
+                Promise::Repeatable => true,
+                _ => case.has_clear() && (!case.contiguous || case.has_whole_block()),
+            };
+            merges && !case.exact && (case.request.range || case.offset_aligned)
         },
     },
     Known {
@@ -233,6 +267,7 @@ pub fn known(broken: &Broken) -> Option<&'static Known> {
         clear: request.flags.contains(GpuBuddyAllocFlag::Clear),
         exact: request.start.checked_add(request.size) == Some(request.end),
         offset_aligned: cfg!(offset_align)
+            && !request.flags.contains(GpuBuddyAllocFlag::Contiguous)
             && request.size < request.min_block_size
             && request.size.is_power_of_two(),
     };

@@ -3,7 +3,8 @@
 //!
 //! The documentation does not say in which order blocks of different sizes are
 //! tried. So a block is held only against a free block that could have taken its
-//! place as it is: of the same size or larger, and left alone by the allocation.
+//! place as it is: of the same size or larger, and left alone by the allocation
+//! if that took several.
 
 use core::ops::Range;
 
@@ -33,21 +34,25 @@ impl Contract {
         let wants_clear = self.tracks_clear && request.flags.contains(GpuBuddyAllocFlag::Clear);
         let exact = request.range && request.start.checked_add(request.size) == Some(request.end);
         // An exact range leaves no choice, and an empty one is not judged here.
+        // Out of memory, what is preferred may be out of reach.
         let bounds = if request.range { request.start..request.end } else { 0..self.space.size };
-        if exact || bounds.is_empty() || !(wants_clear || request.top_down) {
+        if self.faulted || exact || bounds.is_empty() || !(wants_clear || request.top_down) {
             return broken;
         }
+        let picks = self.picks(request, blocks);
+        let single = picks.len() == 1 && self.runs_of(blocks).len() == 1;
         let free: Vec<_> = before
             .leaves()
             .filter(|leaf| leaf.state == BlockState::Free)
             .map(|leaf| (leaf.offset..leaf.offset + before.block_size(leaf), leaf.clear))
             .filter(|(range, _)| {
-                blocks.iter().all(|block| {
+                // All that was free could have been taken as the one block.
+                single || blocks.iter().all(|block| {
                     block.offset >= range.end || block.offset + self.size_of(block) <= range.start
                 })
             })
             .collect();
-        for pick in self.picks(request, blocks) {
+        for pick in picks {
             // The highest place in a free block, if there is one.
             let place = |range: &Range<u64>| {
                 let align = pick.size.max(request.min_block_size);

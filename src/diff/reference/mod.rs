@@ -32,7 +32,7 @@ mod snapshot;
 mod tests;
 mod tree;
 
-use core::fmt;
+use core::{fmt, slice};
 
 use self::tree::Tree;
 use super::implementation::{Block, Implementation, Space};
@@ -60,14 +60,28 @@ use crate::{AllocRequest, Errno, Snapshot};
 #[derive(Clone, Debug)]
 pub struct Reference {
     tree: Tree,
-    /// Empty lists that allocations were made of, to be used again.
+    /// Empty lists, for allocations to be made of.
     spare: Vec<Vec<Block>>,
 }
 
 /// What one [`alloc`](Implementation::alloc) of a [`Reference`] gave.
 #[derive(Debug)]
-pub struct Allocation {
-    blocks: Vec<Block>,
+pub struct Allocation(Blocks);
+
+/// Most allocations are one block; these need no list.
+#[derive(Debug)]
+enum Blocks {
+    One(Block),
+    List(Vec<Block>),
+}
+
+impl Allocation {
+    fn blocks(&self) -> &[Block] {
+        match &self.0 {
+            Blocks::One(block) => slice::from_ref(block),
+            Blocks::List(blocks) => blocks,
+        }
+    }
 }
 
 /// A [`Snapshot`] differs in more than which free blocks are clear.
@@ -121,29 +135,42 @@ impl Implementation for Reference {
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
         let mut blocks = self.spare.pop().unwrap_or_default();
-        match self.tree.request(request, &mut blocks) {
-            Ok(()) => Ok(Allocation { blocks }),
-            Err(errno) => {
+        let result = self.tree.request(request, &mut blocks);
+        if blocks.len() > 1 {
+            return Ok(Allocation(Blocks::List(blocks)));
+        }
+        let only = blocks.pop();
+        self.spare.push(blocks);
+        result?;
+        // A request for no bytes at all is an error: there is a block.
+        only.map(|block| Allocation(Blocks::One(block)))
+            .ok_or(Errno::ENOSPC)
+    }
+
+    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
+        blocks.extend_from_slice(allocation.blocks());
+    }
+
+    fn free(&mut self, allocation: Allocation, cleared: bool) {
+        match allocation.0 {
+            Blocks::One(block) => self.tree.free(&block, cleared),
+            Blocks::List(mut blocks) => {
+                for block in blocks.drain(..) {
+                    self.tree.free(&block, cleared);
+                }
                 self.spare.push(blocks);
-                Err(errno)
             }
         }
     }
 
-    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
-        blocks.extend_from_slice(&allocation.blocks);
-    }
-
-    fn free(&mut self, allocation: Allocation, cleared: bool) {
-        let mut blocks = allocation.blocks;
-        for block in blocks.drain(..) {
-            self.tree.free(&block, cleared);
-        }
-        self.spare.push(blocks);
-    }
-
     fn free_block(&mut self, allocation: &mut Allocation, index: usize, cleared: bool) {
-        let block = allocation.blocks.remove(index);
+        let block = match &mut allocation.0 {
+            Blocks::List(blocks) => blocks.remove(index),
+            &mut Blocks::One(block) => {
+                allocation.0 = Blocks::List(Vec::new());
+                block
+            }
+        };
         self.tree.free(&block, cleared);
     }
 
@@ -153,7 +180,7 @@ impl Implementation for Reference {
         start: Option<u64>,
         new_size: u64,
     ) -> Result<(), Errno> {
-        let &[block] = allocation.blocks.as_slice() else {
+        let &[block] = allocation.blocks() else {
             return Err(Errno::EINVAL);
         };
         let offset = block.offset;
@@ -173,9 +200,9 @@ impl Implementation for Reference {
         if !within || !is_aligned(start) {
             return Err(Errno::EINVAL);
         }
-        allocation.blocks.clear();
-        self.tree
-            .shrink(&block, start, new_size, &mut allocation.blocks);
+        let mut kept = Vec::new();
+        self.tree.shrink(&block, start, new_size, &mut kept);
+        allocation.0 = Blocks::List(kept);
         Ok(())
     }
 
@@ -196,6 +223,10 @@ impl Implementation for Reference {
 
     fn clear_avail(&self) -> u64 {
         self.tree.clear_avail
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> bool {
+        Self::restore(self, snapshot).is_ok()
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

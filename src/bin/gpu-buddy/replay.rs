@@ -1,0 +1,103 @@
+//! `gpu-buddy replay`
+
+use std::io::{Read, Write, stdin, stdout};
+use std::path::PathBuf;
+
+use gpu_buddy::diff::reference::Reference;
+use gpu_buddy::diff::{C, Finding, Lockstep, Outcome, Settings, Step, Trace, format_size};
+
+use crate::{Against, Failure, Verdict};
+
+/// Run a trace, print each call with its outcome, and mark what is wrong
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  gpu-buddy replay failure.trace\n  \
+                        printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy replay -")]
+pub struct Arguments {
+    /// The trace; - for standard input
+    file: PathBuf,
+
+    /// What the C is held against
+    #[arg(long, value_enum)]
+    against: Option<Against>,
+
+    /// Breaches that the C is known for fail as well
+    #[arg(long)]
+    strict: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let name = arguments.file.display();
+    let text = read(&arguments.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    let trace: Trace =
+        text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    let settings = Settings { deep_every: 1, strict: arguments.strict, ..Settings::default() };
+    let against = arguments.against.unwrap_or_else(Against::usual);
+    let pair = match against {
+        Against::Reference => Lockstep::<C, Reference>::new(trace.space, settings),
+        Against::Contract => Lockstep::alone(trace.space, settings),
+    };
+    let pair = pair.map_err(|errno| Failure::Usage(format!("{name}: the space: {errno}")))?;
+    play(&trace, pair)
+}
+
+fn read(file: &std::path::Path) -> std::io::Result<String> {
+    if file.as_os_str() != "-" {
+        return std::fs::read_to_string(file);
+    }
+    let mut text = String::new();
+    stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn play(trace: &Trace, mut pair: Lockstep<C, Reference>) -> Result<Verdict, Failure> {
+    let mut out = stdout().lock();
+    let space = &trace.space;
+    let (size, chunk) = (format_size(space.size), format_size(space.chunk_size));
+    writeln!(out, "space size={size} chunk={chunk}")?;
+    let mut verdict = Verdict::Passed;
+    for operation in &trace.operations {
+        let step = pair.step(operation);
+        write!(out, "{operation}")?;
+        match step.outcome {
+            Outcome::Done if !pair.blocks().is_empty() => {
+                let blocks: Vec<_> = pair.blocks().iter().map(ToString::to_string).collect();
+                writeln!(out, "  -> {}", blocks.join(", "))?;
+            }
+            Outcome::Done => writeln!(out)?,
+            outcome => writeln!(out, "  -> {outcome}")?,
+        }
+        tell(&mut out, &step)?;
+        if !step.findings.is_empty() {
+            verdict = Verdict::Failed;
+        }
+        if step.findings.iter().any(|finding| matches!(finding, Finding::Divergence(_))) {
+            // From here on two different states would be compared.
+            return Ok(verdict);
+        }
+    }
+    let step = pair.finish();
+    if !step.findings.is_empty() || !step.known.is_empty() {
+        writeln!(out, "(everything freed)")?;
+        tell(&mut out, &step)?;
+    }
+    if !step.findings.is_empty() {
+        verdict = Verdict::Failed;
+    }
+    Ok(verdict)
+}
+
+fn tell(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
+    for finding in &step.findings {
+        writeln!(out, "  ** {finding}")?;
+        if let Finding::Broken(broken) = finding {
+            writeln!(out, "     {}", broken.promise.explanation())?;
+        }
+    }
+    for known in &step.known {
+        writeln!(out, "  known: {}: {}", known.name, known.sentence)?;
+    }
+    if step.took_over {
+        writeln!(out, "  the reference took over the clear state of the C")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! Makes a failing trace short, then its numbers small.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use enumflags2::BitFlags;
+
+use crate::sizes::SZ_4K;
+
+use super::{Operation, Space, Trace};
+
+/// A trace that still fails, and whether it could have become shorter.
+pub(super) struct Shrunk {
+    pub trace: Trace,
+    /// Time ran out.
+    pub cut_short: bool,
+}
+
+/// Shrinks `trace` until `deadline`. `fails` runs a trace and returns how many
+/// operations it takes to fail in the same way.
+pub(super) fn shrink(
+    trace: Trace,
+    deadline: Instant,
+    fails: impl FnMut(&Trace) -> Option<usize>,
+) -> Shrunk {
+    let mut shrinker = Shrinker { trace, deadline, fails, cut_short: false };
+    // What is freed before the end is seldom needed.
+    shrinker.drop_what_is_freed();
+    loop {
+        let before = shrinker.trace.clone();
+        shrinker.drop_operations();
+        shrinker.simplify_space();
+        shrinker.simplify_operations();
+        if shrinker.trace == before || shrinker.cut_short {
+            break;
+        }
+    }
+    Shrunk { trace: shrinker.trace, cut_short: shrinker.cut_short }
+}
+
+struct Shrinker<F> {
+    trace: Trace,
+    deadline: Instant,
+    fails: F,
+    cut_short: bool,
+}
+
+impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
+    /// Keeps a candidate that fails, without what comes after the failure.
+    fn try_candidate(&mut self, mut candidate: Trace) -> bool {
+        if Instant::now() >= self.deadline {
+            self.cut_short = true;
+            return false;
+        }
+        if candidate == self.trace {
+            return false;
+        }
+        let Some(length) = (self.fails)(&candidate) else {
+            return false;
+        };
+        candidate.operations.truncate(length);
+        self.trace = candidate;
+        true
+    }
+
+    fn drop_what_is_freed(&mut self) {
+        let operations = self.trace.operations.clone();
+        // Try with the last operations whole, from few of them to many.
+        for whole in [1, 4, 16, 64, 256] {
+            let (head, tail) = operations.split_at(operations.len().saturating_sub(whole));
+            let needed: HashSet<_> = tail.iter().filter_map(name).collect();
+            let freed: HashSet<_> = head
+                .iter()
+                .filter(|operation| matches!(operation, Operation::Free { .. }))
+                .filter_map(name)
+                .filter(|id| !needed.contains(id))
+                .collect();
+            let kept = head
+                .iter()
+                .filter(|operation| name(operation).is_none_or(|id| !freed.contains(&id)))
+                .chain(tail);
+            let candidate =
+                Trace { space: self.trace.space, operations: kept.cloned().collect() };
+            if self.try_candidate(candidate) {
+                return;
+            }
+        }
+    }
+
+    /// Leaves out runs of operations, long ones first.
+    fn drop_operations(&mut self) {
+        let mut run = (self.trace.operations.len() / 2).max(1);
+        loop {
+            let mut start = 0;
+            while start < self.trace.operations.len() && !self.cut_short {
+                let end = (start + run).min(self.trace.operations.len());
+                let mut candidate = self.trace.clone();
+                candidate.operations.drain(start..end);
+                if !self.try_candidate(candidate) {
+                    start = end;
+                }
+            }
+            if run == 1 {
+                break;
+            }
+            run /= 2;
+        }
+    }
+
+    fn simplify_space(&mut self) {
+        let Space { size, chunk_size } = self.trace.space;
+        let page = SZ_4K as u64;
+        if chunk_size > page
+            && let Some(candidate) = scaled(&self.trace, chunk_size / page)
+        {
+            self.try_candidate(candidate);
+        }
+        let Space { size: _, chunk_size } = self.trace.space;
+        let mut sizes = vec![size / 2, size - 1];
+        sizes.extend(size.checked_next_power_of_two().map(|power| power / 2));
+        sizes.push(size.saturating_sub(chunk_size));
+        for size in sizes {
+            let size = size - size % chunk_size;
+            if size >= chunk_size {
+                let space = Space { size, chunk_size };
+                while self.trace.space.size > size
+                    && self.try_candidate(Trace { space, ..self.trace.clone() })
+                {}
+            }
+        }
+    }
+
+    fn simplify_operations(&mut self) {
+        let mut index = 0;
+        while index < self.trace.operations.len() && !self.cut_short {
+            let simpler = simpler(&self.trace.operations[index], self.trace.space.chunk_size);
+            let found = simpler.into_iter().any(|operation| {
+                let mut candidate = self.trace.clone();
+                candidate.operations[index] = operation;
+                self.try_candidate(candidate)
+            });
+            // Again where it helped: there may be more to take away.
+            if !found {
+                index += 1;
+            }
+        }
+    }
+}
+
+/// The trace with its allocations named from 0 on, and without operations on
+/// allocations that it has not: those were skipped.
+pub(super) fn renamed(mut trace: Trace) -> Trace {
+    let mut names = HashMap::new();
+    trace.operations.retain_mut(|operation| {
+        let next = names.len() as u32;
+        match operation {
+            Operation::Alloc { id, .. } => {
+                *id = *names.entry(*id).or_insert(next);
+                true
+            }
+            Operation::Free { id, .. }
+            | Operation::FreeBlock { id, .. }
+            | Operation::Trim { id, .. } => match names.get(id) {
+                Some(&name) => {
+                    *id = name;
+                    true
+                }
+                None => false,
+            },
+            _ => true,
+        }
+    });
+    trace
+}
+
+/// The allocation that an operation is about.
+fn name(operation: &Operation) -> Option<u32> {
+    match operation {
+        Operation::Alloc { id, .. }
+        | Operation::Free { id, .. }
+        | Operation::FreeBlock { id, .. }
+        | Operation::Trim { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+/// Simpler operations than this one, the simplest first. Each is smaller by a
+/// fixed measure, so that simplifying ends.
+fn simpler(operation: &Operation, chunk_size: u64) -> Vec<Operation> {
+    match operation.clone() {
+        Operation::Alloc { id, request } => {
+            let mut simpler = Vec::new();
+            let mut push = |change: &dyn Fn(&mut crate::AllocRequest)| {
+                let mut changed = request.clone();
+                change(&mut changed);
+                if changed != request {
+                    simpler.push(Operation::Alloc { id, request: changed });
+                }
+            };
+            for flag in request.flags.iter() {
+                push(&|request| request.flags &= !BitFlags::from_flag(flag));
+            }
+            push(&|request| request.top_down = false);
+            push(&|request| {
+                request.range = false;
+                (request.start, request.end) = (0, 0);
+            });
+            push(&|request| {
+                // Moved to the front of the space.
+                request.end = request.end.saturating_sub(request.start);
+                request.start = 0;
+            });
+            for size in smaller(request.min_block_size, chunk_size) {
+                push(&|request| request.min_block_size = size);
+            }
+            for size in smaller(request.size, chunk_size) {
+                push(&|request| request.size = size);
+                // An exact range stays one.
+                push(&|request| {
+                    if request.start.checked_add(request.size) == Some(request.end) {
+                        request.size = size;
+                        request.end = request.start + size;
+                    }
+                });
+            }
+            for end in smaller(request.end, chunk_size) {
+                push(&|request| request.end = end);
+            }
+            for start in smaller(request.start, chunk_size).into_iter().chain([0]) {
+                push(&|request| {
+                    let moved = request.start - start;
+                    request.start = start;
+                    request.end = request.end.saturating_sub(moved);
+                });
+                push(&|request| request.start = start);
+            }
+            simpler
+        }
+        Operation::Free { id, cleared: true } => vec![Operation::Free { id, cleared: false }],
+        Operation::FreeBlock { id, index, cleared } => {
+            let mut simpler = vec![Operation::Free { id, cleared }];
+            if index > 0 {
+                simpler.push(Operation::FreeBlock { id, index: 0, cleared });
+            }
+            if cleared {
+                simpler.push(Operation::FreeBlock { id, index, cleared: false });
+            }
+            simpler
+        }
+        Operation::Trim { id, start, new_size } => {
+            let mut simpler: Vec<_> = smaller(new_size, chunk_size)
+                .into_iter()
+                .map(|new_size| Operation::Trim { id, start, new_size })
+                .collect();
+            if let Some(at) = start {
+                simpler.push(Operation::Trim { id, start: None, new_size });
+                for start in smaller(at, chunk_size).into_iter().chain((at > 0).then_some(0)) {
+                    simpler.push(Operation::Trim { id, start: Some(start), new_size });
+                }
+            }
+            simpler
+        }
+        Operation::BlockAt { offset } => smaller(offset, chunk_size)
+            .into_iter()
+            .chain((offset > 0).then_some(0))
+            .map(|offset| Operation::BlockAt { offset })
+            .collect(),
+        Operation::FailNth { nth, times } if nth > 1 => {
+            vec![Operation::FailNth { nth: 1, times }, Operation::FailNth { nth: nth - 1, times }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Smaller numbers than `number`, in whole chunks and not 0.
+fn smaller(number: u64, chunk_size: u64) -> Vec<u64> {
+    let chunks = number / chunk_size;
+    let power = number.checked_next_power_of_two().map_or(1 << 63, |power| power / 2);
+    let mut numbers = vec![chunk_size, chunks / 2 * chunk_size, power];
+    numbers.push(number.saturating_sub(chunk_size));
+    numbers.retain(|&smaller| smaller < number && smaller > 0);
+    numbers.dedup();
+    numbers
+}
+
+/// The trace with all numbers divided by `ratio`; `None` where one is no
+/// multiple of it.
+fn scaled(trace: &Trace, ratio: u64) -> Option<Trace> {
+    let divide = |number: u64| number.is_multiple_of(ratio).then_some(number / ratio);
+    let mut trace = trace.clone();
+    let Space { size, chunk_size } = trace.space;
+    trace.space = Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)? };
+    for operation in &mut trace.operations {
+        match operation {
+            Operation::Alloc { request, .. } => {
+                let numbers = [
+                    &mut request.start,
+                    &mut request.end,
+                    &mut request.size,
+                    &mut request.min_block_size,
+                ];
+                for number in numbers {
+                    *number = divide(*number)?;
+                }
+            }
+            Operation::Trim { start, new_size, .. } => {
+                *new_size = divide(*new_size)?;
+                if let Some(start) = start {
+                    *start = divide(*start)?;
+                }
+            }
+            Operation::BlockAt { offset } => *offset = divide(*offset)?,
+            _ => {}
+        }
+    }
+    Some(trace)
+}

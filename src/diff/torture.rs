@@ -1,0 +1,312 @@
+//! Random operations on allocators, from birth to death, until something breaks.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::coverage::Coverage;
+use super::generate::{self, Generator};
+use super::shrink::{Shrunk, renamed, shrink};
+use super::{
+    Capabilities, Finding, Implementation, Lockstep, Settings, Space, Step, Trace,
+};
+
+/// What to run, and for how long.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Decides all that is random: the same seed gives the same run.
+    pub seed: u64,
+    /// Ends after so many operations.
+    pub operations: u64,
+    /// The space of every allocator; `None` for a mixture.
+    pub space: Option<Space>,
+    /// How often the allocator's own memory fails, as a part of all operations,
+    /// from 0 to 1. The reference has no memory that fails, so that this goes
+    /// with [`run_alone`] only.
+    pub faults: f64,
+    /// How to judge.
+    pub settings: Settings,
+    /// How long a failing trace may be shrunk.
+    pub shrink: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            operations: 100_000,
+            space: None,
+            faults: 0.0,
+            settings: Settings::default(),
+            shrink: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a run has done so far.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Operations done.
+    pub operations: u64,
+    /// Allocators made.
+    pub allocators: u64,
+    /// Breaches that the C is known for, by name.
+    pub known: BTreeMap<&'static str, u64>,
+    /// How often the reference took over the state of the one under test.
+    pub took_over: u64,
+    /// What was met.
+    pub coverage: Coverage,
+    /// What neither was asked for nor compared, since one of the two does not
+    /// offer it.
+    pub not_compared: Capabilities,
+}
+
+impl Report {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.allocators += other.allocators;
+        self.took_over += other.took_over;
+        self.not_compared |= other.not_compared;
+        self.coverage.add(&other.coverage);
+        for (name, count) in &other.known {
+            *self.known.entry(name).or_default() += count;
+        }
+    }
+}
+
+/// Something broke.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What broke, in the shrunk trace.
+    pub finding: Finding,
+    /// The shortest sequence of operations found that shows it; the last one
+    /// breaks it, or the end of the allocator after that.
+    pub trace: Trace,
+    /// How many operations the allocator had seen.
+    pub operations: u64,
+    /// Shrinking ran out of time.
+    pub cut_short: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.finding)?;
+        if let Finding::Broken(broken) = &self.finding {
+            writeln!(f, "{}", broken.promise.explanation())?;
+        }
+        let cut_short = if self.cut_short { ", shrinking ran out of time" } else { "" };
+        writeln!(
+            f,
+            "after {} operations, shrunk to {}{cut_short}:\n",
+            self.operations,
+            self.trace.operations.len()
+        )?;
+        self.trace.fmt(f)
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// Runs an implementation in lockstep with a reference. `watch` is called now and
+/// then, and ends the run by returning false.
+///
+/// # Errors
+///
+/// The first failure, boxed since it is large, beside what was done until then.
+pub fn run<S: Implementation, R: Implementation>(
+    options: &Options,
+    watch: impl FnMut(&Report) -> bool,
+) -> (Report, Option<Box<Failure>>) {
+    Run { options, start: Lockstep::<S, R>::new, report: Report::default() }.run(watch)
+}
+
+/// Runs an implementation under the contract alone.
+pub fn run_alone<S: Implementation>(
+    options: &Options,
+    watch: impl FnMut(&Report) -> bool,
+) -> (Report, Option<Box<Failure>>) {
+    Run { options, start: Lockstep::<S, S>::alone, report: Report::default() }.run(watch)
+}
+
+/// Runs an implementation in lockstep with the kernel's C, and panics with a
+/// short trace at the first difference. For tests.
+///
+/// ```
+/// use gpu_buddy::diff::{reference::Reference, torture};
+///
+/// // Any implementation, in place of the twin.
+/// torture::check::<Reference>(&torture::Options { operations: 2_000, ..Default::default() });
+/// ```
+///
+/// # Panics
+///
+/// Where the two differ, or a promise is broken.
+pub fn check<S: Implementation>(options: &Options) {
+    if let (_, Some(failure)) = run::<S, super::C>(options, |_| true) {
+        panic!("{failure}");
+    }
+}
+
+/// `watch` is called after so many operations.
+const WATCH_EVERY: u64 = 1024;
+
+struct Run<'a, F> {
+    options: &'a Options,
+    start: F,
+    report: Report,
+}
+
+/// One allocator from birth to death.
+#[derive(Clone, Copy)]
+struct Life {
+    seed: u64,
+    space: Space,
+    operations: u64,
+    settings: Settings,
+}
+
+impl<S, R, F> Run<'_, F>
+where
+    S: Implementation,
+    R: Implementation,
+    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, crate::Errno>,
+{
+    fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(self.options.seed);
+        while self.report.operations < self.options.operations && watch(&self.report) {
+            let life = self.life(&mut random);
+            if let Some((finding, operations)) = self.live(life, &mut watch) {
+                let failure = self.shrink(life, finding, operations);
+                return (self.report, Some(Box::new(failure)));
+            }
+        }
+        watch(&self.report);
+        (self.report, None)
+    }
+
+    fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
+        let space = self.options.space.unwrap_or_else(|| generate::space(random));
+        let left = self.options.operations - self.report.operations;
+        let operations = (10 * generate::log_uniform(random, 100_000)).min(left);
+        // Short lives are looked at closely.
+        let deep_every = match (operations, random.random_range(0..4)) {
+            (..1000, 0..3) => 1,
+            (..10_000, 0) => 16,
+            _ => self.options.settings.deep_every,
+        };
+        let settings = Settings { deep_every, ..self.options.settings };
+        Life { seed: random.random(), space, operations, settings }
+    }
+
+    /// Lives a life. Returns what broke, and after how many operations.
+    fn live(
+        &mut self,
+        life: Life,
+        watch: &mut impl FnMut(&Report) -> bool,
+    ) -> Option<(Finding, u64)> {
+        let mut pair = (self.start)(life.space, life.settings).ok()?;
+        let mut generator = Generator::new(life.seed, life.space, self.options.faults);
+        self.report.allocators += 1;
+        self.report.not_compared |= !pair.capabilities();
+        let mut clear_avail = pair.subject().clear_avail();
+        for done in 1..=life.operations {
+            let operation = generator.next();
+            let step = pair.step(&operation);
+            let blocks = pair.blocks();
+            generator.observe(&operation, step.outcome, blocks, pair.subject().avail());
+
+            let clear_before = core::mem::replace(&mut clear_avail, pair.subject().clear_avail());
+            let given: u64 = blocks
+                .iter()
+                .filter(|block| block.clear)
+                .map(|block| life.space.chunk_size << block.order)
+                .sum();
+            let merged = clear_before > clear_avail.saturating_add(given);
+            self.report.operations += 1;
+            self.report.coverage.count(&operation, step.outcome, blocks.len(), merged);
+            if let Some(finding) = self.take_in(step) {
+                return Some((finding, done));
+            }
+            if self.report.operations.is_multiple_of(WATCH_EVERY) && !watch(&self.report) {
+                // What was begun is ended, so that its end is checked.
+                break;
+            }
+        }
+        let step = pair.finish();
+        Some((self.take_in(step)?, life.operations))
+    }
+
+    fn take_in(&mut self, step: Step) -> Option<Finding> {
+        for known in step.known {
+            *self.report.known.entry(known.name).or_default() += 1;
+        }
+        self.report.took_over += u64::from(step.took_over);
+        step.findings.into_iter().next()
+    }
+
+    /// Lives a life again, to write it down, and shrinks it.
+    fn shrink(&self, life: Life, finding: Finding, operations: u64) -> Failure {
+        let trace = self.record(life, operations);
+        let deadline = Instant::now() + self.options.shrink;
+        let mut seen = finding.clone();
+        let fails = |trace: &Trace| {
+            // Of a short trace the whole tree can be looked at every time.
+            let deep_every = if trace.operations.len() <= 256 { 1 } else { life.settings.deep_every };
+            let settings = Settings { deep_every, ..life.settings };
+            let (found, length) = first_finding(&(self.start), trace, settings, &finding)?;
+            seen = found;
+            Some(length)
+        };
+        let Shrunk { trace, cut_short } = shrink(trace, deadline, fails);
+        // The facts of the trace as it is now, not of the last attempt.
+        let settings = Settings { deep_every: 1, ..life.settings };
+        let finding = first_finding(&self.start, &trace, settings, &finding)
+            .map_or(seen, |(finding, _)| finding);
+        Failure { finding, trace: renamed(trace), operations, cut_short }
+    }
+
+    fn record(&self, life: Life, count: u64) -> Trace {
+        let mut operations = Vec::new();
+        if let Ok(mut pair) = (self.start)(life.space, life.settings) {
+            let mut generator = Generator::new(life.seed, life.space, self.options.faults);
+            for _ in 0..count {
+                let operation = generator.next();
+                let step = pair.step(&operation);
+                generator.observe(&operation, step.outcome, pair.blocks(), pair.subject().avail());
+                operations.push(operation);
+            }
+        }
+        Trace { space: life.space, operations }
+    }
+}
+
+/// The first finding of the kind of `like` in a trace, and the operations that
+/// it takes.
+fn first_finding<S, R, F>(
+    start: &F,
+    trace: &Trace,
+    settings: Settings,
+    like: &Finding,
+) -> Option<(Finding, usize)>
+where
+    S: Implementation,
+    R: Implementation,
+    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, crate::Errno>,
+{
+    let mut pair = start(trace.space, settings).ok()?;
+    for (index, operation) in trace.operations.iter().enumerate() {
+        let step = pair.step(operation);
+        if let Some(finding) = step.findings.into_iter().next() {
+            // After another one, the states are not what they were.
+            return finding.is_like(like).then_some((finding, index + 1));
+        }
+    }
+    let finding = pair.finish().findings.into_iter().next()?;
+    finding.is_like(like).then_some((finding, trace.operations.len()))
+}

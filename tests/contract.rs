@@ -1,0 +1,561 @@
+//! The contract: what the C is known to break it breaks, and nothing else; and
+//! an allocator that lies is caught.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use gpu_buddy::diff::{
+    Accounts, Block, Broken, C, Capabilities, Contract, Id, Implementation, KNOWN, Operation, Promise, Space,
+    Trace, known,
+};
+use gpu_buddy::BlockState::{self, Allocated, Free, Split};
+use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, KERNEL, Snapshot};
+
+/// Runs operations and judges each in full depth.
+struct Judge<I: Implementation> {
+    implementation: I,
+    contract: Contract,
+    allocations: BTreeMap<Id, I::Allocation>,
+    broken: Vec<Broken>,
+}
+
+impl<I: Implementation> Judge<I> {
+    fn new(space: Space) -> Self {
+        let implementation = I::create(space).unwrap();
+        let mut contract = Contract::new(space, implementation.capabilities());
+        let broken = contract.created(Accounts::of(&implementation));
+        Self { implementation, contract, allocations: BTreeMap::new(), broken }
+    }
+
+    fn run(trace: &Trace) -> Vec<Broken> {
+        let mut judge = Self::new(trace.space);
+        trace.operations.iter().for_each(|operation| judge.step(operation));
+        judge.finish()
+    }
+
+    /// Takes note of faults; to be called before the call is judged.
+    fn report(&mut self) {
+        let report = self.implementation.report();
+        self.broken.extend(self.contract.warnings(&report.warnings));
+        self.contract.set_faulted(report.faulted);
+    }
+
+    fn blocks(&self, id: Id) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        if let Some(allocation) = self.allocations.get(&id) {
+            self.implementation.blocks(allocation, &mut blocks);
+        }
+        blocks
+    }
+
+    fn step(&mut self, operation: &Operation) {
+        let before = self.implementation.snapshot();
+        match *operation {
+            Operation::Alloc { id, ref request } => self.alloc(id, request, before.as_ref()),
+            Operation::Free { id, cleared } => {
+                if let Some(allocation) = self.allocations.remove(&id) {
+                    self.implementation.free(allocation, cleared);
+                    let accounts = Accounts::of(&self.implementation);
+                    self.broken.extend(self.contract.free(id, cleared, accounts));
+                }
+            }
+            Operation::FreeBlock { id, index, cleared } => {
+                if index < self.blocks(id).len() {
+                    let allocation = self.allocations.get_mut(&id).unwrap();
+                    self.implementation.free_block(allocation, index, cleared);
+                    let accounts = Accounts::of(&self.implementation);
+                    self.broken.extend(self.contract.free_block(id, index, cleared, accounts));
+                }
+            }
+            Operation::Trim { id, start, new_size } => {
+                if let Some(allocation) = self.allocations.get_mut(&id) {
+                    let outcome = self.implementation.trim(allocation, start, new_size);
+                    self.report();
+                    let (blocks, accounts) = (self.blocks(id), Accounts::of(&self.implementation));
+                    let broken =
+                        self.contract.trim(id, start, new_size, outcome, &blocks, accounts);
+                    self.broken.extend(broken);
+                }
+            }
+            Operation::ResetClear { clear } => {
+                self.implementation.reset_clear(clear);
+                let accounts = Accounts::of(&self.implementation);
+                self.broken.extend(self.contract.reset_clear(clear, accounts));
+            }
+            Operation::BlockAt { offset } => {
+                let outcome = self.implementation.block_at(offset);
+                let accounts = Accounts::of(&self.implementation);
+                self.broken.extend(self.contract.block_at(offset, outcome, accounts));
+            }
+            Operation::FailNth { nth, times } => self.implementation.fail_nth(nth, times),
+        }
+        self.report();
+        if let Some(after) = self.implementation.snapshot() {
+            self.broken.extend(self.contract.snapshot(&after));
+        }
+        self.broken.extend(self.contract.consistent(&self.implementation.scan()));
+    }
+
+    fn alloc(&mut self, id: Id, request: &AllocRequest, before: Option<&Snapshot>) {
+        let outcome = self.implementation.alloc(request);
+        self.report();
+        let outcome = outcome.map(|allocation| self.allocations.insert(id, allocation));
+        let (blocks, accounts) = (self.blocks(id), Accounts::of(&self.implementation));
+        let outcome = outcome.map(|_| blocks.as_slice());
+        self.broken.extend(self.contract.alloc(id, request, outcome, accounts));
+        if let (Ok(blocks), Some(before)) = (outcome, before) {
+            self.broken.extend(self.contract.preferences(request, blocks, before));
+        }
+    }
+
+    /// Frees everything, and takes the whole space as one range.
+    fn finish(mut self) -> Vec<Broken> {
+        self.implementation.fail_nth(1, 0);
+        for id in self.allocations.keys().copied().collect::<Vec<_>>() {
+            self.step(&Operation::Free { id, cleared: id % 2 == 0 });
+        }
+        self.broken.extend(self.contract.finish(Accounts::of(&self.implementation)));
+        let (id, request) = (Id::MAX, self.contract.whole());
+        self.step(&Operation::Alloc { id, request });
+        self.step(&Operation::Free { id, cleared: false });
+        self.broken
+    }
+}
+
+#[test]
+fn known_breaches_show_in_their_traces() {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir("tests/known").unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        names.insert(name.strip_suffix(".trace").expect("a trace").to_owned());
+    }
+    assert_eq!(names, KNOWN.iter().map(|known| known.name.to_owned()).collect());
+
+    let mut wrong = String::new();
+    for entry in KNOWN {
+        let text = fs::read_to_string(format!("tests/known/{}.trace", entry.name)).unwrap();
+        let promise = format!("# promise: {}", entry.promises[0]);
+        let series = format!("# series: {}", entry.series.join(" "));
+        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), [promise, series], "{}", entry.name);
+
+        let trace: Trace = text.parse().unwrap();
+        let broken = Judge::<C>::run(&trace);
+        let shows = broken.iter().any(|broken| {
+            broken.promise == entry.promises[0]
+                && known(broken).is_some_and(|known| known.name == entry.name)
+        });
+        let listed = entry.series.contains(&KERNEL.series);
+        // Besides, nothing is broken that is not known.
+        if shows != listed || broken.iter().any(|broken| known(broken).is_none()) {
+            let series = KERNEL.series;
+            wrong += &format!("{}: listed for {series}: {listed}, shows: {shows}\n", entry.name);
+            wrong.extend(broken.iter().map(|broken| format!("    {broken}\n")));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// A small generator: SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % limit
+    }
+
+    fn one_in(&mut self, limit: u64) -> bool {
+        self.below(limit) == 0
+    }
+
+    /// A request, that may be wrong. `unit` is a power of two of chunks.
+    fn request(&mut self, space: Space, unit: u64) -> AllocRequest {
+        let units = (space.size / unit).max(1);
+        let size = match self.below(3) {
+            0 => 1 << self.below(8),
+            1 => 1 + self.below(8),
+            _ => 1 + self.below(units),
+        };
+        let align = if self.one_in(2) { space.chunk_size } else { unit << self.below(6) };
+        let mut request =
+            AllocRequest { size: size * unit, min_block_size: align, ..AllocRequest::default() };
+        match self.below(4) {
+            0 => {
+                request.start = self.below(units) * unit;
+                request.end = request.start + self.below(units + 1) * unit;
+                request.range = !self.one_in(5);
+            }
+            1 => (request.end, request.range) = (space.size, true),
+            2 => request.end = space.size,
+            _ => {}
+        }
+        if self.one_in(6) {
+            request.end = request.start + request.size;
+        }
+        request.top_down = self.one_in(4);
+        for flag in [GpuBuddyAllocFlag::Contiguous, GpuBuddyAllocFlag::Clear] {
+            request.flags.set(flag, self.one_in(3));
+        }
+        request.flags.set(GpuBuddyAllocFlag::TrimDisable, self.one_in(8));
+        request
+    }
+
+    fn trace(&mut self, faults: bool) -> Trace {
+        let chunk_size = 4096 << self.below(4);
+        // Now and then more chunks than are kept as bits.
+        let unit = chunk_size << if self.one_in(8) { 10 + self.below(12) } else { 0 };
+        let units = if self.one_in(2) { 1 << self.below(8) } else { 1 + self.below(300) };
+        let space = Space { size: units * unit, chunk_size };
+        let mut operations = Vec::new();
+        let mut ids = 0;
+        for _ in 0..5 + self.below(60) {
+            let id = self.below(ids.max(1));
+            let id = Id::try_from(id).unwrap();
+            operations.push(match self.below(20) {
+                0..=10 => {
+                    let request = self.request(space, unit);
+                    // The same once more should have the same outcome, if it fails.
+                    for _ in 0..1 + self.below(2) {
+                        let id = Id::try_from(ids).unwrap();
+                        operations.push(Operation::Alloc { id, request: request.clone() });
+                        ids += 1;
+                    }
+                    continue;
+                }
+                11..=15 => Operation::Free { id, cleared: self.one_in(2) },
+                16 => {
+                    let index = self.below(3) as usize;
+                    Operation::FreeBlock { id, index, cleared: self.one_in(2) }
+                }
+                17 => {
+                    let start = self.one_in(2).then(|| self.below(units) * unit);
+                    Operation::Trim { id, start, new_size: (1 + self.below(8)) * unit }
+                }
+                18 if self.one_in(3) => Operation::ResetClear { clear: self.one_in(2) },
+                18 => Operation::BlockAt { offset: self.below(units + 1) * unit },
+                _ if !faults => continue,
+                _ => Operation::FailNth { nth: 1 + self.below(4), times: 1 + self.below(5) },
+            });
+        }
+        Trace { space, operations }
+    }
+}
+
+fn nothing_unknown(seeds: core::ops::Range<u64>, faults: bool) {
+    for seed in seeds {
+        let trace = Random(seed).trace(faults);
+        let broken = Judge::<C>::run(&trace);
+        if let Some(broken) = broken.iter().find(|broken| known(broken).is_none()) {
+            panic!("seed {seed}: {broken}\n{:?}\n{trace}", broken.operation);
+        }
+    }
+}
+
+#[test]
+fn the_c_breaks_nothing_else() {
+    nothing_unknown(0..2_000, false);
+}
+
+/// Earlier series do not survive it.
+#[test]
+fn the_c_breaks_nothing_else_out_of_memory() {
+    if KERNEL.has("undo_splits") {
+        nothing_unknown(10_000..12_000, true);
+    }
+}
+
+/// A contract that is told of an allocator of 16 chunks, which need not exist.
+struct Told {
+    contract: Contract,
+    accounts: Accounts,
+    broken: Vec<Broken>,
+}
+
+const CHUNK: u64 = 4096;
+
+fn block(chunk: u64, order: u32, clear: bool) -> Block {
+    Block { offset: chunk * CHUNK, order, clear }
+}
+
+fn request(chunks: u64) -> AllocRequest {
+    AllocRequest {
+        end: 16 * CHUNK,
+        size: chunks * CHUNK,
+        min_block_size: CHUNK,
+        ..AllocRequest::default()
+    }
+}
+
+fn aligned(chunks: u64, align: u64) -> AllocRequest {
+    AllocRequest { min_block_size: align * CHUNK, ..request(chunks) }
+}
+
+fn within(chunks: u64, start: u64, end: u64) -> AllocRequest {
+    AllocRequest { start: start * CHUNK, end: end * CHUNK, range: true, ..request(chunks) }
+}
+
+fn contiguous(chunks: u64) -> AllocRequest {
+    AllocRequest { flags: GpuBuddyAllocFlag::Contiguous.into(), ..request(chunks) }
+}
+
+impl Told {
+    fn new() -> Self {
+        let space = Space { size: 16 * CHUNK, chunk_size: CHUNK };
+        let mut contract = Contract::new(space, Capabilities::all());
+        let accounts = Accounts { avail: space.size, clear_avail: 0 };
+        let broken = contract.created(accounts);
+        Self { contract, accounts, broken }
+    }
+
+    /// The accounts change by so many chunks, and clear chunks.
+    fn change(mut self, chunks: i64, clear_chunks: i64) -> Self {
+        let Accounts { avail, clear_avail } = &mut self.accounts;
+        *avail = avail.wrapping_add_signed(chunks * CHUNK as i64);
+        *clear_avail = clear_avail.wrapping_add_signed(clear_chunks * CHUNK as i64);
+        self
+    }
+
+    fn ok(self, id: Id, request: AllocRequest, blocks: &[Block]) -> Self {
+        let total: i64 = blocks.iter().map(|block| 1 << block.order).sum();
+        let clear = blocks.iter().filter(|block| block.clear).map(|block| 1 << block.order);
+        let clear: i64 = clear.sum();
+        let mut told = self.change(-total, -clear);
+        told.broken.extend(told.contract.alloc(id, &request, Ok(blocks), told.accounts));
+        told
+    }
+
+    fn fails(mut self, request: AllocRequest, errno: Errno) -> Self {
+        self.broken.extend(self.contract.alloc(99, &request, Err(errno), self.accounts));
+        self
+    }
+
+    /// Frees so many chunks.
+    fn free(self, id: Id, cleared: bool, chunks: i64) -> Self {
+        let mut told = self.change(chunks, if cleared { chunks } else { 0 });
+        told.broken.extend(told.contract.free(id, cleared, told.accounts));
+        told
+    }
+
+    /// Leaves `blocks` of an allocation of 4 chunks at 0.
+    fn trim(self, new_size: u64, outcome: Result<(), Errno>, blocks: &[Block]) -> Self {
+        let left: i64 = blocks.iter().map(|block| 1 << block.order).sum();
+        let mut told = self.ok(0, request(4), &[block(0, 2, false)]).change(4 - left, 0);
+        let (size, accounts) = (new_size * CHUNK, told.accounts);
+        told.broken.extend(told.contract.trim(0, None, size, outcome, blocks, accounts));
+        told
+    }
+
+    fn lookup(mut self, chunk: u64, outcome: Result<Option<Block>, Errno>) -> Self {
+        self.broken.extend(self.contract.block_at(chunk * CHUNK, outcome, self.accounts));
+        self
+    }
+
+    fn reset(mut self, clear: bool) -> Self {
+        self.broken.extend(self.contract.reset_clear(clear, self.accounts));
+        self
+    }
+
+    fn faulted(mut self) -> Self {
+        self.contract.set_faulted(true);
+        self
+    }
+
+    fn snapshot(mut self, blocks: &[(u64, u32, BlockState, bool)]) -> Self {
+        self.broken.extend(self.contract.snapshot(&snapshot(self.accounts, blocks)));
+        self
+    }
+
+    /// Judges the choice of a block of one chunk for what asked for one.
+    fn chose(mut self, request: &AllocRequest, chunk: u64) -> Self {
+        let before = snapshot(
+            self.accounts,
+            &[(0, 4, Split, false), (0, 3, Free, true), (8, 3, Free, false)],
+        );
+        let blocks = [block(chunk, 0, chunk < 8)];
+        self.broken.extend(self.contract.preferences(request, &blocks, &before));
+        self
+    }
+
+    fn finish(mut self) -> Self {
+        self.broken.extend(self.contract.finish(self.accounts));
+        self
+    }
+
+    #[track_caller]
+    fn breaks(self, expected: &[Promise]) {
+        let promises: Vec<_> = self.broken.iter().map(|broken| broken.promise).collect();
+        assert_eq!(promises, expected, "{:?}", self.broken);
+    }
+}
+
+fn snapshot(accounts: Accounts, blocks: &[(u64, u32, BlockState, bool)]) -> Snapshot {
+    let blocks = blocks.iter().map(|&(chunk, order, state, clear)| BlockInfo {
+        offset: chunk * CHUNK,
+        order,
+        state,
+        clear,
+    });
+    Snapshot {
+        chunk_size: CHUNK,
+        size: 16 * CHUNK,
+        avail: accounts.avail,
+        clear_avail: accounts.clear_avail,
+        blocks: blocks.collect(),
+    }
+}
+
+#[test]
+fn what_is_right_breaks_nothing() {
+    Told::new()
+        .ok(0, request(4), &[block(0, 2, false)])
+        .lookup(3, Ok(Some(block(0, 2, false))))
+        .lookup(4, Ok(None))
+        .lookup(16, Err(Errno::ENXIO))
+        .ok(1, aligned(3, 2), &[block(8, 1, false), block(10, 0, false)])
+        .free(1, true, 3)
+        .snapshot(&[
+            (0, 4, Split, false),
+            (0, 3, Split, false),
+            (0, 2, Allocated, false),
+            (4, 2, Free, false),
+            (8, 3, Split, false),
+            (8, 2, Split, false),
+            (8, 1, Free, true),
+            (10, 1, Split, false),
+            (10, 0, Free, true),
+            (11, 0, Free, false),
+            (12, 2, Free, false),
+        ])
+        .ok(2, request(1), &[block(10, 0, true)])
+        .fails(request(13), Errno::ENOSPC)
+        .fails(request(13), Errno::ENOSPC)
+        .fails(contiguous(9), Errno::ENOSPC)
+        .fails(request(17), Errno::EINVAL)
+        .fails(within(5, 4, 8), Errno::EINVAL)
+        .fails(aligned(1, 32), Errno::EINVAL)
+        .free(2, false, 1)
+        .free(0, false, 4)
+        .change(0, 14)
+        .reset(true)
+        .change(0, -16)
+        .reset(false)
+        .finish()
+        .breaks(&[]);
+    Told::new().trim(3, Ok(()), &[block(0, 1, false), block(2, 0, false)]).breaks(&[]);
+    Told::new().trim(5, Err(Errno::EINVAL), &[block(0, 2, false)]).breaks(&[]);
+    Told::new().faulted().fails(request(1), Errno::ENOMEM).breaks(&[]);
+    // Out of memory, what is too much cannot always be given back.
+    Told::new().faulted().ok(0, contiguous(3), &[block(0, 2, false)]).breaks(&[]);
+}
+
+#[test]
+fn what_is_wrong_is_caught() {
+    let split = |request: AllocRequest, blocks: &[Block]| Told::new().ok(0, request, blocks);
+    let fails = |request, errno| Told::new().fails(request, errno);
+    let one = request(1);
+
+    fails(one.clone(), Errno::ENOTRECOVERABLE).breaks(&[Promise::NoBug]);
+    fails(one.clone(), Errno::EOPNOTSUPP).breaks(&[Promise::KnownError]);
+    fails(one.clone(), Errno::ENOMEM).breaks(&[Promise::KnownError]);
+    fails(one.clone(), Errno::EINVAL).breaks(&[Promise::ValidArguments]);
+    for request in [
+        request(16),
+        aligned(9, 8),
+        aligned(1, 16),
+        within(4, 5, 11),
+        within(16, 0, 16),
+        contiguous(9),
+        AllocRequest { start: CHUNK / 2, end: 99 * CHUNK, ..request(3) },
+    ] {
+        fails(request, Errno::ENOSPC).breaks(&[Promise::Room]);
+    }
+    Told::new().faulted().fails(one.clone(), Errno::ENOSPC).breaks(&[Promise::Room]);
+    fails(request(17), Errno::EINVAL)
+        .fails(request(17), Errno::ENOSPC)
+        .breaks(&[Promise::Repeatable]);
+    Told::new().change(-1, 0).fails(request(17), Errno::EINVAL).breaks(&[Promise::FailureChangesNothing]);
+
+    // 16 chunks has no more than order 4.
+    split(request(16), &[block(8, 4, false)]).breaks(&[Promise::BlockShape, Promise::InSpace]);
+    split(request(1), &[block(16, 0, false)]).breaks(&[Promise::InSpace]);
+    split(request(2), &[block(3, 1, false)]).breaks(&[Promise::BlockShape]);
+    split(request(1), &[block(3, 0, false)])
+        .ok(1, request(2), &[block(2, 1, false)])
+        .breaks(&[Promise::NoOverlap]);
+    split(request(2), &[block(3, 0, false), block(3, 0, false)]).breaks(&[Promise::NoOverlap]);
+    split(within(2, 4, 9), &[block(8, 1, false)]).breaks(&[Promise::InRange]);
+    split(within(1, 4, 9), &[block(3, 0, false)]).breaks(&[Promise::InRange]);
+    split(aligned(1, 4), &[block(2, 0, false)]).breaks(&[Promise::Aligned]);
+    split(aligned(4, 4), &[block(2, 1, false), block(4, 1, false)]).breaks(&[Promise::Aligned]);
+    let apart = [block(0, 0, false), block(4, 1, false), block(8, 0, false)];
+    split(aligned(4, 4), &apart).breaks(&[Promise::MinBlockSize]);
+    split(request(3), &[block(0, 2, false)]).breaks(&[Promise::AddsUp]);
+    split(request(3), &[block(0, 1, false)]).breaks(&[Promise::AddsUp]);
+    split(contiguous(2), &[block(0, 0, false), block(2, 0, false)]).breaks(&[Promise::Contiguous]);
+
+    Told::new().change(1, 0).ok(0, one.clone(), &[block(0, 0, false)]).breaks(&[Promise::Avail]);
+    split(one.clone(), &[block(0, 0, false)]).change(1, 0).free(0, false, 1).breaks(&[Promise::Avail]);
+    split(one.clone(), &[block(0, 0, false)])
+        .change(0, 1)
+        .free(0, false, 1)
+        .breaks(&[Promise::ClearAvail]);
+    split(one.clone(), &[block(0, 0, false)])
+        .change(0, -1)
+        .free(0, true, 1)
+        .breaks(&[Promise::ClearAvail]);
+    // More is handed out as clear than there is.
+    split(one.clone(), &[block(0, 0, true)]).breaks(&[Promise::ClearIsClear]);
+    split(request(2), &[block(0, 1, false)])
+        .free(0, true, 2)
+        .ok(1, one.clone(), &[block(1, 0, true)])
+        .free(1, false, 1)
+        .ok(2, one.clone(), &[block(1, 0, true)])
+        .breaks(&[Promise::ClearIsClear]);
+    Told::new().change(0, 15).reset(true).breaks(&[Promise::ResetClear]);
+
+    let clear = AllocRequest { flags: GpuBuddyAllocFlag::Clear.into(), ..request(1) };
+    Told::new().chose(&clear, 8).breaks(&[Promise::PrefersClear]);
+    Told::new().chose(&clear, 0).breaks(&[]);
+    let top_down = AllocRequest { top_down: true, ..request(1) };
+    Told::new().chose(&top_down, 14).breaks(&[Promise::TopDown]);
+    Told::new().chose(&top_down, 15).breaks(&[]);
+    let below = AllocRequest { top_down: true, ..within(1, 0, 14) };
+    Told::new().chose(&below, 13).breaks(&[]);
+
+    let three = [block(0, 1, false), block(2, 0, false)];
+    Told::new().trim(2, Ok(()), &three).breaks(&[Promise::Trimmed]);
+    Told::new().trim(3, Ok(()), &[three[1], three[0]]).breaks(&[Promise::Trimmed]);
+    Told::new().trim(3, Err(Errno::ENOSPC), &[block(0, 2, false)]).breaks(&[Promise::Room]);
+    Told::new().trim(3, Err(Errno::EINVAL), &[block(0, 2, false)]).breaks(&[Promise::ValidArguments]);
+    Told::new()
+        .faulted()
+        .trim(3, Err(Errno::ENOMEM), &three)
+        .breaks(&[Promise::FailureChangesNothing]);
+
+    split(one.clone(), &[block(3, 0, false)]).lookup(3, Ok(None)).breaks(&[Promise::BlockAt]);
+    Told::new().lookup(3, Ok(Some(block(3, 0, false)))).breaks(&[Promise::BlockAt]);
+    Told::new().lookup(16, Ok(None)).breaks(&[Promise::BlockAt]);
+
+    Told::new().snapshot(&[(0, 3, Free, false)]).breaks(&[Promise::Snapshot, Promise::Avail]);
+    Told::new().snapshot(&[(8, 3, Free, false)]).breaks(&[Promise::Snapshot]);
+    Told::new().snapshot(&[(0, 4, Allocated, false)]).breaks(&[Promise::Snapshot, Promise::Avail]);
+    split(request(16), &[block(0, 4, false)])
+        .snapshot(&[(0, 4, Free, false)])
+        .breaks(&[Promise::Snapshot, Promise::Avail]);
+    Told::new().change(0, 16).snapshot(&[(0, 4, Free, true)]).breaks(&[Promise::ClearIsClear]);
+    Told::new().change(0, 4).snapshot(&[(0, 4, Free, false)]).breaks(&[Promise::ClearAvail]);
+    Told::new()
+        .snapshot(&[(0, 4, Split, false), (0, 3, Free, false), (8, 3, Free, false)])
+        .breaks(&[Promise::Merged]);
+    Told::new().change(-1, 0).finish().breaks(&[Promise::NothingLeaked]);
+}
+
+#[test]
+fn promises_have_names_and_sentences() {
+    let names: BTreeSet<_> = Promise::ALL.iter().map(|promise| promise.name()).collect();
+    assert_eq!(names.len(), Promise::ALL.len());
+    assert!(Promise::ALL.iter().all(|promise| promise.explanation().ends_with('.')));
+}
