@@ -1,6 +1,9 @@
 //! Scans the C's own structures: the tree of blocks, the trees of free blocks
 //! and the accounts have to agree with each other.
 
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 use core::mem::offset_of;
 use std::collections::HashMap;

@@ -128,7 +128,8 @@ fn subcommands() -> Vec<String> {
 
 #[test]
 fn help_has_an_example_everywhere() {
-    let (_, examples) = passes(&["--help"]).split_once("Example").map(owned).expect("an example");
+    let help = passes(&["--help"]);
+    let (_, examples) = help.split_once("Example").expect(&help);
     assert!(examples.contains("gpu-buddy kunit"), "{examples}");
     let subcommands = subcommands();
     assert!(["info", "kunit"].iter().all(|name| subcommands.contains(&(*name).to_owned())));
@@ -137,10 +138,6 @@ fn help_has_an_example_everywhere() {
         let examples = help.split_once("Example").unwrap_or_else(|| panic!("none: {help}")).1;
         assert!(examples.contains(&name), "{help}");
     }
-}
-
-fn owned((before, after): (&str, &str)) -> (String, String) {
-    (before.to_owned(), after.to_owned())
 }
 
 #[rstest]

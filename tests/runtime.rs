@@ -518,7 +518,7 @@ mod lockdep {
 #[test]
 fn lockdep_is_as_the_kernel_says() {
     assert_eq!(gpu_buddy::KERNEL.has("lockdep"), cfg!(lockdep));
-    assert_eq!(gpu_buddy::KERNEL.has("no such thing"), false);
+    assert!(!gpu_buddy::KERNEL.has("no such thing"));
 }
 
 /// Without it, the first block would come from a cache that is null.

@@ -86,6 +86,7 @@ impl<I: Implementation> Side<I> {
                 };
                 self.implementation.blocks(&allocation, &mut self.blocks);
                 let exists = index < self.blocks.len();
+                self.blocks.clear();
                 if exists {
                     self.implementation.free_block(&mut allocation, index, cleared);
                 }

@@ -153,6 +153,22 @@ pub fn check<S: Implementation>(options: &Options) {
     }
 }
 
+/// A random trace of so many operations, to replay on two kernels. Its
+/// allocations are spread as [`Reference`](super::reference::Reference) places
+/// them.
+///
+/// # Errors
+///
+/// Where there can be no such space.
+pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, crate::Errno> {
+    type Twin = super::reference::Reference;
+    let options = Options::default();
+    let start = Lockstep::<Twin, Twin>::alone;
+    start(space, options.settings)?;
+    let run = Run { options: &options, start, report: Report::default() };
+    Ok(run.record(Life { seed, space, operations, settings: options.settings }, operations))
+}
+
 /// `watch` is called after so many operations.
 const WATCH_EVERY: u64 = 1024;
 

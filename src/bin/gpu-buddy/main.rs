@@ -3,6 +3,7 @@
 //! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
 //! wrongly.
 
+mod generate;
 mod info;
 mod kunit;
 mod replay;
@@ -28,6 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
     Replay(replay::Arguments),
@@ -80,6 +82,7 @@ impl From<io::Error> for Failure {
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", "warn")).init();
     let result = match Arguments::parse().command {
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),

@@ -23,6 +23,10 @@ pub struct Arguments {
     /// Breaches that the C is known for fail as well
     #[arg(long)]
     strict: bool,
+
+    /// Print the outcomes alone and judge nothing, to compare two kernels
+    #[arg(long, conflicts_with_all = ["against", "strict"])]
+    plain: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
@@ -31,13 +35,17 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let trace: Trace =
         text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     let settings = Settings { deep_every: 1, strict: arguments.strict, ..Settings::default() };
-    let against = arguments.against.unwrap_or_else(Against::usual);
+    let against = match arguments.against {
+        Some(against) => against,
+        None if arguments.plain => Against::Contract,
+        None => Against::usual(),
+    };
     let pair = match against {
         Against::Reference => Lockstep::<C, Reference>::new(trace.space, settings),
         Against::Contract => Lockstep::alone(trace.space, settings),
     };
     let pair = pair.map_err(|errno| Failure::Usage(format!("{name}: the space: {errno}")))?;
-    play(&trace, pair)
+    play(&trace, pair, arguments.plain)
 }
 
 fn read(file: &std::path::Path) -> std::io::Result<String> {
@@ -49,7 +57,11 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn play(trace: &Trace, mut pair: Lockstep<C, Reference>) -> Result<Verdict, Failure> {
+fn play(
+    trace: &Trace,
+    mut pair: Lockstep<C, Reference>,
+    plain: bool,
+) -> Result<Verdict, Failure> {
     let mut out = stdout().lock();
     let space = &trace.space;
     let (size, chunk) = (format_size(space.size), format_size(space.chunk_size));
@@ -66,6 +78,9 @@ fn play(trace: &Trace, mut pair: Lockstep<C, Reference>) -> Result<Verdict, Fail
             Outcome::Done => writeln!(out)?,
             outcome => writeln!(out, "  -> {outcome}")?,
         }
+        if plain {
+            continue;
+        }
         tell(&mut out, &step)?;
         if !step.findings.is_empty() {
             verdict = Verdict::Failed;
@@ -74,6 +89,9 @@ fn play(trace: &Trace, mut pair: Lockstep<C, Reference>) -> Result<Verdict, Fail
             // From here on two different states would be compared.
             return Ok(verdict);
         }
+    }
+    if plain {
+        return Ok(verdict);
     }
     let step = pair.finish();
     if !step.findings.is_empty() || !step.known.is_empty() {

@@ -5,7 +5,6 @@
 
 use super::broken::Detail;
 use super::{AllocRequest, Broken, GpuBuddyAllocFlag, Promise};
-use crate::Errno;
 use crate::diff::{Operation, Space};
 
 /// A breach that the C is known for. Each has a minimal trace under

@@ -3,11 +3,16 @@
 //!
 //! The blocks of an order are numbered by their place: number `n` starts at `n`
 //! times their size. A state is a bit at position `n` of one of four bit maps
-//! ("planes"). To find the last free block without reading a bit map from its end,
-//! a free plane has summaries above it: a bit in a summary says whether 64 bits
-//! one level down are all 0. So a search takes one step per 6 bits of `n`, and a
-//! change seldom touches more than the lowest level. What no block has ever been
-//! in has no memory: a space of many TiB costs what is used of it.
+//! ("planes"). To find a free block without reading a whole bit map, a free plane
+//! has summaries above it: a bit of a summary says that there are free blocks
+//! among 64 things one level down. So a search takes one step per 6 bits of `n`,
+//! and a change seldom touches more than the lowest level. Where no block has
+//! ever been there is no memory, so a space of many TiB costs what is used of it.
+//!
+//! An allocation may have to start at a multiple of more than its own size, that
+//! is, at a number that ends in so many binary zeros. Therefore a summary is kept
+//! once for all free blocks, once for those with even numbers, and so on up to
+//! multiples of 64. Above that a search may have to turn back.
 
 /// What a block that is not split is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Free planes come first: only these have summaries.
+    /// The free planes come first: only these have summaries.
     const ALL: [Self; 4] = [
         Self::Free { clear: false },
         Self::Free { clear: true },
@@ -38,24 +43,27 @@ impl State {
     }
 }
 
-/// A bit for each of 64 things, on the plane of dirty and on that of clear
-/// memory: whether there are free blocks in it.
-type Summary = [u64; 2];
-
 /// The states of 64 blocks.
 type Word = [u64; 4];
+
+/// How many things are summarised per plane: free blocks whose numbers are
+/// multiples of 1, 2, 4, ... 64.
+const CLASSES: usize = 7;
+
+/// In which of 64 things there are free blocks, by class of number.
+type Summary = [u64; CLASSES];
 
 /// The states of 4096 blocks.
 #[derive(Clone, Debug)]
 struct Page {
-    free: Summary,
+    free: [Summary; 2],
     words: [Word; 64],
 }
 
 /// 64 pages, or 64 branches of the level below.
 #[derive(Clone, Debug)]
 struct Branch {
-    free: Summary,
+    free: [Summary; 2],
     /// Indices; [`NONE`] where there has never been a block.
     below: [u32; 64],
 }
@@ -133,26 +141,19 @@ impl Row {
         self.last[usize::from(clear)]
     }
 
-    /// The highest number of a free block that is at most `limit` and a multiple
-    /// of two to the power of `zeros`.
+    /// The highest number of a free block that is at most `limit` and ends in
+    /// `zeros` binary zeros.
     pub(super) fn last_free_where(&self, clear: bool, limit: u64, zeros: u32) -> Option<u64> {
         let among = |first: u64, span: u32| {
             // Of 64 siblings those that start no later than the limit...
             let reach = limit.saturating_sub(first) >> span;
             let not_beyond = if reach < 63 { (2 << reach) - 1 } else { !0 };
             // ...and those that can hold a multiple.
-            let multiples = match zeros.saturating_sub(span) {
-                0 => !0,
-                1 => 0x5555_5555_5555_5555,
-                2 => 0x1111_1111_1111_1111,
-                3 => 0x0101_0101_0101_0101,
-                4 => 0x0001_0001_0001_0001,
-                5 => 0x0000_0001_0000_0001,
-                _ => 1,
-            };
+            let multiples = MULTIPLES[zeros.saturating_sub(span).min(6) as usize];
             not_beyond & multiples
         };
-        self.search(clear, among, u64::ilog2)
+        let class = (zeros as usize).min(CLASSES - 1);
+        self.search(clear, class, among, u64::ilog2)
     }
 
     /// The lowest number of a free block that is at least `limit`.
@@ -161,20 +162,23 @@ impl Row {
             let skipped = limit.saturating_sub(first) >> span;
             if skipped < 64 { !0 << skipped } else { 0 }
         };
-        self.search(clear, among, u64::trailing_zeros)
+        self.search(clear, 0, among, u64::trailing_zeros)
     }
 
-    /// The number of a free block. Of 64 siblings with free blocks in them, each
-    /// 2^`span` numbers long and the first one from number `first`, those that
-    /// `among(first, span)` has a bit for are looked at, in the order that `pick`
-    /// takes bits in.
+    /// The number of a free block. Of 64 siblings with free blocks of `class` in
+    /// them, each 2^`span` numbers long and the first one from number `first`,
+    /// those that `among(first, span)` has a bit for are looked at, in the order
+    /// that `pick` takes bits in.
     fn search(
         &self,
         clear: bool,
+        class: usize,
         among: impl Fn(u64, u32) -> u64,
         pick: impl Fn(u64) -> u32,
     ) -> Option<u64> {
-        self.search_in(self.height + 1, 0, 0, clear, &among, &pick)
+        self.last_free(clear)?;
+        let plane = usize::from(clear);
+        self.search_in(self.height + 1, 0, 0, (plane, class), &among, &pick)
     }
 
     fn search_in(
@@ -182,16 +186,15 @@ impl Row {
         level: usize,
         index: usize,
         first: u64,
-        clear: bool,
+        (plane, class): (usize, usize),
         among: &impl Fn(u64, u32) -> u64,
         pick: &impl Fn(u64) -> u32,
     ) -> Option<u64> {
         let span = 6 * level as u32;
-        let plane = usize::from(clear);
         let free = match level {
             0 => self.pages[index / 64].words[index % 64][plane],
-            1 => self.pages.get(index)?.free[plane],
-            _ => self.branches.get(index)?.free[plane],
+            1 => self.pages[index].free[plane][class],
+            _ => self.branches[index].free[plane][class],
         };
         let mut siblings = free & among(first, span);
         while siblings != 0 {
@@ -202,7 +205,7 @@ impl Row {
                 1 => index * 64 + digit as usize,
                 _ => self.branches[index].below[digit as usize] as usize,
             };
-            let found = self.search_in(level - 1, below, number, clear, among, pick);
+            let found = self.search_in(level - 1, below, number, (plane, class), among, pick);
             if found.is_some() {
                 return found;
             }
@@ -211,17 +214,18 @@ impl Row {
         None
     }
 
+    /// Reads [`Self::last`] off the summaries.
     fn find_last(&self, plane: usize) -> Option<u64> {
         let mut number = 0;
         let mut index = 0;
         for _ in 0..self.height {
-            let branch = self.branches.get(index)?;
-            let digit = branch.free[plane].checked_ilog2()?;
+            let branch = &self.branches[index];
+            let digit = branch.free[plane][0].checked_ilog2()?;
             number = number << 6 | u64::from(digit);
             index = branch.below[digit as usize] as usize;
         }
-        let page = self.pages.get(index)?;
-        let digit = page.free[plane].checked_ilog2()?;
+        let page = &self.pages[index];
+        let digit = page.free[plane][0].checked_ilog2()?;
         number = number << 6 | u64::from(digit);
         let digit = page.words[digit as usize][plane].checked_ilog2()?;
         Some(number << 6 | u64::from(digit))
@@ -231,58 +235,118 @@ impl Row {
     /// known of all blocks with them.
     fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Word) -> T) -> T {
         let mut path = [0; MAX_HEIGHT];
+        let page = self.path_to(number, &mut path);
+        let word = &mut self.pages[page].words[digit(number, 1)];
+        let before = *word;
+        let answer = change(word);
+        let after = *word;
+        for plane in 0..2 {
+            if before[plane] != after[plane] {
+                let classes = [before, after].map(|word| classes_of_word(word[plane]));
+                self.summarise(number, plane, page, &path, classes);
+                self.update_last(number, plane, after[plane]);
+            }
+        }
+        answer
+    }
+
+    /// The index of the page that `number` is in, which is made if need be. The
+    /// branches above it go to `path`, the lowest first.
+    fn path_to(&mut self, number: u64, path: &mut [usize; MAX_HEIGHT]) -> usize {
         let mut index = 0;
         for level in (0..self.height).rev() {
             if index == self.branches.len() {
                 self.branches.push(Branch {
-                    free: [0; 2],
+                    free: [[0; CLASSES]; 2],
                     below: [NONE; 64],
                 });
             }
             path[level] = index;
-            let next = if level == 0 {
+            let unused = if level == 0 {
                 self.pages.len()
             } else {
                 self.branches.len()
             };
             let below = &mut self.branches[index].below[digit(number, level + 2)];
             if *below == NONE {
-                *below = next as u32;
+                *below = unused as u32;
             }
             index = *below as usize;
         }
         if index == self.pages.len() {
             self.pages.push(Page {
-                free: [0; 2],
+                free: [[0; CLASSES]; 2],
                 words: [[0; 4]; 64],
             });
         }
-
-        let page = &mut self.pages[index];
-        let word = &mut page.words[digit(number, 1)];
-        let answer = change(word);
-        let free_now = [word[0], word[1]];
-        let mut is_free = free_now.map(|plane| plane != 0);
-        let mut changed = summarise(&mut page.free, bit(number, 1), is_free);
-        is_free = page.free.map(|plane| plane != 0);
-        for (level, &index) in path[..self.height].iter().enumerate() {
-            if !changed {
-                break;
-            }
-            let free = &mut self.branches[index].free;
-            changed = summarise(free, bit(number, level + 2), is_free);
-            is_free = free.map(|plane| plane != 0);
-        }
-        for (plane, free_now) in free_now.into_iter().enumerate() {
-            let highest = free_now.checked_ilog2().map(|digit| number & !63 | u64::from(digit));
-            if highest > self.last[plane] {
-                self.last[plane] = highest;
-            } else if self.last[plane].is_some_and(|last| last >> 6 == number >> 6) {
-                self.last[plane] = highest.or_else(|| self.find_last(plane));
-            }
-        }
-        answer
+        index
     }
+
+    /// Makes the summaries above a word right, as far up as they change.
+    /// `classes`: how many classes of free blocks the word had, and has.
+    fn summarise(
+        &mut self,
+        number: u64,
+        plane: usize,
+        page: usize,
+        path: &[usize; MAX_HEIGHT],
+        mut classes: [usize; 2],
+    ) {
+        for level in 0..=self.height {
+            let [before, after] = classes;
+            if before == after {
+                return;
+            }
+            let summary = match level {
+                0 => &mut self.pages[page].free[plane],
+                _ => &mut self.branches[path[level - 1]].free[plane],
+            };
+            let bit = bit(number, level + 1);
+            classes[0] = classes_of_summary(summary);
+            for class in &mut summary[after.min(before)..after.max(before)] {
+                *class ^= bit;
+            }
+            classes[1] = classes_of_summary(summary);
+        }
+    }
+
+    /// Makes [`Self::last`] right after a change of the word of `number`.
+    fn update_last(&mut self, number: u64, plane: usize, word: u64) {
+        let last = self.last[plane];
+        let last_here = word
+            .checked_ilog2()
+            .map(|digit| number & !63 | u64::from(digit));
+        if last_here > last {
+            self.last[plane] = last_here;
+        } else if last.is_some_and(|last| last >> 6 == number >> 6) {
+            self.last[plane] = last_here.or_else(|| self.find_last(plane));
+        }
+    }
+}
+
+/// Of 64 siblings, those whose position is a multiple of 1, 2, 4, ... 64.
+const MULTIPLES: [u64; CLASSES] = [
+    !0,
+    0x5555_5555_5555_5555,
+    0x1111_1111_1111_1111,
+    0x0101_0101_0101_0101,
+    0x0001_0001_0001_0001,
+    0x0000_0001_0000_0001,
+    1,
+];
+
+/// How many classes of free blocks there are in a word. What is in one class is
+/// in those before it as well.
+fn classes_of_word(word: u64) -> usize {
+    MULTIPLES
+        .iter()
+        .map(|multiples| usize::from(word & multiples != 0))
+        .sum()
+}
+
+/// How many classes of free blocks there are in 64 summarised things.
+fn classes_of_summary(summary: &Summary) -> usize {
+    summary.iter().map(|&class| usize::from(class != 0)).sum()
 }
 
 /// Which of 64 siblings on a level a number is in, or is.
@@ -292,13 +356,4 @@ const fn digit(number: u64, level: usize) -> usize {
 
 const fn bit(number: u64, level: usize) -> u64 {
     1 << digit(number, level)
-}
-
-/// Sets one bit of a summary, and says whether that changed anything.
-fn summarise(summary: &mut Summary, bit: u64, is_free: [bool; 2]) -> bool {
-    let before = *summary;
-    for (plane, is_free) in summary.iter_mut().zip(is_free) {
-        *plane = if is_free { *plane | bit } else { *plane & !bit };
-    }
-    *summary != before
 }
