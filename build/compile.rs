@@ -12,6 +12,10 @@ const LIBRARY: &str = "gpu_buddy_kernel";
 /// Names the sanitizers to compile the C with, as after `-fsanitize=`.
 const SANITIZE: &str = "GPU_BUDDY_SANITIZE";
 
+/// Where it is 1, the allocator counts which of its lines and branches run; see
+/// `ci/coverage`.
+const COVERAGE: &str = "GPU_BUDDY_COVERAGE";
+
 /// Where a unit's text is from decides how strictly it is compiled.
 #[derive(Clone, Copy, PartialEq)]
 enum Origin {
@@ -34,6 +38,7 @@ pub fn run(
     out: &Path,
 ) -> Result<()> {
     println!("cargo::rerun-if-env-changed={SANITIZE}");
+    println!("cargo::rerun-if-env-changed={COVERAGE}");
     println!("cargo::rustc-check-cfg=cfg(sanitized)");
     if sanitizers().is_some() {
         println!("cargo::rustc-cfg=sanitized");
@@ -81,6 +86,9 @@ pub fn run(
     }
     println!("cargo::rustc-link-search=native={}", out.display());
     println!("cargo::rustc-link-lib=static={LIBRARY}");
+    if counts() {
+        link_counters(&compiler(package, headers, kernel, &units[0])?)?;
+    }
     Ok(())
 }
 
@@ -139,6 +147,10 @@ fn compiler(package: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Res
     if let Some(sanitizers) = sanitizers() {
         build.flag(format!("-fsanitize={sanitizers}")).flag("-g").flag("-fno-omit-frame-pointer");
     }
+    if counts() && unit.name == "buddy" {
+        // Lines and branches as they are written, and not lost to other threads.
+        build.opt_level(0).flag("--coverage").flag("-fprofile-update=atomic");
+    }
     match unit.origin {
         Origin::Kernel => {
             build.flag("-w");
@@ -157,6 +169,28 @@ fn compiler(package: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Res
 
 fn sanitizers() -> Option<String> {
     std::env::var(SANITIZE).ok().filter(|sanitizers| !sanitizers.is_empty())
+}
+
+fn counts() -> bool {
+    std::env::var(COVERAGE).is_ok_and(|value| value == "1")
+}
+
+/// Links what writes the counters to a file: a library of GCC's own.
+fn link_counters(compiler: &cc::Tool) -> Result<()> {
+    let library = "libgcov.a";
+    let output = compiler
+        .to_command()
+        .arg(format!("-print-file-name={library}"))
+        .output()
+        .map_err(|error| format!("{}: {error}", compiler.path().display()))?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    // A compiler that has none gives the bare name back.
+    let Some(folder) = path.parent().filter(|_| path.is_absolute()) else {
+        return Err(format!("{COVERAGE}=1 needs GCC: there is no {library}"));
+    };
+    println!("cargo::rustc-link-search=native={}", folder.display());
+    println!("cargo::rustc-link-lib=static=gcov");
+    Ok(())
 }
 
 fn dependencies(object: &Path) -> PathBuf {

@@ -1,0 +1,59 @@
+//! Findings about the C that only callers of the raw layer can meet, since the
+//! safe API never asks for them. See docs/findings.md.
+
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use gpu_buddy::ffi;
+
+const CHUNK: u64 = 4 << 10;
+
+/// A list head that is empty once `empty` has been called on it in its place.
+fn head() -> ffi::list_head {
+    ffi::list_head { next: ptr::null_mut(), prev: ptr::null_mut() }
+}
+
+fn empty(head: &mut ffi::list_head) {
+    let this = ptr::from_mut(head);
+    (head.next, head.prev) = (this, this);
+}
+
+fn is_empty(head: &ffi::list_head) -> bool {
+    ptr::eq(head.next, head)
+}
+
+/// A contiguous request that fails frees what the caller's list held before: the
+/// list is documented as one to add to, and the KUnit suite collects several
+/// allocations in one.
+#[test]
+fn a_failing_contiguous_request_frees_the_callers_list() {
+    // SAFETY: the allocator and the lists stay in place, are initialised before
+    // they are used and belong to this thread; what is freed is not used again.
+    unsafe {
+        let mut mm = MaybeUninit::<ffi::gpu_buddy>::zeroed();
+        let mm = mm.as_mut_ptr();
+        let size = 4 * CHUNK;
+        assert_eq!(ffi::gpu_buddy_init(mm, size, CHUNK), 0);
+        let alloc = |start, end, size, list: &mut ffi::list_head, flags| {
+            ffi::gpu_buddy_alloc_blocks(mm, start, end, size, CHUNK, list, flags)
+        };
+        let (mut list, mut other) = (head(), head());
+        empty(&mut list);
+        empty(&mut other);
+
+        assert_eq!(alloc(0, CHUNK, CHUNK, &mut list, 0), 0);
+        assert_eq!(alloc(CHUNK, 2 * CHUNK, CHUNK, &mut other, 0), 0);
+        assert_eq!((*mm).avail, 2 * CHUNK);
+
+        // Three contiguous chunks, where two are free: not to be had.
+        let flags = ffi::GPU_BUDDY_CONTIGUOUS_ALLOCATION;
+        assert_ne!(alloc(0, size, 3 * CHUNK, &mut list, flags), 0);
+
+        // It failed, and the first chunk, which was on the list, is free.
+        assert!(is_empty(&list), "the C keeps what the caller's list held: take this off the findings");
+        assert_eq!((*mm).avail, 3 * CHUNK);
+
+        ffi::gpu_buddy_free_list(mm, &mut other, 0);
+        ffi::gpu_buddy_fini(mm);
+    }
+}
