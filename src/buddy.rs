@@ -302,7 +302,9 @@ impl GpuBuddy {
     }
 
     /// Allocates `size` bytes, in blocks of at least `min_block_size`, each
-    /// aligned to that.
+    /// aligned to that. The C does not keep this everywhere: a contiguous
+    /// request, and one in a range, that is smaller than `min_block_size` is
+    /// aligned to its own size only.
     ///
     /// Without [`Contiguous`](crate::GpuBuddyAllocFlag::Contiguous), holes are
     /// filled with as many blocks as it takes:

@@ -81,7 +81,9 @@ pub enum Inconsistency {
     BlackHeight { offset: u64, order: u32, clear: bool },
 
     /// A node knows the best alignment below, as a number of zero bits.
-    #[error("the block at {offset} of order {order} has subtree_max_alignment {is}, not {expected}")]
+    #[error(
+        "the block at {offset} of order {order} has subtree_max_alignment {is}, not {expected}"
+    )]
     MaxAlignment { offset: u64, order: u32, is: u32, expected: u32 },
 
     /// Free bytes are those of the free blocks.
@@ -253,8 +255,9 @@ impl Scan<'_> {
             for order in 0..=self.mm.max_order {
                 // SAFETY: `mm` is initialised, so it has a tree of each kind for
                 // each order.
-                let root =
-                    unsafe { (*(*self.mm.free_trees.add(tree as usize)).add(order as usize)).rb_node };
+                let root = unsafe {
+                    (*(*self.mm.free_trees.add(tree as usize)).add(order as usize)).rb_node
+                };
                 complete &= self.free_tree(root, Tree { order, clear });
             }
         }

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use gpu_buddy::diff::{
-    Accounts, Block, Broken, C, Capabilities, Contract, Id, Implementation, KNOWN, Operation, Promise, Space,
-    Trace, known,
-};
 use gpu_buddy::BlockState::{self, Allocated, Free, Split};
+use gpu_buddy::diff::{
+    Accounts, Block, Broken, C, Capabilities, Contract, Id, Implementation, KNOWN, Operation,
+    Promise, Space, Trace, known,
+};
 use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, KERNEL, Snapshot};
 
 /// Runs operations and judges each in full depth.
@@ -476,7 +476,10 @@ fn what_is_wrong_is_caught() {
     fails(request(17), Errno::EINVAL)
         .fails(request(17), Errno::ENOSPC)
         .breaks(&[Promise::Repeatable]);
-    Told::new().change(-1, 0).fails(request(17), Errno::EINVAL).breaks(&[Promise::FailureChangesNothing]);
+    Told::new()
+        .change(-1, 0)
+        .fails(request(17), Errno::EINVAL)
+        .breaks(&[Promise::FailureChangesNothing]);
 
     // 16 chunks has no more than order 4.
     split(request(16), &[block(8, 4, false)]).breaks(&[Promise::BlockShape, Promise::InSpace]);
@@ -497,7 +500,10 @@ fn what_is_wrong_is_caught() {
     split(contiguous(2), &[block(0, 0, false), block(2, 0, false)]).breaks(&[Promise::Contiguous]);
 
     Told::new().change(1, 0).ok(0, one.clone(), &[block(0, 0, false)]).breaks(&[Promise::Avail]);
-    split(one.clone(), &[block(0, 0, false)]).change(1, 0).free(0, false, 1).breaks(&[Promise::Avail]);
+    split(one.clone(), &[block(0, 0, false)])
+        .change(1, 0)
+        .free(0, false, 1)
+        .breaks(&[Promise::Avail]);
     split(one.clone(), &[block(0, 0, false)])
         .change(0, 1)
         .free(0, false, 1)
@@ -529,7 +535,9 @@ fn what_is_wrong_is_caught() {
     Told::new().trim(2, Ok(()), &three).breaks(&[Promise::Trimmed]);
     Told::new().trim(3, Ok(()), &[three[1], three[0]]).breaks(&[Promise::Trimmed]);
     Told::new().trim(3, Err(Errno::ENOSPC), &[block(0, 2, false)]).breaks(&[Promise::Room]);
-    Told::new().trim(3, Err(Errno::EINVAL), &[block(0, 2, false)]).breaks(&[Promise::ValidArguments]);
+    Told::new()
+        .trim(3, Err(Errno::EINVAL), &[block(0, 2, false)])
+        .breaks(&[Promise::ValidArguments]);
     Told::new()
         .faulted()
         .trim(3, Err(Errno::ENOMEM), &three)

@@ -266,8 +266,10 @@ impl Contract {
         let expected = if offset >= self.space.size {
             Err(Errno::ENXIO)
         } else {
-            Ok(self.blocks.at(offset / self.space.chunk_size).map(|(chunk, order)| {
-                Block { offset: chunk * self.space.chunk_size, order, clear: false }
+            Ok(self.blocks.at(offset / self.space.chunk_size).map(|(chunk, order)| Block {
+                offset: chunk * self.space.chunk_size,
+                order,
+                clear: false,
             }))
         };
         // Whether it was clear when it was allocated is told at that time.
@@ -313,8 +315,7 @@ impl Contract {
     /// Judges the warnings that an operation raised.
     #[must_use]
     pub fn warnings(&self, warnings: &[Warning]) -> Vec<Broken> {
-        let broken =
-            |&warning: &Warning| self.broken(Promise::NoWarning, Detail::Warning(warning));
+        let broken = |&warning: &Warning| self.broken(Promise::NoWarning, Detail::Warning(warning));
         warnings.iter().map(broken).collect()
     }
 

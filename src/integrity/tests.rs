@@ -277,9 +277,7 @@ fn membership() {
         planted.set(to, *from);
         planted.set(from, ptr::null_mut());
     }
-    planted.shows(|found| {
-        *found == I::WrongTree { offset: 4 * CHUNK, order: 1, clear: true }
-    });
+    planted.shows(|found| *found == I::WrongTree { offset: 4 * CHUNK, order: 1, clear: true });
 
     // A node twice, and one that is none.
     let mut planted = Planted::new();
@@ -335,7 +333,5 @@ fn alignment() {
     let block = planted.top().cast::<u8>().wrapping_sub(NODE).cast::<ffi::gpu_buddy_block>();
     // SAFETY: the root of a tree is in a block.
     unsafe { planted.set(&raw mut (*block).subtree_max_alignment, 13) };
-    planted.shows(|found| {
-        matches!(found, I::MaxAlignment { order: 0, is: 13, expected: 12, .. })
-    });
+    planted.shows(|found| matches!(found, I::MaxAlignment { order: 0, is: 13, expected: 12, .. }));
 }

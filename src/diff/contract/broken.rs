@@ -131,7 +131,9 @@ impl fmt::Display for Detail {
             Self::Blocks => f.write_str("the blocks of the allocation changed"),
             Self::Lookup { found, expected } => {
                 let text = |result: &Result<Option<Block>, Errno>| match result {
-                    Ok(Some(block)) => format!("a block of order {} at {}", block.order, block.offset),
+                    Ok(Some(block)) => {
+                        format!("a block of order {} at {}", block.order, block.offset)
+                    }
                     Ok(None) => "nothing".to_owned(),
                     Err(errno) => errno.to_string(),
                 };

@@ -188,9 +188,7 @@ pub const KNOWN: &[Known] = &[
         sentence: "Clear memory that was merged with dirty in a vain search for room stays \
                    dirty.",
         series: ALL,
-        applies: |case| {
-            matches!(case.broken.detail, Detail::ClearAvail { expected, is } if is < expected)
-        },
+        applies: |case| matches!(case.broken.detail, Detail::ClearAvail { expected, is } if is < expected),
     },
     Known {
         name: "enospc-hides-enomem",

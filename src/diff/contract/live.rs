@@ -137,9 +137,27 @@ impl Blocks {
             Self::Few { taken, .. } => !taken.has_any(range),
             Self::Many(blocks, _) => {
                 let last = blocks.range(..range.end).next_back();
-                range.is_empty() || last.is_none_or(|(start, order)| start + (1 << order) <= range.start)
+                range.is_empty()
+                    || last.is_none_or(|(start, order)| start + (1 << order) <= range.start)
             }
         }
+    }
+
+    /// Whether it is sure that no range of `length` free chunks begins inside of
+    /// `within` at a multiple of `align`. That is told without a look at each run.
+    pub fn has_no_run(&self, within: Range<u64>, length: u64, align: u64) -> bool {
+        let Self::Few { taken, .. } = self else { return false };
+        let Range { mut start, end } = within;
+        while let Some(from) = start.checked_next_multiple_of(align)
+            && end.saturating_sub(from) >= length
+        {
+            // Every place up to the last allocated chunk is spoilt by it.
+            match taken.last(from..from + length) {
+                Some(last) => start = last + 1,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// The longest ranges inside of `within` where nothing is allocated, by

@@ -22,7 +22,11 @@ impl Contract {
                 self.push(broken, Promise::InSpace, Detail::Block(*block, 0..self.space.size));
             }
             if request.range && (block.offset < request.start || end > request.end) {
-                self.push(broken, Promise::InRange, Detail::Block(*block, request.start..request.end));
+                self.push(
+                    broken,
+                    Promise::InRange,
+                    Detail::Block(*block, request.start..request.end),
+                );
             }
             total = total.saturating_add(size);
             (lowest, highest) = (lowest.min(block.offset), highest.max(end));

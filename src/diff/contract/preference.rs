@@ -47,9 +47,11 @@ impl Contract {
             .map(|leaf| (leaf.offset..leaf.offset + before.block_size(leaf), leaf.clear))
             .filter(|(range, _)| {
                 // All that was free could have been taken as the one block.
-                single || blocks.iter().all(|block| {
-                    block.offset >= range.end || block.offset + self.size_of(block) <= range.start
-                })
+                single
+                    || blocks.iter().all(|block| {
+                        block.offset >= range.end
+                            || block.offset + self.size_of(block) <= range.start
+                    })
             })
             .collect();
         for pick in picks {

@@ -16,7 +16,7 @@ impl Bits {
     }
 
     /// The words that a range touches, each with the mask of its bits.
-    fn words(range: Range<u64>) -> impl Iterator<Item = (usize, u64)> {
+    fn words(range: Range<u64>) -> impl DoubleEndedIterator<Item = (usize, u64)> {
         let Range { start, end } = range;
         let words = start / 64..end.div_ceil(64);
         words.map(move |word| {
@@ -45,6 +45,14 @@ impl Bits {
 
     pub fn has_any(&self, range: Range<u64>) -> bool {
         Self::words(range).any(|(word, mask)| self.0[word] & mask != 0)
+    }
+
+    /// The last chunk of a range that is set.
+    pub fn last(&self, range: Range<u64>) -> Option<u64> {
+        Self::words(range).rev().find_map(|(word, mask)| {
+            let found = self.0[word] & mask;
+            (found != 0).then(|| word as u64 * 64 + u64::from(found.ilog2()))
+        })
     }
 
     pub fn fill(&mut self, set: bool) {
@@ -157,8 +165,7 @@ mod tests {
     #[test]
     fn both_kinds_are_the_same_set() {
         let chunks = 300;
-        let mut sets =
-            [Ranges::Few(Bits::new(chunks)), Ranges::Many(BTreeMap::new(), chunks)];
+        let mut sets = [Ranges::Few(Bits::new(chunks)), Ranges::Many(BTreeMap::new(), chunks)];
         let mut plain = vec![false; chunks as usize];
         let mut random = 1u64;
         let mut below = |limit: u64| {
@@ -182,6 +189,8 @@ mod tests {
             let Ranges::Few(bits) = &sets[0] else { unreachable!() };
             let any = plain[start as usize..end as usize].iter().any(|&set| set);
             assert_eq!(bits.has_any(start..end), any);
+            let last = (start..end).rev().find(|&chunk| plain[chunk as usize]);
+            assert_eq!(bits.last(start..end), last);
             for set in [false, true] {
                 let found = (start..end).find(|&chunk| plain[chunk as usize] == set);
                 assert_eq!(bits.find(set, start, end), found.unwrap_or(end));

@@ -75,6 +75,11 @@ impl Need {
 
     /// The room that there is beside what is allocated.
     pub fn beside(&self, blocks: &Blocks) -> Option<Detail> {
+        if let Kind::Run(length) = self.kind
+            && blocks.has_no_run(self.within.clone(), length, self.align)
+        {
+            return None;
+        }
         let mut search = Search { need: self, units: 0, found: None };
         blocks.free_runs(self.within.clone(), |run| search.look_at(run));
         search.found

@@ -55,12 +55,7 @@ impl Contract {
     }
 
     /// Judges the error of an allocation.
-    pub(super) fn refused(
-        &self,
-        request: &AllocRequest,
-        errno: Errno,
-        broken: &mut Vec<Broken>,
-    ) {
+    pub(super) fn refused(&self, request: &AllocRequest, errno: Errno, broken: &mut Vec<Broken>) {
         match errno {
             Errno::EINVAL => {
                 let need = Need::of(request, self.space);

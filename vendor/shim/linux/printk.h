@@ -2,7 +2,8 @@
 /*
  * Replacement: a level and a formatted line go to src/runtime/printk.rs, which
  * hands them to whoever captures them, or to the `log` crate. The level is an
- * argument of its own; the kernel's own %p extensions are not known.
+ * argument of its own. The C library formats: the kernel's %p extensions are not
+ * known, and %#x of 0 has no 0x.
  */
 #ifndef SHIM_LINUX_PRINTK_H
 #define SHIM_LINUX_PRINTK_H
