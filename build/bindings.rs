@@ -37,7 +37,7 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
             .use_core()
             .allowlist_function("gpu_.*|rb_.*|shim_kunit_forget_seed|shim_module_.*")
             .allowlist_type("gpu_buddy.*|kunit.*|shim_kunit_check|list_head|rb_.*|lockdep_map")
-            .allowlist_var("CONSTANT_.*|GPU_BUDDY_.*|shim_kunit_suite")
+            .allowlist_var("CONSTANT_.*|GPU_BUDDY_.*|shim_kunit_suite|shim_cache_fails")
             .blocklist_function("gpu_buddy_rt_.*")
             .override_abi(bindgen::Abi::CUnwind, ".*")
             .wrap_static_fns(true)

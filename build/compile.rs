@@ -12,6 +12,10 @@ const LIBRARY: &str = "gpu_buddy_kernel";
 /// Names the sanitizers to compile the C with, as after `-fsanitize=`.
 const SANITIZE: &str = "GPU_BUDDY_SANITIZE";
 
+/// Names the libraries of the sanitizers' runtime, such as `asan,ubsan` for gcc,
+/// where the Rust compiler brings none: see `ci/sanitize`.
+const SANITIZE_RUNTIME: &str = "GPU_BUDDY_SANITIZE_RUNTIME";
+
 /// Where it is 1, the allocator counts which of its lines and branches run; see
 /// `ci/coverage`.
 const COVERAGE: &str = "GPU_BUDDY_COVERAGE";
@@ -38,6 +42,7 @@ pub fn run(
     out: &Path,
 ) -> Result<()> {
     println!("cargo::rerun-if-env-changed={SANITIZE}");
+    println!("cargo::rerun-if-env-changed={SANITIZE_RUNTIME}");
     println!("cargo::rerun-if-env-changed={COVERAGE}");
     println!("cargo::rustc-check-cfg=cfg(sanitized)");
     if sanitizers().is_some() {
@@ -86,6 +91,10 @@ pub fn run(
     }
     println!("cargo::rustc-link-search=native={}", out.display());
     println!("cargo::rustc-link-lib=static={LIBRARY}");
+    // Here, they come before the C library, some of which they stand in for.
+    for runtime in list(SANITIZE_RUNTIME) {
+        println!("cargo::rustc-link-lib=dylib={runtime}");
+    }
     if counts() {
         link_counters(&compiler(package, headers, kernel, &units[0])?)?;
     }
@@ -169,6 +178,12 @@ fn compiler(package: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Res
 
 fn sanitizers() -> Option<String> {
     std::env::var(SANITIZE).ok().filter(|sanitizers| !sanitizers.is_empty())
+}
+
+/// The words of a variable, which is a list with commas.
+fn list(variable: &str) -> Vec<String> {
+    let value = std::env::var(variable).unwrap_or_default();
+    value.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn counts() -> bool {

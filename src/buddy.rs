@@ -1,5 +1,8 @@
 //! The allocator: its handle, its lock, and the edge between Rust and the C.
 
+#[cfg(test)]
+mod tests;
+
 use core::ffi::c_int;
 use core::fmt;
 use core::ops::Range;
@@ -178,7 +181,10 @@ impl State {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.state.get_mut().finish(&self.map).log();
+        // Nobody else has it. The lock is taken so that each entry into the C is
+        // made under it, this one too.
+        let pending = self.state.lock().finish(&self.map);
+        pending.log();
     }
 }
 
@@ -581,16 +587,20 @@ impl GpuBuddy {
     /// # Errors
     ///
     /// The handle itself, where other handles or allocations are alive.
-    pub fn fini(self) -> Result<Fini, Self> {
-        let mut inner = Arc::try_unwrap(self.0).map_err(Self)?;
-        let map = &raw const inner.map;
-        let state = inner.state.get_mut();
-        state.finish(map).log();
-        Ok(Fini {
+    pub fn fini(mut self) -> Result<Fini, Self> {
+        let Some(inner) = Arc::get_mut(&mut self.0) else {
+            return Err(self);
+        };
+        let mut state = inner.state.lock();
+        let pending = state.finish(&inner.map);
+        let fini = Fini {
             warnings: core::mem::take(&mut state.warnings),
             bug: state.bug,
             leaked_objects: if state.bug.is_some() { 0 } else { state.arena.live() },
-        })
+        };
+        drop(state);
+        pending.log();
+        Ok(fini)
     }
 
     /// Gives blocks back to the C.

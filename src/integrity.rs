@@ -101,6 +101,10 @@ pub enum Inconsistency {
     /// Allocated blocks are counted by order.
     #[error("of order {order}, {is} blocks are counted as allocated, not {expected}")]
     UsedScoreboard { order: u32, is: u64, expected: u64 },
+
+    /// An object that is alive is a block of the tree or one of a few arrays.
+    #[error("{is} objects are alive, but {expected} are in use")]
+    LiveObjects { is: usize, expected: usize },
 }
 
 /// Names a tree of free blocks.
@@ -341,13 +345,13 @@ impl Scan<'_> {
             });
         }
         if complete {
-            self.from_below(&mut nodes, order, clear);
+            self.fold_from_below(&mut nodes, order, clear);
         }
         complete
     }
 
     /// Checks what a node says of those below it. Nodes come after those above.
-    fn from_below(&mut self, nodes: &mut [Node], order: u32, clear: bool) {
+    fn fold_from_below(&mut self, nodes: &mut [Node], order: u32, clear: bool) {
         for index in (0..nodes.len()).rev() {
             let Node { block, above, is_left, red, offset, black_heights, alignment, .. } =
                 nodes[index];

@@ -9,7 +9,9 @@ use gpu_buddy::diff::{
     Accounts, Block, Broken, C, Capabilities, Contract, Id, Implementation, KNOWN, Operation,
     Promise, Space, Trace, known,
 };
-use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, KERNEL, Snapshot};
+use gpu_buddy::{
+    AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, Inconsistency, KERNEL, Snapshot,
+};
 
 /// Runs operations and judges each in full depth.
 struct Judge<I: Implementation> {
@@ -259,12 +261,10 @@ fn the_c_breaks_nothing_else() {
     nothing_unknown(0..500, false);
 }
 
-/// Earlier series do not survive it.
+/// Earlier series do not survive it, which is known.
 #[test]
 fn the_c_breaks_nothing_else_out_of_memory() {
-    if KERNEL.has("undo_splits") {
-        nothing_unknown(10_000..10_500, true);
-    }
+    nothing_unknown(10_000..10_500, true);
 }
 
 /// A contract that is told of an allocator of 16 chunks, which need not exist.
@@ -446,6 +446,13 @@ fn what_is_right_breaks_nothing() {
         .breaks(&[]);
     Told::new().trim(3, Ok(()), &[block(0, 1, false), block(2, 0, false)]).breaks(&[]);
     Told::new().trim(5, Err(Errno::EINVAL), &[block(0, 2, false)]).breaks(&[]);
+    // After a BUG nothing is promised any more.
+    Told::new()
+        .fails(request(1), Errno::ENOTRECOVERABLE)
+        .ok(0, request(3), &[block(3, 4, true)])
+        .change(5, 5)
+        .finish()
+        .breaks(&[Promise::NoBug]);
     Told::new().faulted().fails(request(1), Errno::ENOMEM).breaks(&[]);
     // Out of memory, what is too much cannot always be given back.
     Told::new().faulted().ok(0, contiguous(3), &[block(0, 2, false)]).breaks(&[]);
@@ -513,7 +520,7 @@ fn what_is_wrong_is_caught() {
         .free(0, true, 1)
         .breaks(&[Promise::ClearAvail]);
     // More is handed out as clear than there is.
-    split(one.clone(), &[block(0, 0, true)]).breaks(&[Promise::ClearIsClear]);
+    split(one.clone(), &[block(0, 0, true)]).breaks(&[Promise::ClearIsClear, Promise::ClearAvail]);
     split(request(2), &[block(0, 1, false)])
         .free(0, true, 2)
         .ok(1, one.clone(), &[block(1, 0, true)])
@@ -559,6 +566,11 @@ fn what_is_wrong_is_caught() {
         .snapshot(&[(0, 4, Split, false), (0, 3, Free, false), (8, 3, Free, false)])
         .breaks(&[Promise::Merged]);
     Told::new().change(-1, 0).finish().breaks(&[Promise::NothingLeaked]);
+
+    let mut told = Told::new();
+    let found = Inconsistency::Avail { is: 1, expected: 2 };
+    told.broken = told.contract.consistent(&[found]);
+    told.breaks(&[Promise::Consistent]);
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub struct C {
     warnings: usize,
     /// Failures of memory that have been reported.
     failed: u64,
+    /// Objects that are alive besides blocks.
+    arrays: usize,
 }
 
 /// An allocation of [`C`].
@@ -25,7 +27,9 @@ impl C {
     /// Wraps an allocator that there is already.
     #[must_use]
     pub fn new(buddy: GpuBuddy) -> Self {
-        Self { buddy, warnings: 0, failed: 0 }
+        let blocks = buddy.snapshot().map_or(0, |snapshot| snapshot.blocks.len());
+        let arrays = buddy.live_objects() - blocks;
+        Self { buddy, warnings: 0, failed: 0, arrays }
     }
 
     /// The allocator.
@@ -142,6 +146,13 @@ impl Implementation for C {
     }
 
     fn scan(&self) -> Vec<Inconsistency> {
-        self.buddy.check_integrity().unwrap_or_default()
+        let mut found = self.buddy.check_integrity().unwrap_or_default();
+        if let Ok(snapshot) = self.buddy.snapshot() {
+            let (is, expected) = (self.buddy.live_objects(), self.arrays + snapshot.blocks.len());
+            if is != expected {
+                found.push(Inconsistency::LiveObjects { is, expected });
+            }
+        }
+        found
     }
 }

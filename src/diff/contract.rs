@@ -80,6 +80,8 @@ pub struct Contract {
     /// Whether memory for the allocator's own objects ran out in the operation
     /// that is judged next.
     faulted: bool,
+    /// A BUG was met.
+    over: bool,
     /// The blocks of each allocation, and all of them by place.
     live: Live,
     blocks: Blocks,
@@ -103,6 +105,7 @@ impl Contract {
             tracks_clear: capabilities.contains(Capability::Clear),
             accounts: Accounts { avail: size, clear_avail: 0 },
             faulted: false,
+            over: false,
             free: size,
             live: Live::default(),
             blocks: Blocks::new(chunks),
@@ -123,6 +126,13 @@ impl Contract {
         self.faulted = faulted;
     }
 
+    /// Whether the allocator has become unusable by a BUG. It promises nothing
+    /// any more, so that no breach is found from there on.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Judges a fresh allocator.
     pub fn created(&mut self, accounts: Accounts) -> Vec<Broken> {
         let mut broken = Vec::new();
@@ -138,6 +148,9 @@ impl Contract {
         outcome: Result<&[Block], Errno>,
         accounts: Accounts,
     ) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         let operation = || Operation::Alloc { id, request: request.clone() };
         self.repeats(request, outcome.map(|_| ()), &mut broken);
@@ -154,7 +167,7 @@ impl Contract {
                 self.live.insert(id, blocks);
                 // To find room, clear memory may have been merged with dirty,
                 // which makes it dirty. So it may drop by more.
-                let most_clear = self.accounts.clear_avail.wrapping_sub(clear_bytes);
+                let most_clear = self.accounts.clear_avail.saturating_sub(clear_bytes);
                 let expected = Accounts {
                     avail: self.accounts.avail.wrapping_sub(bytes),
                     clear_avail: accounts.clear_avail.min(most_clear),
@@ -163,7 +176,7 @@ impl Contract {
             }
             Err(errno) => {
                 self.refused(request, errno, &mut broken);
-                self.unchanged(accounts, &mut broken);
+                self.unchanged(errno, accounts, &mut broken);
             }
         }
         self.finish_call(broken, operation, outcome.err())
@@ -171,6 +184,9 @@ impl Contract {
 
     /// Judges the free of a whole allocation.
     pub fn free(&mut self, id: Id, cleared: bool, accounts: Accounts) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         self.last_failed = None;
         let blocks = self.live.remove(id);
@@ -189,6 +205,9 @@ impl Contract {
         cleared: bool,
         accounts: Accounts,
     ) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         self.last_failed = None;
         let bytes = match self.live.remove_block(id, index) {
@@ -210,6 +229,9 @@ impl Contract {
         blocks: &[Block],
         accounts: Accounts,
     ) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         let old = self.live.remove(id);
         match outcome {
@@ -219,7 +241,7 @@ impl Contract {
             }
             Err(errno) => {
                 self.trim_refused(&old, start, new_size, errno, blocks, &mut broken);
-                self.unchanged(accounts, &mut broken);
+                self.unchanged(errno, accounts, &mut broken);
             }
         }
         self.live.recycle(old);
@@ -229,6 +251,9 @@ impl Contract {
 
     /// Judges making every free block clear, or dirty.
     pub fn reset_clear(&mut self, clear: bool, accounts: Accounts) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         self.last_failed = None;
         if accounts.avail != self.accounts.avail {
@@ -262,6 +287,9 @@ impl Contract {
         outcome: Result<Option<Block>, Errno>,
         accounts: Accounts,
     ) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         let expected = if offset >= self.space.size {
             Err(Errno::ENXIO)
@@ -296,6 +324,9 @@ impl Contract {
 
     /// Judges the end, when everything has been freed.
     pub fn finish(&mut self, accounts: Accounts) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let mut broken = Vec::new();
         if accounts.avail != self.space.size {
             let detail = Detail::Avail { expected: self.space.size, is: accounts.avail };
@@ -307,6 +338,9 @@ impl Contract {
     /// Judges what a scan of the C's own structures found.
     #[must_use]
     pub fn consistent(&self, found: &[Inconsistency]) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let broken =
             |&found: &Inconsistency| self.broken(Promise::Consistent, Detail::Inconsistency(found));
         found.iter().map(broken).collect()
@@ -315,14 +349,18 @@ impl Contract {
     /// Judges the warnings that an operation raised.
     #[must_use]
     pub fn warnings(&self, warnings: &[Warning]) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
         let broken = |&warning: &Warning| self.broken(Promise::NoWarning, Detail::Warning(warning));
         warnings.iter().map(broken).collect()
     }
 
-    /// The breach that a BUG is.
-    #[must_use]
-    pub fn bug(&self, bug: KernelBug) -> Broken {
-        self.broken(Promise::NoBug, Detail::Bug(bug))
+    /// Judges a BUG, which makes the allocator unusable. It is told once, also
+    /// where the operation has failed for it.
+    pub fn bug(&mut self, bug: KernelBug) -> Option<Broken> {
+        let is_new = !core::mem::replace(&mut self.over, true);
+        is_new.then(|| self.broken(Promise::NoBug, Detail::Bug(bug)))
     }
 
     /// A breach of this allocator; its operation is filled in at the end.

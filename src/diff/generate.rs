@@ -183,6 +183,12 @@ impl Generator {
         let offset = match self.random.random_range(0..20) {
             0 => self.odd_number(),
             1 => self.space.size,
+            // The edges of an allocation.
+            2..8 if !self.alive.is_empty() => {
+                let index = self.pick();
+                let Alive { start, end, .. } = self.alive[index];
+                [start, end - 1, end][self.random.random_range(0..3)]
+            }
             _ => self.random.random_range(0..self.space.size),
         };
         Operation::BlockAt { offset }

@@ -81,8 +81,8 @@ pub type Capabilities = BitFlags<Capability>;
 /// that fails changes nothing and returns the error number that the kernel
 /// would. A caller passes an allocation only to the allocator it came from.
 pub trait Implementation: Sized {
-    /// Whether this is the kernel's own code, for which breaches of the contract
-    /// may be known.
+    /// Whether this is the kernel's own code, or does all that it does, so that
+    /// breaches of the contract may be known.
     const IS_KERNEL: bool = false;
 
     /// What is allocated by one [`alloc`](Self::alloc): one or more blocks.

@@ -189,6 +189,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         Self { subject, reference, contract, capabilities, settings, space, steps: 0, next_id: 0 }
     }
 
+    /// Changes how often the whole tree is checked, as in
+    /// [`Settings::deep_every`].
+    pub fn set_deep_every(&mut self, operations: u64) {
+        self.settings.deep_every = operations;
+    }
+
     /// The implementation under test.
     #[must_use]
     pub fn subject(&self) -> &S {
@@ -308,7 +314,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         };
         broken.extend(contract.warnings(&report.warnings));
         if let Some(bug) = report.bug {
-            broken.push(contract.bug(bug));
+            broken.extend(contract.bug(bug));
         }
         for broken in &mut broken {
             broken.operation.get_or_insert_with(|| operation.clone());

@@ -9,6 +9,8 @@ mod lockstep;
 pub mod reference;
 mod shrink;
 mod side;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 pub mod torture;
 mod trace;
 

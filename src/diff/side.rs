@@ -144,8 +144,8 @@ pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
             let flags = request.flags;
             for (asked, capability) in [
                 (request.range, Capability::Range),
-                // The exact range, which takes no flag.
-                (request.end != 0, Capability::Range),
+                // The C looks at both without the flag as well.
+                (request.start != 0 || request.end != 0, Capability::Range),
                 (request.top_down, Capability::TopDown),
                 (request.min_block_size > space.chunk_size, Capability::Alignment),
                 (flags.contains(GpuBuddyAllocFlag::Contiguous), Capability::Contiguous),

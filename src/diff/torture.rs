@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::coverage::Coverage;
 use super::generate::{self, Generator};
-use super::shrink::{Shrunk, renamed, shrink};
+use super::shrink::{renamed, shrink};
 use super::{
     Capabilities, Finding, Implementation, Lockstep, Settings, Space, Step, Trace,
 };
@@ -172,6 +172,9 @@ pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, c
 /// `watch` is called after so many operations.
 const WATCH_EVERY: u64 = 1024;
 
+/// Of so many operations at its end a trace is looked at closely.
+const CLOSELY: usize = 256;
+
 struct Run<'a, F> {
     options: &'a Options,
     start: F,
@@ -268,23 +271,36 @@ where
 
     /// Lives a life again, to write it down, and shrinks it.
     fn shrink(&self, life: Life, finding: Finding, operations: u64) -> Failure {
-        let trace = self.record(life, operations);
         let deadline = Instant::now() + self.options.shrink;
-        let mut seen = finding.clone();
-        let fails = |trace: &Trace| {
-            // Of a short trace the whole tree can be looked at every time.
-            let deep_every = if trace.operations.len() <= 256 { 1 } else { life.settings.deep_every };
-            let settings = Settings { deep_every, ..life.settings };
-            let (found, length) = first_finding(&(self.start), trace, settings, &finding)?;
-            seen = found;
-            Some(length)
-        };
-        let Shrunk { trace, cut_short } = shrink(trace, deadline, fails);
-        // The facts of the trace as it is now, not of the last attempt.
-        let settings = Settings { deep_every: 1, ..life.settings };
-        let finding = first_finding(&self.start, &trace, settings, &finding)
-            .map_or(seen, |(finding, _)| finding);
-        Failure { finding, trace: renamed(trace), operations, cut_short }
+        let first = |trace: &Trace, close| first_finding(&self.start, trace, life.settings, close);
+
+        let mut trace = self.record(life, operations);
+        let mut finding = finding;
+        loop {
+            // Where it is looked at more closely, something may show earlier. Then
+            // that is what to look for.
+            let mut close = false;
+            while let Some((found, length)) = first(&trace, true) {
+                let earlier = length < trace.operations.len();
+                trace.operations.truncate(length);
+                (finding, close) = (found, true);
+                if !earlier || Instant::now() >= deadline {
+                    break;
+                }
+            }
+            let shrunk = shrink(trace, deadline, |trace| {
+                let (found, length) = first(trace, close)?;
+                found.is_like(&finding).then_some(length)
+            });
+            trace = renamed(shrunk.trace);
+            // The facts of the trace as it is now.
+            let seen = first(&trace, true);
+            if close || seen.is_none() || shrunk.cut_short {
+                let seen = seen.or_else(|| first(&trace, false));
+                let finding = seen.map_or(finding, |(found, _)| found);
+                return Failure { finding, trace, operations, cut_short: shrunk.cut_short };
+            }
+        }
     }
 
     fn record(&self, life: Life, count: u64) -> Trace {
@@ -302,13 +318,13 @@ where
     }
 }
 
-/// The first finding of the kind of `like` in a trace, and the operations that
-/// it takes.
+/// The first finding in a trace, and the operations that it takes. `close` looks
+/// at the whole tree after each of the last operations, and not before.
 fn first_finding<S, R, F>(
     start: &F,
     trace: &Trace,
     settings: Settings,
-    like: &Finding,
+    close: bool,
 ) -> Option<(Finding, usize)>
 where
     S: Implementation,
@@ -316,13 +332,18 @@ where
     F: Fn(Space, Settings) -> Result<Lockstep<S, R>, crate::Errno>,
 {
     let mut pair = start(trace.space, settings).ok()?;
+    let count = trace.operations.len();
+    if close {
+        pair.set_deep_every(0);
+    }
     for (index, operation) in trace.operations.iter().enumerate() {
-        let step = pair.step(operation);
-        if let Some(finding) = step.findings.into_iter().next() {
-            // After another one, the states are not what they were.
-            return finding.is_like(like).then_some((finding, index + 1));
+        if close && index + CLOSELY >= count {
+            pair.set_deep_every(1);
+        }
+        // After a finding, the states are not what they were.
+        if let Some(finding) = pair.step(operation).findings.into_iter().next() {
+            return Some((finding, index + 1));
         }
     }
-    let finding = pair.finish().findings.into_iter().next()?;
-    finding.is_like(like).then_some((finding, trace.operations.len()))
+    Some((pair.finish().findings.into_iter().next()?, count))
 }

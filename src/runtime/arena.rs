@@ -8,6 +8,7 @@
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
 
 use super::KernelBug;
 use crate::fault::Fault;
@@ -40,8 +41,8 @@ pub(crate) struct Arena {
     object_size: usize,
     slabs: Vec<NonNull<c_void>>,
     next_slab: usize,
-    /// What kmalloc gave out.
-    kmallocs: Vec<NonNull<c_void>>,
+    /// What kmalloc gave out: a few arrays, and under a sanitizer every object.
+    kmallocs: HashSet<NonNull<c_void>>,
     live: usize,
     /// Decides which allocations fail.
     fault: Option<Fault>,
@@ -58,13 +59,13 @@ struct FreeObject {
 unsafe impl Send for Arena {}
 
 impl Arena {
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             free: ptr::null_mut(),
             object_size: 0,
             slabs: Vec::new(),
             next_slab: FIRST_SLAB,
-            kmallocs: Vec::new(),
+            kmallocs: HashSet::new(),
             live: 0,
             fault: None,
             recovers: cfg!(undo_splits),
@@ -193,7 +194,7 @@ impl Arena {
         let Some(memory) = NonNull::new(unsafe { calloc(count, size) }) else {
             return ptr::null_mut();
         };
-        self.kmallocs.push(memory);
+        self.kmallocs.insert(memory);
         self.live += 1;
         memory.as_ptr()
     }
@@ -206,11 +207,12 @@ impl Arena {
         let Some(memory) = NonNull::new(memory) else {
             return;
         };
-        // What came last goes first, mostly. What is not found is not ours.
-        if let Some(index) = self.kmallocs.iter().rposition(|&known| known == memory) {
-            self.kmallocs.swap_remove(index);
-            self.live -= 1;
-            // SAFETY: it came from calloc, and was on the list, so once only.
+        // What is not found is not ours: it was freed before, or is a wrong
+        // address. A sanitizer gets it nevertheless, and tells.
+        let known = self.kmallocs.remove(&memory);
+        self.live -= usize::from(known);
+        if known || cfg!(sanitized) {
+            // SAFETY: it came from calloc, and was in the set, so once only.
             unsafe { free(memory.as_ptr()) };
         }
     }
@@ -218,7 +220,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        for memory in self.slabs.drain(..).chain(self.kmallocs.drain(..)) {
+        for memory in self.slabs.drain(..).chain(self.kmallocs.drain()) {
             // SAFETY: it came from calloc, and the arena is the only owner.
             unsafe { free(memory.as_ptr()) };
         }

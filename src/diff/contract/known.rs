@@ -5,6 +5,7 @@
 
 use super::broken::Detail;
 use super::{AllocRequest, Broken, GpuBuddyAllocFlag, Promise};
+use crate::KernelBug;
 use crate::diff::{Operation, Space};
 
 /// A breach that the C is known for. Each has a minimal trace under
@@ -196,6 +197,20 @@ pub const KNOWN: &[Known] = &[
         sentence: "Where memory for a block runs out, the search goes on, and ends with ENOSPC.",
         series: &["7.3"],
         applies: |case| case.broken.faulted,
+    },
+    Known {
+        name: "enomem-corrupts-tree",
+        promises: &[Promise::NoBug],
+        sentence: "Where memory for a block runs out, the splits before it are undone by freeing \
+                   a block that is free already; the C is stopped before that.",
+        series: &["6.12", "7.2"],
+        applies: |case| {
+            case.broken.faulted
+                && matches!(
+                    case.broken.detail,
+                    Detail::Errno(_) | Detail::Bug(KernelBug::OUT_OF_MEMORY)
+                )
+        },
     },
     Known {
         name: "large-size-truncated",

@@ -89,7 +89,12 @@ impl Contract {
     }
 
     /// Judges the accounts after a call that failed.
-    pub(super) fn unchanged(&mut self, is: Accounts, broken: &mut Vec<Broken>) {
+    pub(super) fn unchanged(&mut self, errno: Errno, is: Accounts, broken: &mut Vec<Broken>) {
+        // The call was stopped half-way.
+        if errno == Errno::ENOTRECOVERABLE {
+            self.over = true;
+            return;
+        }
         let promise = Promise::FailureChangesNothing;
         self.compare(promise, promise, self.accounts, is, broken);
         self.accounts = is;
@@ -212,7 +217,8 @@ impl Contract {
             Errno::ENOSPC => self.push(broken, Promise::Room, Detail::Valid),
             errno => self.unexpected(errno, broken),
         }
-        if old != blocks {
+        // Where the call was stopped half-way, the blocks are lost.
+        if old != blocks && errno != Errno::ENOTRECOVERABLE {
             self.push(broken, Promise::FailureChangesNothing, Detail::Blocks);
             self.replace(old, blocks, false, broken);
         }
@@ -256,6 +262,9 @@ impl Contract {
     #[must_use]
     pub fn snapshot(&self, snapshot: &Snapshot) -> Vec<Broken> {
         let mut broken = Vec::new();
+        if self.over {
+            return broken;
+        }
         let (mut end, mut allocated) = (0, 0);
         let mut free = Accounts::default();
         for leaf in snapshot.leaves() {

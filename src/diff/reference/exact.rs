@@ -13,9 +13,7 @@ impl Tree {
         // A range that ends beyond the space may wrap around. Either way it gets
         // less than it needs.
         let last = start.wrapping_add(size).wrapping_sub(1);
-        let free = self
-            .roots()
-            .all(|root| self.take_in(root, start, last, blocks));
+        let free = self.roots().all(|root| self.take_in(root, start, last, blocks));
         free && self.bytes_of(blocks) >= size
     }
 
@@ -46,9 +44,7 @@ impl Tree {
             None if whole && self.clear_avail == 0 => return false,
             None => {}
         }
-        name.halves()
-            .into_iter()
-            .all(|half| self.take_in(half, start, last, blocks))
+        name.halves().into_iter().all(|half| self.take_in(half, start, last, blocks))
     }
 
     /// Allocates `size` contiguous bytes that more than one block makes up, and
@@ -69,8 +65,7 @@ impl Tree {
             return false;
         }
         let align_down = |offset: u64| offset & !(alignment - 1);
-        // Known: try-harder-ignores-clear. Clear memory is tried first, whatever
-        // is preferred.
+        // Clear memory comes first, whatever is preferred.
         for clear in [true, false] {
             let mut limit = Some(u64::MAX);
             while let Some(offset) = limit
@@ -82,10 +77,10 @@ impl Tree {
                 if self.take(offset, size, blocks) && align_down(offset) == offset {
                     return true;
                 }
-                // Known: try-harder-misses-run. `take` gives up early where a
-                // split block shows that something in it is allocated, without
-                // the free part before that. The second guess then lies further
-                // left than it has to. So it does where it is aligned down.
+                // Known: try-harder-misses-run. Only one place further left is
+                // tried. It is too far left where it is aligned down, and where
+                // `take` gave up at a split block, as something in it must be
+                // allocated, without the free part before that.
                 let missing = size.saturating_sub(self.bytes_of(blocks));
                 self.give_back(blocks);
                 if let Some(further_left) = offset.checked_sub(missing) {

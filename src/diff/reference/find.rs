@@ -18,8 +18,7 @@ impl Tree {
     /// Room anywhere: in the best fit, so that large blocks stay whole; of
     /// several in the highest, so that the low end stays free for who needs it.
     pub(super) fn find_anywhere(&self, order: u32, prefer: bool) -> Option<Room> {
-        self.best_fit(order, prefer)
-            .or_else(|| self.best_fit(order, !prefer))
+        self.best_fit(order, prefer).or_else(|| self.best_fit(order, !prefer))
     }
 
     /// The highest room in memory of the preferred state, whatever block it is
@@ -34,19 +33,21 @@ impl Tree {
     }
 
     /// Room at a multiple of `alignment`, which is larger than the block.
-    pub(super) fn find_aligned(&self, order: u32, alignment: u64, prefer: bool) -> Option<Room> {
+    pub(super) fn find_aligned(
+        &mut self,
+        order: u32,
+        alignment: u64,
+        prefer: bool,
+    ) -> Option<Room> {
         // Known: offset-aligned-not-top-down. The best fit always.
         let mut clear = prefer;
         for fit in order..=self.order_within(self.size) {
             let zeros = self.zeros(fit, alignment);
-            let find = |clear| {
-                let number = self.row(fit).last_free_where(clear, u64::MAX, zeros)?;
+            let mut find = |clear| {
+                let number = self.row_mut(fit).last_free_multiple(clear, zeros)?;
                 let free = Name { order: fit, number };
                 let room = self.highest_in(free, clear, order);
-                Some(Room {
-                    offset: room.offset & !(alignment - 1),
-                    ..room
-                })
+                Some(Room { offset: room.offset & !(alignment - 1), ..room })
             };
             // Known: offset-aligned-flips-tree. Where the preferred state has
             // nothing of this order, the other one is preferred for the next.
@@ -95,11 +96,7 @@ impl Tree {
 
     /// The highest room for a block of `order` in a free block.
     fn highest_in(&self, free: Name, clear: bool, order: u32) -> Room {
-        Room {
-            free,
-            clear,
-            offset: self.last_byte(free) - (self.bytes(order) - 1),
-        }
+        Room { free, clear, offset: self.last_byte(free) - (self.bytes(order) - 1) }
     }
 
     /// The lowest room in the bytes `start..=last` of one free block.
@@ -114,11 +111,7 @@ impl Tree {
         let from = self.offset(free).max(start);
         let to = self.last_byte(free).min(last);
         let offset = from.checked_add(low_bits)? & !low_bits;
-        (offset <= to && to - offset >= low_bits).then_some(Room {
-            free,
-            clear,
-            offset,
-        })
+        (offset <= to && to - offset >= low_bits).then_some(Room { free, clear, offset })
     }
 
     fn lowest_in_range(&self, order: u32, range: (u64, u64), clear: bool) -> Option<Room> {

@@ -92,7 +92,7 @@ impl Tree {
     /// The free block of `order` at the highest offset up to `limit`.
     pub(super) fn last_free_up_to(&self, order: u32, clear: bool, limit: u64) -> Option<Name> {
         let limit = self.name(order, limit).number;
-        let number = self.row(order).last_free_where(clear, limit, 0)?;
+        let number = self.row(order).last_free_up_to(clear, limit)?;
         Some(Name { order, number })
     }
 

@@ -7,6 +7,7 @@
 //! which must be a single block, is at last pieced together around a block.
 
 use super::find::Room;
+use super::row::State;
 use super::tree::Tree;
 use crate::diff::implementation::Block;
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
@@ -60,17 +61,12 @@ impl Tree {
                 order -= 1;
                 found = self.find(request, &plan, order);
             }
-            // Known: range-used-without-flag, failed-call-forgets-clear. Also
-            // enospc-hides-enomem, which here has no cause.
+            // Known: merge-within-unused-range, merge-stops-early. And where
+            // there is no room even so: failed-call-forgets-clear.
             if found.is_none() && self.clear_avail != 0 && self.join_by_force(start, end, order) {
                 found = self.find(request, &plan, order);
             }
-            let Some(Room {
-                free,
-                clear,
-                offset,
-            }) = found
-            else {
+            let Some(Room { free, clear, offset }) = found else {
                 self.give_back(blocks);
                 return if plan.piece_together {
                     self.piece_together(request, blocks)
@@ -101,20 +97,14 @@ impl Tree {
         let name = self.name(order, block.offset);
         // Free for a moment, but not joined with its buddy: what is kept must
         // come from this block.
-        self.set(name, super::row::State::Free { clear });
+        self.set(name, State::Free { clear });
         self.count_free(order, clear);
         self.take_in(name, start, start + (size - 1), kept);
     }
 
     /// The checks of a request's numbers.
     fn check(&self, request: &AllocRequest) -> Result<(), Errno> {
-        let &AllocRequest {
-            start,
-            end,
-            size,
-            min_block_size,
-            ..
-        } = request;
+        let &AllocRequest { start, end, size, min_block_size, .. } = request;
         let chunk_size = self.chunk_size();
         let sound = size >= chunk_size
             && min_block_size >= chunk_size
@@ -149,11 +139,7 @@ impl Tree {
         request: &AllocRequest,
         blocks: &mut Vec<Block>,
     ) -> Result<(), Errno> {
-        let &AllocRequest {
-            size,
-            min_block_size,
-            ..
-        } = request;
+        let &AllocRequest { size, min_block_size, .. } = request;
         if self.take_around_a_block(size, min_block_size, blocks) {
             Ok(())
         } else {
@@ -162,11 +148,11 @@ impl Tree {
     }
 
     /// Room for one block of `order`.
-    fn find(&self, request: &AllocRequest, plan: &Plan, order: u32) -> Option<Room> {
+    fn find(&mut self, request: &AllocRequest, plan: &Plan, order: u32) -> Option<Room> {
         let prefer = request.flags.contains(GpuBuddyAllocFlag::Clear);
         if request.range {
-            // Known: range-ignores-alignment, range-ignores-top-down. Known:
-            // range-end-zero. The end 0 means no end.
+            // Known: range-ignores-alignment, range-ignores-top-down. And as the
+            // end 0 means no end, empty-range-is-unbounded.
             let range = (request.start, request.end.wrapping_sub(1));
             self.find_in_range(order, range, prefer)
         } else if plan.aligned_above_size() {
@@ -183,18 +169,15 @@ impl Tree {
 struct Plan {
     size: u64,
     min_block_size: u64,
-    /// Whether several blocks may make up a contiguous whole.
+    /// Whether several blocks may make up a contiguous whole. Known:
+    /// contiguous-range-rounds-up.
     piece_together: bool,
 }
 
 impl Plan {
     /// `None` for a contiguous size that no power of two in 64 bits covers.
     fn new(request: &AllocRequest) -> Option<Self> {
-        let &AllocRequest {
-            size,
-            min_block_size,
-            ..
-        } = request;
+        let &AllocRequest { size, min_block_size, .. } = request;
         let contiguous = request.flags.contains(GpuBuddyAllocFlag::Contiguous);
         let (size, min_block_size) = if contiguous {
             // One block. Known: contiguous-ignores-alignment.
@@ -208,11 +191,7 @@ impl Plan {
             let low_bits = min_block_size - 1;
             (((size - 1) | low_bits).wrapping_add(1), min_block_size)
         };
-        Some(Self {
-            size,
-            min_block_size,
-            piece_together: contiguous && !request.range,
-        })
+        Some(Self { size, min_block_size, piece_together: contiguous && !request.range })
     }
 
     /// Whether the place must be aligned to more than the size.

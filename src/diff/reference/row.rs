@@ -10,9 +10,10 @@
 //! ever been there is no memory, so a space of many TiB costs what is used of it.
 //!
 //! An allocation may have to start at a multiple of more than its own size, that
-//! is, at a number that ends in so many binary zeros. Therefore a summary is kept
-//! once for all free blocks, once for those with even numbers, and so on up to
-//! multiples of 64. Above that a search may have to turn back.
+//! is, at a number that ends in so many binary zeros. For that there are further
+//! summaries, of the free blocks with even numbers alone, of those with multiples
+//! of 4, and so on up to 64; above that a search may have to turn back. As such
+//! allocations are rare, these summaries are brought up to date when one comes.
 
 /// What a block that is not split is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,37 +47,64 @@ impl State {
 /// The states of 64 blocks.
 type Word = [u64; 4];
 
-/// How many things are summarised per plane: free blocks whose numbers are
-/// multiples of 1, 2, 4, ... 64.
+/// A class of numbers: 0 for all, 1 for the even ones, up to 6 for the multiples
+/// of 64.
 const CLASSES: usize = 7;
 
-/// In which of 64 things there are free blocks, by class of number.
-type Summary = [u64; CLASSES];
+/// In which of 64 things there are free blocks: dirty ones, and clear ones.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summary {
+    any: [u64; 2],
+    /// By class; that of class 0 is in `any`.
+    multiples: [[u64; CLASSES]; 2],
+    /// The things that `multiples` may be wrong about.
+    stale: u64,
+}
+
+impl Summary {
+    /// Notes whether the thing that `bit` stands for has free blocks. Answers
+    /// whether all 64 together have, if anything about them is news.
+    fn note(&mut self, bit: u64, is_free: [bool; 2]) -> Option<[bool; 2]> {
+        let before = (self.is_free(), self.stale != 0);
+        for (any, is_free) in self.any.iter_mut().zip(is_free) {
+            *any = if is_free { *any | bit } else { *any & !bit };
+        }
+        self.stale |= bit;
+        let now = self.is_free();
+        ((now, true) != before).then_some(now)
+    }
+
+    /// Whether there are free blocks at all.
+    fn is_free(&self) -> [bool; 2] {
+        self.any.map(|any| any != 0)
+    }
+
+    fn of(&self, plane: usize, class: usize) -> u64 {
+        if class == 0 { self.any[plane] } else { self.multiples[plane][class] }
+    }
+}
 
 /// The states of 4096 blocks.
 #[derive(Clone, Debug)]
 struct Page {
-    free: [Summary; 2],
+    summary: Summary,
     words: [Word; 64],
 }
 
 /// 64 pages, or 64 branches of the level below.
 #[derive(Clone, Debug)]
 struct Branch {
-    free: [Summary; 2],
+    summary: Summary,
     /// Indices; [`NONE`] where there has never been a block.
     below: [u32; 64],
 }
 
 const NONE: u32 = u32::MAX;
 
-/// Block numbers have at most 52 bits. A page takes 12 of them.
-const MAX_HEIGHT: usize = 7;
-
 /// All blocks of one order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
-    /// How many levels of branches are above the pages.
+    /// How many levels of branches are above the pages, which are level 0.
     height: usize,
     /// The first one is the top, unless that is the first page.
     branches: Vec<Branch>,
@@ -89,10 +117,7 @@ impl Row {
     /// No blocks. Numbers will be below `numbers`.
     pub(super) fn new(numbers: u64) -> Self {
         let bits = u64::BITS - numbers.saturating_sub(1).leading_zeros();
-        Self {
-            height: bits.saturating_sub(12).div_ceil(6) as usize,
-            ..Self::default()
-        }
+        Self { height: bits.saturating_sub(12).div_ceil(6) as usize, ..Self::default() }
     }
 
     /// `None` where there is no such block: it is split, or part of a larger one.
@@ -103,9 +128,7 @@ impl Row {
         }
         let word = &self.pages.get(index)?.words[digit(number, 1)];
         let bit = bit(number, 0);
-        State::ALL
-            .into_iter()
-            .find(|state| word[state.plane()] & bit != 0)
+        State::ALL.into_iter().find(|state| word[state.plane()] & bit != 0)
     }
 
     /// Makes or changes a block.
@@ -141,18 +164,23 @@ impl Row {
         self.last[usize::from(clear)]
     }
 
-    /// The highest number of a free block that is at most `limit` and ends in
-    /// `zeros` binary zeros.
-    pub(super) fn last_free_where(&self, clear: bool, limit: u64, zeros: u32) -> Option<u64> {
+    /// The highest number of a free block that is at most `limit`.
+    pub(super) fn last_free_up_to(&self, clear: bool, limit: u64) -> Option<u64> {
         let among = |first: u64, span: u32| {
-            // Of 64 siblings those that start no later than the limit...
             let reach = limit.saturating_sub(first) >> span;
-            let not_beyond = if reach < 63 { (2 << reach) - 1 } else { !0 };
-            // ...and those that can hold a multiple.
-            let multiples = MULTIPLES[zeros.saturating_sub(span).min(6) as usize];
-            not_beyond & multiples
+            if reach < 63 { (2 << reach) - 1 } else { !0 }
         };
-        let class = (zeros as usize).min(CLASSES - 1);
+        self.search(clear, 0, among, u64::ilog2)
+    }
+
+    /// The highest number of a free block that ends in `zeros` binary zeros.
+    pub(super) fn last_free_multiple(&mut self, clear: bool, zeros: u32) -> Option<u64> {
+        self.last_free(clear)?;
+        let class = zeros.min(6) as usize;
+        if class != 0 {
+            self.refresh(self.height, 0);
+        }
+        let among = |_, span| MULTIPLES[zeros.saturating_sub(span).min(6) as usize];
         self.search(clear, class, among, u64::ilog2)
     }
 
@@ -193,8 +221,7 @@ impl Row {
         let span = 6 * level as u32;
         let free = match level {
             0 => self.pages[index / 64].words[index % 64][plane],
-            1 => self.pages[index].free[plane][class],
-            _ => self.branches[index].free[plane][class],
+            _ => self.summary(level - 1, index).of(plane, class),
         };
         let mut siblings = free & among(first, span);
         while siblings != 0 {
@@ -220,12 +247,12 @@ impl Row {
         let mut index = 0;
         for _ in 0..self.height {
             let branch = &self.branches[index];
-            let digit = branch.free[plane][0].checked_ilog2()?;
+            let digit = branch.summary.any[plane].checked_ilog2()?;
             number = number << 6 | u64::from(digit);
             index = branch.below[digit as usize] as usize;
         }
         let page = &self.pages[index];
-        let digit = page.free[plane][0].checked_ilog2()?;
+        let digit = page.summary.any[plane].checked_ilog2()?;
         number = number << 6 | u64::from(digit);
         let digit = page.words[digit as usize][plane].checked_ilog2()?;
         Some(number << 6 | u64::from(digit))
@@ -234,92 +261,105 @@ impl Row {
     /// Changes the states of the 64 blocks that `number` is among, and what is
     /// known of all blocks with them.
     fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Word) -> T) -> T {
-        let mut path = [0; MAX_HEIGHT];
-        let page = self.path_to(number, &mut path);
-        let word = &mut self.pages[page].words[digit(number, 1)];
-        let before = *word;
+        let index = self.page_of(number);
+        let page = &mut self.pages[index];
+        let word = &mut page.words[digit(number, 1)];
         let answer = change(word);
-        let after = *word;
-        for plane in 0..2 {
-            if before[plane] != after[plane] {
-                let classes = [before, after].map(|word| classes_of_word(word[plane]));
-                self.summarise(number, plane, page, &path, classes);
-                self.update_last(number, plane, after[plane]);
-            }
+        let free = [word[0], word[1]];
+        let is_free = free.map(|plane| plane != 0);
+        if let Some(is_free) = page.summary.note(bit(number, 1), is_free) {
+            self.note_in_branches(self.height, 0, number, is_free);
         }
+        self.update_last(number, free);
         answer
     }
 
-    /// The index of the page that `number` is in, which is made if need be. The
-    /// branches above it go to `path`, the lowest first.
-    fn path_to(&mut self, number: u64, path: &mut [usize; MAX_HEIGHT]) -> usize {
+    /// The index of the page that `number` is in. It is made if need be.
+    fn page_of(&mut self, number: u64) -> usize {
         let mut index = 0;
-        for level in (0..self.height).rev() {
+        for level in (1..=self.height).rev() {
             if index == self.branches.len() {
-                self.branches.push(Branch {
-                    free: [[0; CLASSES]; 2],
-                    below: [NONE; 64],
-                });
+                self.branches.push(Branch { summary: Summary::default(), below: [NONE; 64] });
             }
-            path[level] = index;
-            let unused = if level == 0 {
-                self.pages.len()
-            } else {
-                self.branches.len()
-            };
-            let below = &mut self.branches[index].below[digit(number, level + 2)];
+            let unused = if level == 1 { self.pages.len() } else { self.branches.len() };
+            let below = &mut self.branches[index].below[digit(number, level + 1)];
             if *below == NONE {
                 *below = unused as u32;
             }
             index = *below as usize;
         }
         if index == self.pages.len() {
-            self.pages.push(Page {
-                free: [[0; CLASSES]; 2],
-                words: [[0; 4]; 64],
-            });
+            self.pages.push(Page { summary: Summary::default(), words: [[0; 4]; 64] });
         }
         index
     }
 
-    /// Makes the summaries above a word right, as far up as they change.
-    /// `classes`: how many classes of free blocks the word had, and has.
-    fn summarise(
+    /// Notes in the branches above a page whether that has free blocks, as far up
+    /// as it is news.
+    fn note_in_branches(
         &mut self,
+        level: usize,
+        index: usize,
         number: u64,
-        plane: usize,
-        page: usize,
-        path: &[usize; MAX_HEIGHT],
-        mut classes: [usize; 2],
-    ) {
-        for level in 0..=self.height {
-            let [before, after] = classes;
-            if before == after {
-                return;
-            }
-            let summary = match level {
-                0 => &mut self.pages[page].free[plane],
-                _ => &mut self.branches[path[level - 1]].free[plane],
+        page_is_free: [bool; 2],
+    ) -> Option<[bool; 2]> {
+        if level == 0 {
+            return Some(page_is_free);
+        }
+        let below = self.branches[index].below[digit(number, level + 1)] as usize;
+        let is_free = self.note_in_branches(level - 1, below, number, page_is_free)?;
+        self.branches[index].summary.note(bit(number, level + 1), is_free)
+    }
+
+    /// Brings the summaries of multiples up to date, in and below a branch or, on
+    /// level 0, in a page.
+    fn refresh(&mut self, level: usize, index: usize) {
+        let mut stale = self.summary(level, index).stale;
+        while stale != 0 {
+            let digit = stale.trailing_zeros() as usize;
+            let is_free: [[bool; CLASSES]; 2] = if level == 0 {
+                let word = self.pages[index].words[digit];
+                [word[0], word[1]].map(|plane| MULTIPLES.map(|multiples| plane & multiples != 0))
+            } else {
+                let below = self.branches[index].below[digit] as usize;
+                self.refresh(level - 1, below);
+                let summary = self.summary(level - 1, below);
+                summary.multiples.map(|plane| plane.map(|bits| bits != 0))
             };
-            let bit = bit(number, level + 1);
-            classes[0] = classes_of_summary(summary);
-            for class in &mut summary[after.min(before)..after.max(before)] {
-                *class ^= bit;
+            let bit = 1 << digit;
+            let summary = match level {
+                0 => &mut self.pages[index].summary,
+                _ => &mut self.branches[index].summary,
+            };
+            for (plane, is_free) in summary.multiples.iter_mut().zip(is_free) {
+                for (bits, is_free) in plane.iter_mut().zip(is_free) {
+                    *bits = if is_free { *bits | bit } else { *bits & !bit };
+                }
             }
-            classes[1] = classes_of_summary(summary);
+            summary.stale &= !bit;
+            stale &= !bit;
         }
     }
 
-    /// Makes [`Self::last`] right after a change of the word of `number`.
-    fn update_last(&mut self, number: u64, plane: usize, word: u64) {
-        let last = self.last[plane];
-        let last_here = word
-            .checked_ilog2()
-            .map(|digit| number & !63 | u64::from(digit));
-        if last_here > last {
-            self.last[plane] = last_here;
-        } else if last.is_some_and(|last| last >> 6 == number >> 6) {
-            self.last[plane] = last_here.or_else(|| self.find_last(plane));
+    /// The summary of a branch or, on level 0, of a page.
+    fn summary(&self, level: usize, index: usize) -> &Summary {
+        match level {
+            0 => &self.pages[index].summary,
+            _ => &self.branches[index].summary,
+        }
+    }
+
+    /// Makes [`Self::last`] right after a change of the word of `number`, in which
+    /// the blocks in `free` are free now.
+    fn update_last(&mut self, number: u64, free: [u64; 2]) {
+        for (plane, free) in free.into_iter().enumerate() {
+            let last_here = free.checked_ilog2().map(|digit| number & !63 | u64::from(digit));
+            let last = self.last[plane];
+            if last_here > last {
+                self.last[plane] = last_here;
+            } else if last.is_some_and(|last| last >> 6 == number >> 6) {
+                self.last[plane] = last_here.or_else(|| self.find_last(plane));
+            }
         }
     }
 }
@@ -334,20 +374,6 @@ const MULTIPLES: [u64; CLASSES] = [
     0x0000_0001_0000_0001,
     1,
 ];
-
-/// How many classes of free blocks there are in a word. What is in one class is
-/// in those before it as well.
-fn classes_of_word(word: u64) -> usize {
-    MULTIPLES
-        .iter()
-        .map(|multiples| usize::from(word & multiples != 0))
-        .sum()
-}
-
-/// How many classes of free blocks there are in 64 summarised things.
-fn classes_of_summary(summary: &Summary) -> usize {
-    summary.iter().map(|&class| usize::from(class != 0)).sum()
-}
 
 /// Which of 64 siblings on a level a number is in, or is.
 const fn digit(number: u64, level: usize) -> usize {

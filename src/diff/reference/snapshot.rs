@@ -38,25 +38,13 @@ impl Tree {
         if !same_space || !same_blocks() {
             return false;
         }
-        let free = || {
-            snapshot
-                .leaves()
-                .filter(|block| block.state == BlockState::Free)
-        };
-        let clear_avail: u64 = free()
-            .filter(|block| block.clear)
-            .map(|block| snapshot.block_size(block))
-            .sum();
+        let free = || snapshot.leaves().filter(|block| block.state == BlockState::Free);
+        let clear_avail: u64 =
+            free().filter(|block| block.clear).map(|block| snapshot.block_size(block)).sum();
         if clear_avail != snapshot.clear_avail {
             return false;
         }
-        for &BlockInfo {
-            offset,
-            order,
-            clear,
-            ..
-        } in free()
-        {
+        for &BlockInfo { offset, order, clear, .. } in free() {
             self.set(self.name(order, offset), State::Free { clear });
         }
         self.clear_avail = clear_avail;
@@ -79,12 +67,7 @@ impl Tree {
                 let [left, right] = name.halves();
                 waiting.extend([right, left]);
             }
-            Some(BlockInfo {
-                offset: self.offset(name),
-                order: name.order,
-                state,
-                clear,
-            })
+            Some(BlockInfo { offset: self.offset(name), order: name.order, state, clear })
         })
     }
 }

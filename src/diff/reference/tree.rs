@@ -7,6 +7,8 @@
 //! remember is which blocks exist that are not split, and their states, order
 //! by order: a [`Row`] each.
 
+use core::iter;
+
 use super::row::{Row, State};
 use crate::diff::implementation::Block;
 
@@ -21,26 +23,17 @@ pub(super) struct Name {
 impl Name {
     /// The other half of the same block.
     pub(super) const fn buddy(self) -> Self {
-        Self {
-            number: self.number ^ 1,
-            ..self
-        }
+        Self { number: self.number ^ 1, ..self }
     }
 
     /// The block that this is a half of.
     pub(super) const fn whole(self) -> Self {
-        Self {
-            order: self.order + 1,
-            number: self.number >> 1,
-        }
+        Self { order: self.order + 1, number: self.number >> 1 }
     }
 
     /// The left half and the right half. Not for order 0.
     pub(super) const fn halves(self) -> [Self; 2] {
-        let left = Self {
-            order: self.order - 1,
-            number: self.number << 1,
-        };
+        let left = Self { order: self.order - 1, number: self.number << 1 };
         [left, left.buddy()]
     }
 }
@@ -67,9 +60,7 @@ impl Tree {
     pub(super) fn new(size: u64, chunk_log2: u32) -> Self {
         let chunks = size >> chunk_log2;
         let mut tree = Self {
-            rows: (0..=chunks.ilog2())
-                .map(|order| Row::new(chunks >> order))
-                .collect(),
+            rows: (0..=chunks.ilog2()).map(|order| Row::new(chunks >> order)).collect(),
             free_orders: [0; 2],
             size,
             chunk_log2,
@@ -90,10 +81,7 @@ impl Tree {
         (0..=chunks.ilog2())
             .rev()
             .filter(move |order| chunks >> order & 1 == 1)
-            .map(move |order| Name {
-                order,
-                number: (chunks >> order) - 1,
-            })
+            .map(move |order| Name { order, number: (chunks >> order) - 1 })
     }
 
     pub(super) fn chunk_size(&self) -> u64 {
@@ -131,10 +119,7 @@ impl Tree {
 
     /// The name of the block of `order` that the byte at `offset` is in.
     pub(super) fn name(&self, order: u32, offset: u64) -> Name {
-        Name {
-            order,
-            number: offset >> (order + self.chunk_log2),
-        }
+        Name { order, number: offset >> (order + self.chunk_log2) }
     }
 
     /// The state of a block; `None` where it is split, or part of a larger one.
@@ -147,11 +132,9 @@ impl Tree {
         (0..=self.order_within(self.size)).find_map(|order| {
             let name = self.name(order, offset);
             match self.state(name)? {
-                State::Allocated { clear } => Some(Block {
-                    offset: self.offset(name),
-                    order,
-                    clear,
-                }),
+                State::Allocated { clear } => {
+                    Some(Block { offset: self.offset(name), order, clear })
+                }
                 State::Free { .. } => None,
             }
         })
@@ -171,10 +154,14 @@ impl Tree {
         &self.rows[order as usize]
     }
 
+    pub(super) fn row_mut(&mut self, order: u32) -> &mut Row {
+        &mut self.rows[order as usize]
+    }
+
     /// The orders from `order` up of which there are free blocks, ascending.
     pub(super) fn free_orders(&self, order: u32, clear: bool) -> impl Iterator<Item = u32> + use<> {
         let mut orders = self.free_orders[usize::from(clear)] & !0 << order;
-        core::iter::from_fn(move || {
+        iter::from_fn(move || {
             let order = (orders != 0).then(|| orders.trailing_zeros());
             orders &= orders.wrapping_sub(1);
             order
@@ -208,11 +195,7 @@ impl Tree {
         if clear {
             self.clear_avail -= bytes;
         }
-        Block {
-            offset: self.offset(name),
-            order: name.order,
-            clear,
-        }
+        Block { offset: self.offset(name), order: name.order, clear }
     }
 
     /// Allocates the block of `order` at `offset` out of the free block `from`,

@@ -10,11 +10,13 @@
 #include <linux/bug.h>
 #include <linux/export.h>
 #include <linux/kernel.h>
+#include <linux/slab.h>
 
 int shim_module_init(void);
 void shim_module_exit(void);
 
 #define module_init(function)						\
+	bool shim_cache_fails;						\
 	int shim_module_init(void)					\
 	{								\
 		return function();					\

@@ -3,8 +3,8 @@
  * Replacement: memory comes from the arena of the allocator that the thread is
  * inside of, or from malloc where it is inside of none; see
  * src/runtime/arena.rs. Each allocation may fail there, on request. A cache is
- * a static description; creating one cannot fail and destroying one does
- * nothing.
+ * a static description; creating one fails where a test says so, and destroying
+ * one does nothing.
  */
 #ifndef SHIM_LINUX_SLAB_H
 #define SHIM_LINUX_SLAB_H
@@ -26,12 +26,15 @@ void gpu_buddy_rt_object_free(void *object, size_t size);
 void *gpu_buddy_rt_kmalloc(size_t count, size_t size);
 void gpu_buddy_rt_kfree(const void *memory);
 
+/* Whether the next cache cannot be made; defined by linux/module.h. */
+extern bool shim_cache_fails;
+
 #define KMEM_CACHE(type, flags) ({				\
 	static struct kmem_cache shim_cache = {			\
 		.name = #type,					\
 		.object_size = sizeof(struct type),		\
 	};							\
-	&shim_cache;						\
+	shim_cache_fails ? NULL : &shim_cache;			\
 })
 
 static inline void kmem_cache_destroy(struct kmem_cache *cache __maybe_unused)

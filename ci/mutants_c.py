@@ -1,0 +1,377 @@
+"""The second half of ci/mutants-c: makes the mutants and judges them."""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+# What runs on a mutant, the first that fails ends it: the kernel's own suite,
+# to know what it sees alone, then the quick ones.
+TESTS = [
+    "kunit", "trace", "api", "faults", "contract", "runtime", "coverage_scenarios",
+    "raw_findings", "no_heap", "gpu_buddy",
+]  # fmt: skip
+TORTURE = [
+    ["torture", "--ops", "100000", "--seed", str(seed), *faults]
+    for faults in ([], ["--faults", "0.02"])
+    for seed in (1, 2, 3)
+]
+# Slow, and seldom the one that sees it.
+LAST = ["arguments"]
+
+TIMEOUT = 20
+MEMORY = 8 << 30
+
+# A token is replaced by each of those on the right.
+TOKENS = {
+    "<": ["<=", ">="], "<=": ["<", ">"], ">": [">=", "<="], ">=": [">", "<"],
+    "==": ["!="], "!=": ["=="], "&&": ["||"], "||": ["&&"],
+    "+": ["-"], "-": ["+"], "+=": ["-="], "-=": ["+="], "++": ["--"], "--": ["++"],
+    "<<": [">>"], ">>": ["<<"], "&": ["|"], "|": ["&"], "&=": ["|="], "|=": ["&=", "="],
+    "!": [""], "~": [""],
+    "left": ["right"], "right": ["left"], "rb_left": ["rb_right"], "rb_right": ["rb_left"],
+    "left_node": ["right_node"], "right_node": ["left_node"],
+    "true": ["false"], "false": ["true"],
+    "GPU_BUDDY_CLEAR_TREE": ["GPU_BUDDY_DIRTY_TREE"],
+    "GPU_BUDDY_DIRTY_TREE": ["GPU_BUDDY_CLEAR_TREE"],
+    "src_tree": ["dst_tree"], "dst_tree": ["src_tree"],
+    "rb_last": ["rb_first"], "rb_prev": ["rb_next"],
+    "list_add": ["list_add_tail"], "list_add_tail": ["list_add"],
+    "list_splice_tail": ["list_splice"],
+    "list_first_entry": ["list_last_entry"], "list_last_entry": ["list_first_entry"],
+    "mark_cleared": ["clear_reset"], "clear_reset": ["mark_cleared"],
+    "mark_clear": ["mark_dirty"], "mark_dirty": ["mark_clear"],
+    "avail": ["clear_avail"], "clear_avail": ["avail"],
+    "free_scoreboard": ["used_scoreboard"], "used_scoreboard": ["free_scoreboard"],
+    "round_down": ["round_up"], "round_up": ["round_down"],
+    "roundup_pow_of_two": ["rounddown_pow_of_two"],
+    "rounddown_pow_of_two": ["roundup_pow_of_two"],
+    "min": ["max"], "max": ["min"], "overlaps": ["contains"], "contains": ["overlaps"],
+    "ENOSPC": ["ENOMEM"], "ENOMEM": ["ENOSPC"], "EINVAL": ["ENOSPC"], "ENXIO": ["EINVAL"],
+    "GPU_BUDDY_RANGE_ALLOCATION": ["GPU_BUDDY_TOPDOWN_ALLOCATION"],
+    "GPU_BUDDY_TOPDOWN_ALLOCATION": ["GPU_BUDDY_RANGE_ALLOCATION"],
+    "GPU_BUDDY_CONTIGUOUS_ALLOCATION": ["GPU_BUDDY_CLEAR_ALLOCATION"],
+    "GPU_BUDDY_CLEAR_ALLOCATION": ["GPU_BUDDY_CONTIGUOUS_ALLOCATION"],
+    "GPU_BUDDY_TRIM_DISABLE": ["GPU_BUDDY_CONTIGUOUS_ALLOCATION"],
+    "GPU_BUDDY_ALLOCATED": ["GPU_BUDDY_FREE"], "GPU_BUDDY_FREE": ["GPU_BUDDY_SPLIT"],
+    "GPU_BUDDY_SPLIT": ["GPU_BUDDY_FREE"],
+    "is_power_of_2": ["!is_power_of_2"],
+    "gpu_buddy_block_is_free": ["gpu_buddy_block_is_allocated"],
+    "gpu_buddy_block_is_allocated": ["gpu_buddy_block_is_free"],
+    "gpu_buddy_block_is_split": ["gpu_buddy_block_is_free"],
+    "block_start": ["block_end"], "block_end": ["block_start"],
+    "lhs_offset": ["rhs_offset"], "rhs_offset": ["lhs_offset"],
+    "original_size": ["size"], "original_min_size": ["min_block_size"],
+    "fallback_order": ["order"], "min_order": ["order"], "new_start": ["block_start"],
+    "buddy": ["block"], "parent": ["block"],
+    "break": ["continue"], "continue": ["break"],
+}  # fmt: skip
+
+TOKEN = re.compile(
+    r"""(?P<skip>/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])+'|^\#(?:[^\n\\]|\\.|\\\n)*)
+    |(?P<space>\s+)
+    |(?P<word>[A-Za-z_]\w*)
+    |(?P<number>\d\w*)
+    |(?P<operator><<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||\+=|-=|\*=|/=|&=|\|=|\^=|.)""",
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+
+
+class Mutant:
+    def __init__(self, source, start, end, text, what):
+        line = source.count("\n", 0, start) + 1
+        column = start - (source.rfind("\n", 0, start) + 1) + 1
+        self.place = f"{line}.{column}"
+        self.what = what
+        # The lines after it stay where they are, for their numbers are reported.
+        lost = source.count("\n", start, end) - text.count("\n")
+        self.source = source[:start] + text + "\n" * lost + source[end:]
+
+    def __str__(self):
+        return f"{self.place} {self.what}"
+
+
+def mutants(source):
+    """All of them, in the order of the file."""
+    found = []
+
+    def add(start, end, text, what):
+        found.append(Mutant(source, start, end, text, what))
+
+    tokens = [
+        (match.lastgroup, match[0], match.start(), match.end())
+        for match in TOKEN.finditer(source)
+        if match.lastgroup not in ("skip", "space")
+    ]
+    partner = brackets(tokens)
+    for first, last in bodies(source, tokens, partner):
+        for index in range(first + 1, last):
+            kind, text, start, end = tokens[index]
+            before, after = tokens[index - 1][1], tokens[index + 1][1]
+            if is_operand(tokens, index, first):
+                for replacement in TOKENS.get(text, []):
+                    add(start, end, replacement, f"{text} to {replacement or 'nothing'}")
+            if kind == "number":
+                for value in {int(text, 0) + 1, abs(int(text, 0) - 1)} - {int(text, 0)}:
+                    add(start, end, str(value), f"{text} to {value}")
+            if text in ("if", "while") and after == "(":
+                close = tokens[partner[index + 1]]
+                inside = source[tokens[index + 1][3] : close[2]]
+                add(tokens[index + 1][3], close[2], f"!({inside})", f"{text}: condition negated")
+                if text == "if":
+                    add(tokens[index + 1][3], close[2], f"({inside}) || 1", "if: always")
+                if inside.strip() != "1":
+                    add(tokens[index + 1][3], close[2], f"({inside}) && 0", f"{text}: never")
+            if text == "return" and after != ";":
+                finish = next(i for i in range(index, last) if tokens[i][1] == ";")
+                value = source[tokens[index + 1][2] : tokens[finish][2]]
+                if value != "0":
+                    add(tokens[index + 1][2], tokens[finish][2], "0", "return: 0")
+                else:
+                    add(tokens[index + 1][2], tokens[finish][2], "-ENOSPC", "return: an error")
+            if before in ("{", "}", ";", ")", "else", ":") and kind in ("word", "operator"):
+                finish = statement(tokens, index, partner, last)
+                if finish:
+                    add(start, tokens[finish][2], "", "statement deleted")
+    return found
+
+
+def brackets(tokens):
+    """Of each opening bracket, the one that closes it."""
+    partner, open_ones = {}, []
+    for index, (_, text, _, _) in enumerate(tokens):
+        if text in "([{":
+            open_ones.append(index)
+        elif text in ")]}":
+            partner[open_ones.pop()] = index
+    return partner
+
+
+def bodies(source, tokens, partner):
+    """The functions' braces, which stand alone at the beginning of a line."""
+    for index, (_, text, start, _) in enumerate(tokens):
+        if text == "{" and source[start - 1] == "\n" and tokens[index - 1][1] == ")":
+            yield index, partner[index]
+
+
+def is_operand(tokens, index, first):
+    """Whether a token is what it looks like: no declarator, no pointer, no sign."""
+    kind, text, _, _ = tokens[index]
+    before, after = tokens[index - 1], tokens[index + 1]
+    if text in "&-+":
+        operand = before[0] in ("word", "number") or before[1] in ")]"
+        return operand and before[1] != "return"
+    if kind == "word" and (after[1] == ":" and before[1] in (";", "}")):
+        return False
+    # The declaration of a local variable.
+    if kind == "word" and before[0] == "word" and before[1] not in ("return", "goto", "else"):
+        return False
+    if kind == "word" and before[1] == "*" and tokens[index - 2][0] == "word":
+        return False
+    return True
+
+
+KEYWORDS = {
+    "if", "else", "for", "while", "do", "switch", "case", "struct", "enum", "unsigned", "int",
+    "bool", "u64", "const", "static", "LIST_HEAD", "list_for_each_entry_safe",
+    "rbtree_postorder_for_each_entry_safe", "for_each_free_tree",
+}  # fmt: skip
+
+
+def statement(tokens, index, partner, last):
+    """Where the statement that begins at a token ends, if it does something."""
+    kind, text, _, _ = tokens[index]
+    if text in KEYWORDS or (kind == "operator" and text not in ("*", "++", "--")):
+        return None
+    # A label.
+    if tokens[index + 1][1] == ":":
+        return None
+    at = index
+    while tokens[at][1] != ";":
+        if tokens[at][1] in "{})":
+            return None
+        at = partner[at] + 1 if tokens[at][1] in "([" else at + 1
+    # Without its last line a function has a value, but no certain one.
+    return None if text == "return" and at + 1 == last else at
+
+
+class Judge:
+    """Compiles, links and runs."""
+
+    def __init__(self, messages, links, folder):
+        self.folder = folder
+        self.executables = {}
+        out = None
+        for line in pathlib.Path(messages).read_text().splitlines():
+            message = json.loads(line)
+            if message["reason"] == "build-script-executed" and "path+file:" in message["package_id"]:
+                out = pathlib.Path(message["out_dir"])
+            elif message.get("executable"):
+                test = message["profile"]["test"]
+                name = message["target"]["name"] if test else "command"
+                if "bin" not in message["target"]["kind"] or not test:
+                    path = pathlib.Path(message["executable"])
+                    self.executables[name] = links / path.name
+        # Cargo names the finished command without its hash: the one left over.
+        rest = {path for path in links.iterdir() if path.name.startswith("gpu_buddy-")}
+        for path in self.test_links(messages):
+            rest.discard(links / path)
+        [self.executables["command"]] = rest
+        command = (out / "buddy.command").read_text().splitlines()
+        source = command.index("-c") + 1
+        self.original = pathlib.Path(command[source])
+        self.compiler = command[: source - 1]
+        self.linker = ["cc", *fast_linker()]
+        self.object_digest = None
+
+    @staticmethod
+    def test_links(messages):
+        for line in pathlib.Path(messages).read_text().splitlines():
+            message = json.loads(line)
+            if message.get("executable") and message["profile"]["test"]:
+                yield pathlib.Path(message["executable"]).name
+
+    def compile(self, source):
+        """The object's digest, or None."""
+        path = self.folder / "drivers/gpu/buddy.c"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+        command = [
+            *self.compiler, f"-fmacro-prefix-map={self.folder}/=", "-c", path,
+            "-o", self.folder / "buddy.o",
+        ]  # fmt: skip
+        if subprocess.run(command, capture_output=True).returncode:
+            return None
+        return hashlib.sha256((self.folder / "buddy.o").read_bytes()).hexdigest()
+
+    def fails(self, name, arguments):
+        """How, in a word; None where it passes."""
+        executable = self.folder / name
+        if not executable.exists():
+            # The mutant comes first, so that the original is not taken.
+            arguments_file = f"@{self.executables[name] / 'arguments'}"
+            subprocess.run(
+                [*self.linker, self.folder / "buddy.o", arguments_file, "-o", executable],
+                check=True,
+            )
+        try:
+            done = subprocess.run(
+                [executable, *arguments],
+                env={**os.environ, "CARGO_MANIFEST_DIR": os.getcwd(), "RUST_BACKTRACE": "0"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                timeout=TIMEOUT,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+            )
+        except subprocess.TimeoutExpired:
+            return "no end"
+        if done.returncode < 0:
+            return f"signal {-done.returncode}"
+        return "failed" if done.returncode else None
+
+    def judge(self, source):
+        """Who kills it, and how; `survived`, `same` or `invalid` otherwise."""
+        for name in self.executables:
+            (self.folder / name).unlink(missing_ok=True)
+        digest = self.compile(source)
+        if digest is None:
+            return "invalid", ""
+        if digest == self.object_digest:
+            return "same", ""
+        runs = [(name, []) for name in TESTS]
+        out = ["--out", self.folder]
+        runs += [("command", [*arguments, *out]) for arguments in TORTURE]
+        runs += [(name, []) for name in LAST]
+        for name, arguments in runs:
+            how = self.fails(name, arguments)
+            if how:
+                return arguments[0] if arguments else name, how
+        return "survived", ""
+
+
+def fast_linker():
+    """The linker that comes with Rust, which is quick."""
+    sysroot = subprocess.run(
+        ["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    for path in pathlib.Path(sysroot).glob("lib/rustlib/*/bin/gcc-ld"):
+        return [f"-B{path}", "-fuse-ld=lld"]
+    return []
+
+
+def listed(page):
+    """The mutants that the page calls equivalent."""
+    if not page.exists():
+        return set()
+    rows = re.findall(r"^\| (\d+\.\d+) \| (.*?) \|", page.read_text(), re.MULTILINE)
+    return {f"{place} {what}" for place, what in rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="ci/mutants-c")
+    parser.add_argument("messages")
+    parser.add_argument("links", type=pathlib.Path)
+    parser.add_argument("page", type=pathlib.Path)
+    parser.add_argument("--sample", type=int, default=300, help="how many; 0 is all")
+    parser.add_argument("--seed", type=int, default=1, help="decides which")
+    parser.add_argument("--only", nargs="*", help="those at these places, such as 743.6")
+    parser.add_argument("--minutes", type=float, default=0, help="stop after so many")
+    parser.add_argument("--list", action="store_true", help="print them and do nothing")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        judge = Judge(options.messages, options.links, pathlib.Path(folder))
+        source = judge.original.read_text()
+        everything = mutants(source)
+        chosen = everything
+        if options.only is not None:
+            chosen = [mutant for mutant in everything if mutant.place in options.only]
+        elif options.sample:
+            size = min(options.sample, len(everything))
+            chosen = random.Random(options.seed).sample(everything, size)
+        print(f"{len(chosen)} of {len(everything)} mutants of {judge.original}")
+        if options.list:
+            print(*chosen, sep="\n")
+            return 0
+
+        verdict = judge.judge(source)
+        if verdict[0] != "survived":
+            print(f"The unchanged file fails: {verdict}")
+            return 2
+        judge.object_digest = judge.compile(source)
+        equivalent = listed(options.page)
+        counts, unexplained = {}, 0
+        started = time.monotonic()
+        for number, mutant in enumerate(chosen, 1):
+            if options.minutes and time.monotonic() - started > 60 * options.minutes:
+                print(f"stopped after {number - 1}")
+                break
+            who, how = judge.judge(mutant.source)
+            if who == "survived" and str(mutant) in equivalent:
+                who = "equivalent"
+            counts[who] = counts.get(who, 0) + 1
+            unexplained += who == "survived"
+            print(f"{number} {mutant}: {who} {how}".rstrip(), flush=True)
+
+    print(f"\n{time.monotonic() - started:.0f} s")
+    for who, count in sorted(counts.items(), key=lambda item: -item[1]):
+        print(f"{who:20}{count:6}")
+    not_alive = sum(counts.get(who, 0) for who in ("invalid", "same", "equivalent"))
+    alive = sum(counts.values()) - not_alive
+    killed = alive - unexplained
+    if alive:
+        print(f"killed {killed} of {alive} that differ: {100 * killed / alive:.1f} %")
+        print(f"by KUnit alone: {100 * counts.get('kunit', 0) / alive:.1f} %")
+    return 1 if killed < 0.95 * alive else 0
+
+
+sys.exit(main())

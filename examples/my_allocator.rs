@@ -1,0 +1,77 @@
+//! Your own allocator against the kernel's: implement the trait, and write a test
+//! of a few lines.
+//!
+//! The allocator here is as plain as can be, a bit for each chunk and first fit.
+
+use gpu_buddy::diff::{Block, Capabilities, Implementation, Settings, Space, Strength, torture};
+use gpu_buddy::{AllocRequest, Errno};
+
+pub struct Bitmap {
+    used: Vec<bool>,
+    chunk_size: u64,
+}
+
+impl Implementation for Bitmap {
+    /// A block for each chunk.
+    type Allocation = Vec<Block>;
+
+    /// It only allocates and frees. What is not offered is not asked for.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::empty()
+    }
+
+    fn create(space: Space) -> Result<Self, Errno> {
+        let Space { size, chunk_size } = space;
+        Ok(Self { used: vec![false; (size / chunk_size) as usize], chunk_size })
+    }
+
+    fn alloc(&mut self, request: &AllocRequest) -> Result<Vec<Block>, Errno> {
+        let AllocRequest { size, min_block_size, .. } = *request;
+        let valid = size > 0
+            && size.is_multiple_of(self.chunk_size)
+            && size <= self.used.len() as u64 * self.chunk_size
+            && min_block_size == self.chunk_size;
+        if !valid {
+            return Err(Errno::EINVAL);
+        }
+        if size > self.avail() {
+            return Err(Errno::ENOSPC);
+        }
+        let free = (0u64..).zip(&mut self.used).filter(|(_, used)| !**used);
+        let taken = free.take((size / self.chunk_size) as usize).map(|(chunk, used)| {
+            *used = true;
+            Block { offset: chunk * self.chunk_size, order: 0, clear: false }
+        });
+        Ok(taken.collect())
+    }
+
+    fn blocks(&self, allocation: &Vec<Block>, blocks: &mut Vec<Block>) {
+        blocks.extend_from_slice(allocation);
+    }
+
+    fn free(&mut self, allocation: Vec<Block>, _cleared: bool) {
+        for block in allocation {
+            self.used[(block.offset / self.chunk_size) as usize] = false;
+        }
+    }
+
+    fn avail(&self) -> u64 {
+        self.used.iter().filter(|used| !**used).count() as u64 * self.chunk_size
+    }
+}
+
+/// In your crate this has `#[test]`. It panics with the shortest sequence of
+/// operations after which the two differ.
+fn like_the_kernel() {
+    torture::check::<Bitmap>(&torture::Options {
+        operations: 50_000,
+        space: Some(Space { size: 1 << 20, chunk_size: 4 << 10 }),
+        settings: Settings { strength: Strength::Observable, ..Settings::default() },
+        ..torture::Options::default()
+    });
+}
+
+pub fn main() {
+    like_the_kernel();
+    println!("no difference");
+}

@@ -1,0 +1,186 @@
+//! Lines and branches of the C that no sound use reaches: its checks of itself,
+//! each on a state that was spoilt for it, and the module's way in and out. What
+//! remains without a scenario is in docs/assurance/coverage.md.
+
+mod common;
+
+use common::{CHUNK, List, MIB, Raw, kernel_line, simple, space};
+use gpu_buddy::runtime::{Captured, capture};
+use gpu_buddy::{AllocRequest, Errno, GpuBuddyAllocFlags as Flags, KERNEL, ffi};
+use parking_lot::{Mutex, MutexGuard};
+use rstest::rstest;
+
+/// The slab is one for the whole process, so that the tests that take it away
+/// are alone.
+fn module() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock()
+}
+
+/// The first root.
+fn root(raw: &mut Raw) -> *mut ffi::gpu_buddy_block {
+    // SAFETY: an initialised allocator has at least one.
+    unsafe { *(*raw.mm()).roots }
+}
+
+/// Changes the header of the first root: what is in `mask` becomes `value`.
+fn set_header(raw: &mut Raw, mask: u64, value: u64) {
+    let block = root(raw);
+    // SAFETY: the root is alive, and nothing else looks at it.
+    unsafe { (*block).header = ((*block).header & !mask) | value }
+}
+
+/// Allocates `size` bytes at `start`, as the exact range that they are.
+fn exact(raw: &mut Raw, start: u64, size: u64) -> Captured<i32> {
+    // SAFETY: the allocator is initialised.
+    let min_block_size = unsafe { (*raw.mm()).chunk_size };
+    let end = start + size;
+    let request = AllocRequest { start, end, size, min_block_size, ..AllocRequest::default() };
+    capture(|| raw.alloc(&request, &mut List::new()))
+}
+
+/// Allocates `size` bytes anywhere.
+fn anywhere(raw: &mut Raw, size: u64) -> Captured<i32> {
+    let request = AllocRequest { size, min_block_size: CHUNK, ..AllocRequest::default() };
+    capture(|| raw.alloc(&request, &mut List::new()))
+}
+
+/// How an allocator is spoilt before it is used.
+type Spoil = fn(&mut Raw);
+type Use = fn(&mut Raw) -> Captured<i32>;
+
+#[rstest]
+#[case::a_block_larger_than_all_memory(
+    |raw: &mut Raw| set_header(raw, ffi::GPU_BUDDY_HEADER_ORDER, 53),
+    |raw: &mut Raw| exact(raw, 0, CHUNK),
+    "order > GPU_BUDDY_MAX_ORDER",
+)]
+#[case::an_offset_within_a_chunk(
+    // SAFETY: the allocator is initialised.
+    |raw: &mut Raw| unsafe { (*raw.mm()).chunk_size = 64 },
+    |raw: &mut Raw| exact(raw, 0, 256),
+    "block->header & GPU_BUDDY_HEADER_UNUSED",
+)]
+#[case::a_block_in_no_state(
+    |raw: &mut Raw| set_header(raw, ffi::GPU_BUDDY_HEADER_STATE, 0),
+    |raw: &mut Raw| exact(raw, 0, CHUNK),
+    "!gpu_buddy_block_is_free(block)",
+)]
+#[case::a_chunk_among_larger_blocks(
+    |raw: &mut Raw| set_header(raw, ffi::GPU_BUDDY_HEADER_ORDER, 0),
+    |raw: &mut Raw| anywhere(raw, CHUNK),
+    "!gpu_buddy_block_order(block)",
+)]
+#[case::an_allocated_block_among_the_free(
+    |raw: &mut Raw| {
+        set_header(raw, ffi::GPU_BUDDY_HEADER_STATE, u64::from(ffi::GPU_BUDDY_ALLOCATED))
+    },
+    // The whole root, so that it is not split, which would look too.
+    |raw: &mut Raw| anywhere(raw, MIB),
+    "!gpu_buddy_block_is_free(block)",
+)]
+fn a_spoilt_block_is_a_bug(#[case] spoil: Spoil, #[case] call: Use, #[case] condition: &str) {
+    let _module = module();
+    let mut raw = Raw::new(MIB, CHUNK).expect("a space");
+    spoil(&mut raw);
+    let bug = call(&mut raw).result.expect_err("a BUG");
+    let line = kernel_line(bug.file, bug.line);
+    assert!(line.contains(&format!("BUG_ON({condition})")), "line {} is {line:?}", bug.line);
+    raw.leak();
+}
+
+#[test]
+fn trimming_a_free_block_warns() {
+    let _module = module();
+    let mut raw = Raw::new(MIB, CHUNK).expect("a space");
+    let block = root(&mut raw);
+    let mut list = List::new();
+    // SAFETY: a free block is on no list, and is alone on this one.
+    unsafe {
+        let link = &raw mut (*block).__bindgen_anon_1.link;
+        ((*link).next, (*link).prev) = (list.head(), list.head());
+        ((*list.head()).next, (*list.head()).prev) = (link, link);
+    }
+    let captured = capture(|| raw.trim(None, CHUNK, &mut list));
+    assert_eq!(captured.result, Ok(-Errno::EINVAL.code()));
+    let warnings: Vec<_> = captured.warnings.iter().map(|warning| warning.condition).collect();
+    assert_eq!(warnings, ["!gpu_buddy_block_is_allocated(block)"]);
+    assert_eq!((list.blocks(), raw.avail()), (vec![block], MIB));
+}
+
+/// Two free buddies of different state, which merging by force makes one.
+#[test]
+fn there_is_no_merging_beyond_the_largest_order() {
+    let _module = module();
+    let mut raw = Raw::new(2 * CHUNK, CHUNK).expect("a space");
+    let mut list = raw.simple(CHUNK);
+    // SAFETY: the list is one of allocated blocks of this allocator.
+    unsafe { ffi::gpu_buddy_free_list(raw.mm(), list.head(), ffi::GPU_BUDDY_CLEARED as u32) };
+    let (mm, block) = (raw.mm(), root(&mut raw));
+    let merge = || {
+        // SAFETY: the allocator is initialised, and the block is its root.
+        unsafe {
+            ffi::gpu_buddy_reset_clear(mm, false);
+            ffi::gpu_buddy_block_is_free(block)
+        }
+    };
+    let set_max_order = |order| {
+        // SAFETY: the allocator is initialised; a smaller number than the true
+        // one lets the C look at fewer of its trees.
+        unsafe { (*mm).max_order = order }
+    };
+    set_max_order(0);
+    let captured = capture(merge);
+    assert_eq!((captured.result, captured.warnings), (Ok(false), vec![]));
+    set_max_order(1);
+    assert!(merge());
+}
+
+#[test]
+fn a_module_without_its_cache_does_not_load() {
+    let _module = module();
+    // SAFETY: nothing uses the allocator meanwhile, and the cache is there again
+    // before anything does.
+    unsafe {
+        ffi::shim_cache_fails = true;
+        let result = ffi::shim_module_init();
+        ffi::shim_cache_fails = false;
+        assert_eq!(result, -Errno::ENOMEM.code());
+        assert_eq!(ffi::shim_module_init(), 0);
+    }
+    let buddy = space(MIB);
+    drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
+    assert_eq!(buddy.fini().expect("the last handle").warnings, []);
+}
+
+#[test]
+fn a_module_can_be_loaded_again() {
+    let _module = module();
+    // SAFETY: as above.
+    unsafe {
+        ffi::shim_module_exit();
+        assert_eq!(ffi::shim_module_init(), 0);
+    }
+    let buddy = space(MIB);
+    drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
+}
+
+#[test]
+fn sizes_are_printed_in_the_unit_that_fits() {
+    let buddy = space(7 * MIB);
+    let _small = simple(&buddy, 3 * CHUNK, Flags::empty()).expect("room");
+    let _large = simple(&buddy, MIB, Flags::empty()).expect("room");
+    let lines = buddy.print().expect("usable");
+    let orders = buddy.statistics().expect("usable");
+    assert_eq!(lines.len(), 1 + orders.len());
+    for (line, order) in lines[1..].iter().zip(orders.iter().rev()) {
+        let block_size = CHUNK << order.order;
+        let (shift, unit) = if block_size < MIB { (10, "KiB") } else { (20, "MiB") };
+        let size = |blocks: u64| format!("{:8} {unit}", (blocks * block_size) >> shift);
+        let mut expected = format!("order-{:2} free: {}, ", order.order, size(order.free()));
+        if KERNEL.has("scoreboard") {
+            expected.push_str(&format!("used: {}, ", size(order.allocated)));
+        }
+        assert!(line.text.starts_with(&expected), "{line} is not {expected}");
+    }
+}

@@ -1,0 +1,435 @@
+//! The driver itself: what it finds, what it does not ask for, and that it says
+//! the same twice.
+
+#[path = "../examples/buddy_system_allocator.rs"]
+mod buddy_system_allocator_example;
+#[path = "../examples/my_allocator.rs"]
+mod my_allocator;
+
+use std::marker::PhantomData;
+
+use gpu_buddy::diff::reference::{Allocation, Reference};
+use gpu_buddy::diff::torture::{self, Failure, Options};
+use gpu_buddy::diff::{
+    Aspect, Block, C, Capabilities, Capability, Finding, Implementation, Lockstep, Operation,
+    Outcome, Promise, Settings, Space, Step, Strength, Trace,
+};
+use gpu_buddy::{AllocRequest, Errno, Snapshot};
+use my_allocator::Bitmap;
+use rstest::rstest;
+
+/// In what an allocator lies.
+trait Lie {
+    fn capabilities(all: Capabilities) -> Capabilities {
+        all
+    }
+    fn alloc(_request: &mut AllocRequest) {}
+    fn errno(errno: Errno) -> Errno {
+        errno
+    }
+    fn blocks(_blocks: &mut [Block]) {}
+    fn cleared(cleared: bool) -> bool {
+        cleared
+    }
+    fn found(block: Option<Block>) -> Option<Block> {
+        block
+    }
+    fn avail(avail: u64) -> u64 {
+        avail
+    }
+    fn clear_avail(clear_avail: u64) -> u64 {
+        clear_avail
+    }
+    fn snapshot(_snapshot: &mut Snapshot) {}
+    /// Whether a block is never given back, nor what is allocated with it.
+    fn keeps(_block: &Block) -> bool {
+        false
+    }
+}
+
+/// The twin, but for one lie.
+struct Liar<L> {
+    twin: Reference,
+    kept: Vec<Allocation>,
+    lie: PhantomData<L>,
+}
+
+impl<L: Lie> Implementation for Liar<L> {
+    const IS_KERNEL: bool = true;
+
+    type Allocation = Allocation;
+
+    fn capabilities(&self) -> Capabilities {
+        L::capabilities(self.twin.capabilities())
+    }
+
+    fn create(space: Space) -> Result<Self, Errno> {
+        Ok(Self { twin: Reference::create(space)?, kept: Vec::new(), lie: PhantomData })
+    }
+
+    fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
+        let mut request = request.clone();
+        L::alloc(&mut request);
+        self.twin.alloc(&request).map_err(L::errno)
+    }
+
+    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
+        let before = blocks.len();
+        self.twin.blocks(allocation, blocks);
+        L::blocks(&mut blocks[before..]);
+    }
+
+    fn free(&mut self, allocation: Allocation, cleared: bool) {
+        let mut blocks = Vec::new();
+        self.twin.blocks(&allocation, &mut blocks);
+        if blocks.iter().any(L::keeps) {
+            self.kept.push(allocation);
+        } else {
+            self.twin.free(allocation, L::cleared(cleared));
+        }
+    }
+
+    fn free_block(&mut self, allocation: &mut Allocation, index: usize, cleared: bool) {
+        self.twin.free_block(allocation, index, cleared);
+    }
+
+    fn trim(
+        &mut self,
+        allocation: &mut Allocation,
+        start: Option<u64>,
+        new_size: u64,
+    ) -> Result<(), Errno> {
+        self.twin.trim(allocation, start, new_size)
+    }
+
+    fn reset_clear(&mut self, clear: bool) {
+        self.twin.reset_clear(clear);
+    }
+
+    fn block_at(&self, offset: u64) -> Result<Option<Block>, Errno> {
+        self.twin.block_at(offset).map(L::found)
+    }
+
+    fn avail(&self) -> u64 {
+        L::avail(self.twin.avail())
+    }
+
+    fn clear_avail(&self) -> u64 {
+        L::clear_avail(self.twin.clear_avail())
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        let mut snapshot = Implementation::snapshot(&self.twin)?;
+        L::snapshot(&mut snapshot);
+        Some(snapshot)
+    }
+}
+
+macro_rules! lies {
+    ($($(#[$doc:meta])* $name:ident { $($method:item)* })*) => {
+        $($(#[$doc])* struct $name; impl Lie for $name { $($method)* })*
+    };
+}
+
+lies! {
+    /// Tells the truth.
+    Honest {}
+    /// Hands blocks out in another order.
+    Order {
+        fn blocks(blocks: &mut [Block]) { blocks.reverse(); }
+    }
+    /// Calls every error by the same name.
+    Errors {
+        fn errno(_errno: Errno) -> Errno { Errno::EINVAL }
+    }
+    /// Takes more than asked for.
+    Greed {
+        fn alloc(request: &mut AllocRequest) {
+            if request.size == 0x3000 { request.size = 0x4000; }
+        }
+    }
+    /// Forgets some of what is free.
+    Avail {
+        fn avail(avail: u64) -> u64 { avail - avail % 0x4000 }
+    }
+    /// Counts too much as clear.
+    ClearAvail {
+        fn clear_avail(clear_avail: u64) -> u64 { clear_avail + clear_avail % 0x2000 }
+    }
+    /// Ignores that memory is freed as cleared.
+    Forgetful {
+        fn cleared(_cleared: bool) -> bool { false }
+    }
+    /// Finds nothing in the upper half of the orders.
+    Blind {
+        fn found(block: Option<Block>) -> Option<Block> {
+            block.filter(|block| block.order < 2)
+        }
+    }
+    /// Shows a tree in which nothing is clear.
+    Snapshots {
+        fn snapshot(snapshot: &mut Snapshot) {
+            snapshot.blocks.iter_mut().for_each(|block| block.clear = false);
+        }
+    }
+    /// Never gives back blocks of order 3.
+    Leak {
+        fn keeps(block: &Block) -> bool { block.order == 3 }
+    }
+    /// Gives less than it could.
+    Plain {
+        fn capabilities(_: Capabilities) -> Capabilities { Capability::FreeBlock.into() }
+    }
+}
+
+const SPACE: Space = Space { size: 1 << 20, chunk_size: 4 << 10 };
+
+fn options(strength: Strength) -> Options {
+    let settings = Settings { strength, deep_every: 8, strict: false };
+    Options { operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
+}
+
+fn against_the_twin<L: Lie>(strength: Strength) -> Option<Box<Failure>> {
+    torture::run::<Liar<L>, Reference>(&options(strength), |_| true).1
+}
+
+fn trace(text: &str) -> Trace {
+    text.parse().expect(text)
+}
+
+/// The steps of a trace, and its end.
+fn steps<S: Implementation, R: Implementation>(text: &str, settings: Settings) -> Vec<Step> {
+    let trace = trace(text);
+    let mut pair = Lockstep::<S, R>::new(trace.space, settings).expect("a space");
+    let mut steps: Vec<_> = trace.operations.iter().map(|operation| pair.step(operation)).collect();
+    steps.push(pair.finish());
+    steps
+}
+
+/// In what a finding is: an aspect, or a promise.
+#[derive(Debug, PartialEq)]
+enum In {
+    Aspect(Aspect),
+    Promise(Promise),
+}
+
+fn what(finding: &Finding) -> In {
+    match finding {
+        Finding::Divergence(divergence) => In::Aspect(divergence.aspect),
+        Finding::Broken(broken) => In::Promise(broken.promise),
+        _ => panic!("another kind of finding: {finding}"),
+    }
+}
+
+/// Each lie is found for what it is; the contract, which is asked first, finds
+/// those that break a promise.
+#[rstest]
+#[case::order(against_the_twin::<Order>, In::Aspect(Aspect::Blocks), 1)]
+#[case::errors(against_the_twin::<Errors>, In::Aspect(Aspect::Outcome), 2)]
+#[case::greed(against_the_twin::<Greed>, In::Promise(Promise::AddsUp), 1)]
+#[case::avail(against_the_twin::<Avail>, In::Promise(Promise::Avail), 1)]
+#[case::clear_avail(against_the_twin::<ClearAvail>, In::Promise(Promise::ClearAvail), 2)]
+#[case::forgetful(against_the_twin::<Forgetful>, In::Promise(Promise::ClearAvail), 2)]
+#[case::blind(against_the_twin::<Blind>, In::Promise(Promise::BlockAt), 2)]
+#[case::snapshots(against_the_twin::<Snapshots>, In::Promise(Promise::ClearAvail), 2)]
+#[case::leak(against_the_twin::<Leak>, In::Promise(Promise::Avail), 2)]
+fn a_lie_is_found_and_made_short(
+    #[case] run: fn(Strength) -> Option<Box<Failure>>,
+    #[case] expected: In,
+    #[case] shortest: usize,
+) {
+    let failure = run(Strength::Exact).expect("it is found");
+    assert_eq!(what(&failure.finding), expected, "{failure}");
+    assert!(failure.trace.operations.len() <= shortest, "{failure}");
+    assert!(!failure.cut_short);
+}
+
+#[rstest]
+#[case::order(against_the_twin::<Order>)]
+#[case::errors(against_the_twin::<Errors>)]
+#[case::avail(against_the_twin::<Avail>)]
+#[case::snapshots(against_the_twin::<Snapshots>)]
+#[case::leak(against_the_twin::<Leak>)]
+fn the_same_seed_gives_the_same_failure(#[case] run: fn(Strength) -> Option<Box<Failure>>) {
+    let failures = [run(Strength::Exact), run(Strength::Exact)];
+    let [first, second] = failures.map(|failure| failure.expect("it is found").to_string());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let options = Options { space: None, ..options(Strength::Exact) };
+    let run = |seed| {
+        let options = Options { seed, ..options.clone() };
+        let (report, failure) = torture::run::<C, Reference>(&options, |_| true);
+        assert!(failure.is_none(), "{}", failure.expect("one"));
+        (report.operations, report.allocators, report.known, report.took_over, report.coverage)
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+/// What a failure says of its trace is so when that is read from its text.
+#[test]
+fn a_failure_survives_being_written() {
+    replays::<Order>();
+    replays::<Errors>();
+    replays::<Greed>();
+    replays::<Avail>();
+    replays::<ClearAvail>();
+    replays::<Forgetful>();
+    replays::<Blind>();
+    replays::<Snapshots>();
+    replays::<Leak>();
+}
+
+fn replays<L: Lie>() {
+    let failure = against_the_twin::<L>(Strength::Exact).expect("it is found");
+    let text = failure.trace.to_string();
+    assert_eq!(trace(&text), failure.trace);
+    let settings = Settings { deep_every: 1, ..Settings::default() };
+    let steps = steps::<Liar<L>, Reference>(&text, settings);
+    let found = steps.iter().position(|step| !step.findings.is_empty()).expect("it fails again");
+    assert_eq!(steps[found].findings[0], failure.finding, "{text}");
+    // The last operation breaks it, or the end.
+    assert!(found + 2 >= steps.len(), "{text}");
+}
+
+#[test]
+fn an_honest_one_passes() {
+    for strength in [Strength::Exact, Strength::Observable, Strength::Contract] {
+        let failure = against_the_twin::<Honest>(strength);
+        assert!(failure.is_none(), "{}", failure.expect("one"));
+    }
+}
+
+/// Another order of blocks is another answer, but the same accounts; other error
+/// numbers may keep the contract.
+#[test]
+fn strengths_differ() {
+    let settings = |strength| Settings { strength, ..Settings::default() };
+    let blocks = "space size=64K chunk=4K\na = alloc 12K\nfree a\n";
+    let found = |strength| {
+        let steps = steps::<Liar<Order>, Reference>(blocks, settings(strength));
+        steps.into_iter().flat_map(|step| step.findings).next()
+    };
+    assert_eq!(found(Strength::Exact).as_ref().map(what), Some(In::Aspect(Aspect::Blocks)));
+    assert_eq!(found(Strength::Observable), None);
+    assert_eq!(found(Strength::Contract), None);
+
+    // Full is ENOSPC, not EINVAL.
+    let errors = "space size=64K chunk=4K\na = alloc 64K\nb = alloc 4K\n";
+    let found = |strength| {
+        let steps = steps::<Liar<Errors>, Reference>(errors, settings(strength));
+        steps.into_iter().flat_map(|step| step.findings).map(|f| what(&f)).collect::<Vec<_>>()
+    };
+    assert!(found(Strength::Exact).contains(&In::Aspect(Aspect::Outcome)));
+    assert!(found(Strength::Observable).contains(&In::Aspect(Aspect::Outcome)));
+    assert!(!found(Strength::Contract).contains(&In::Aspect(Aspect::Outcome)));
+}
+
+#[test]
+fn what_is_not_offered_is_not_asked_for() {
+    let text = "\
+        space size=64K chunk=4K\n\
+        a = alloc 8K clear\n\
+        b = alloc 8K align=8K\n\
+        c = alloc 8K range=0..16K\n\
+        d = alloc 8K end=16K\n\
+        e = alloc 8K topdown\n\
+        f = alloc 8K contiguous\n\
+        g = alloc 8K trim-disable\n\
+        reset clear\n\
+        lookup 4K\n\
+        fail-nth 1\n\
+        h = alloc 8K\n\
+        trim h 4K\n\
+        free h cleared\n\
+        free h[0]\n";
+    let steps = steps::<Liar<Plain>, Reference>(text, Settings::default());
+    let done: Vec<_> = steps.iter().map(|step| step.outcome != Outcome::Skipped).collect();
+    let mut expected = [false; 15];
+    // The plain allocation, the free of a block, and the end.
+    (expected[10], expected[13], expected[14]) = (true, true, true);
+    assert_eq!(done, expected);
+    assert!(steps.iter().all(|step| step.findings.is_empty()));
+
+    let (report, failure) =
+        torture::run::<Liar<Plain>, Reference>(&options(Strength::Exact), |_| true);
+    assert!(failure.is_none(), "{}", failure.expect("one"));
+    assert_eq!(report.not_compared, !Capabilities::from(Capability::FreeBlock));
+}
+
+#[test]
+fn the_end_finds_what_was_not_given_back() {
+    let text = "space size=64K chunk=4K\na = alloc 32K\n";
+    let steps = steps::<Liar<Leak>, Reference>(text, Settings::default());
+    assert!(steps[0].findings.is_empty());
+    let found: Vec<_> = steps[1].findings.iter().map(what).collect();
+    assert!(found.contains(&In::Promise(Promise::NothingLeaked)), "{found:?}");
+}
+
+#[test]
+fn a_step_without_its_allocation_does_nothing() {
+    let mut pair = Lockstep::<C, Reference>::new(SPACE, Settings::default()).expect("a space");
+    for operation in [
+        Operation::Free { id: 3, cleared: true },
+        Operation::FreeBlock { id: 3, index: 0, cleared: true },
+        Operation::Trim { id: 3, start: None, new_size: 4096 },
+    ] {
+        let step = pair.step(&operation);
+        assert_eq!(step.outcome, Outcome::Skipped);
+        assert!(step.findings.is_empty());
+    }
+    assert!(pair.finish().findings.is_empty());
+}
+
+#[test]
+fn the_examples_pass() {
+    buddy_system_allocator_example::main();
+    my_allocator::main();
+}
+
+/// The allocator of an example, with a mistake: it gives back all chunks but one.
+struct Mistaken(Bitmap);
+
+impl Implementation for Mistaken {
+    type Allocation = Vec<Block>;
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn create(space: Space) -> Result<Self, Errno> {
+        Bitmap::create(space).map(Self)
+    }
+
+    fn alloc(&mut self, request: &AllocRequest) -> Result<Vec<Block>, Errno> {
+        self.0.alloc(request)
+    }
+
+    fn blocks(&self, allocation: &Vec<Block>, blocks: &mut Vec<Block>) {
+        self.0.blocks(allocation, blocks);
+    }
+
+    fn free(&mut self, mut allocation: Vec<Block>, cleared: bool) {
+        if allocation.len() == 3 {
+            allocation.pop();
+        }
+        self.0.free(allocation, cleared);
+    }
+
+    fn avail(&self) -> u64 {
+        self.0.avail()
+    }
+}
+
+#[test]
+fn a_mistake_is_found_and_made_short() {
+    let (_, failure) = torture::run::<Mistaken, C>(&options(Strength::Observable), |_| true);
+    let failure = failure.expect("it is found");
+    // What is left is freed at the end.
+    let text = failure.trace.to_string();
+    assert_eq!(text, "space size=12K chunk=4K\na = alloc 12K\n", "{failure}");
+    assert_eq!(what(&failure.finding), In::Promise(Promise::Avail));
+}
