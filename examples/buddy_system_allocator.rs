@@ -85,7 +85,7 @@ impl Implementation for Frames {
     }
 }
 
-pub fn main() {
+pub(crate) fn main() {
     // The crate takes the lowest block, the kernel the highest. So each is held
     // against the contract, and not block by block against the other.
     let options = torture::Options {

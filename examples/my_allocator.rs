@@ -6,7 +6,8 @@
 use gpu_buddy::diff::{Block, Capabilities, Implementation, Settings, Space, Strength, torture};
 use gpu_buddy::{AllocRequest, Errno};
 
-pub struct Bitmap {
+/// Which chunks are in use.
+pub(crate) struct Bitmap {
     used: Vec<bool>,
     chunk_size: u64,
 }
@@ -71,7 +72,7 @@ fn like_the_kernel() {
     });
 }
 
-pub fn main() {
+pub(crate) fn main() {
     like_the_kernel();
     println!("no difference");
 }

@@ -13,6 +13,11 @@ use gpu_buddy::{AllocRequest, GpuBuddyAllocFlags};
 /// What is beyond so many operations is left out.
 pub const MOST_OPERATIONS: usize = 300;
 
+/// With failures, no space has more chunks. Each failure makes the C look for
+/// blocks of half the size, and so for twice as many: after thirty failures a
+/// request of 2^30 chunks is met chunk by chunk, in memory and time without end.
+const MOST_CHUNKS_WITH_FAULTS: u64 = 4096;
+
 /// The smallest chunk that there can be.
 const LEAST_CHUNK: u64 = 4096;
 
@@ -53,7 +58,11 @@ impl<'a> Decoder<'a> {
     fn trace(mut self) -> Trace {
         // None of the calls below fails for want of bytes; if one ever does, what
         // there is so far is the trace.
-        let space = self.any_space().unwrap_or(self.space);
+        let mut space = self.any_space().unwrap_or(self.space);
+        if self.faults {
+            let most = space.chunk_size.saturating_mul(MOST_CHUNKS_WITH_FAULTS);
+            space.size = space.size.min(most);
+        }
         let chunk_size = space.chunk_size.max(1);
         let size = (space.size - space.size % chunk_size).max(1);
         self.space = Space { size, chunk_size };

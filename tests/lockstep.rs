@@ -390,6 +390,26 @@ fn the_examples_pass() {
     my_allocator::main();
 }
 
+/// The C may be on either side, though it misses blocks when it is told to reset
+/// them all.
+#[test]
+fn the_c_serves_as_the_reference() {
+    let text = "\
+        space size=64K chunk=4K\n\
+        a = alloc 4K\n\
+        b = alloc 8K range=4K..12K\n\
+        c = alloc 20K align=8K\n\
+        reset clear\n";
+    let takes_over = |steps: &[Step]| {
+        assert!(steps.iter().all(|step| step.findings.is_empty()));
+        steps[3].took_over
+    };
+    let settings = Settings { deep_every: 1, ..Settings::default() };
+    assert!(takes_over(&steps::<C, Reference>(text, settings)));
+    assert!(takes_over(&steps::<Reference, C>(text, settings)));
+    torture::check::<Reference>(&Options { space: None, ..options(Strength::Exact) });
+}
+
 /// The allocator of an example, with a mistake: it gives back all chunks but one.
 struct Mistaken(Bitmap);
 

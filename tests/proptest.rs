@@ -1,9 +1,23 @@
 //! The C in step with the twin, driven by `proptest`. What once failed is in
 //! `proptest.seeds` beside this file, and is run first.
 
+#[cfg(feature = "proptest")]
+use gpu_buddy::diff::strategy;
+/// Without the feature the file is read as a part of this test, with its imports,
+/// so that `cargo test` runs all of this.
+#[cfg(not(feature = "proptest"))]
+#[allow(dead_code, reason = "this test uses a part of it")]
+#[path = "../src/diff/strategy.rs"]
+mod strategy;
+
 use gpu_buddy::KERNEL;
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{C, Finding, Lockstep, Settings, Space, Trace, strategy};
+use gpu_buddy::diff::{C, Finding, Lockstep, Settings, Space, Trace};
+#[cfg(not(feature = "proptest"))]
+use gpu_buddy::{
+    AllocRequest, GpuBuddyAllocFlag, GpuBuddyAllocFlags,
+    diff::{Id, Implementation, Operation},
+};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError};
 

@@ -14,6 +14,7 @@ const CHUNK: u64 = 4096;
 /// ones are allocated, but for chunk 4, which is free and clear.
 struct Planted {
     mm: Box<ffi::gpu_buddy>,
+    #[allow(clippy::vec_box, reason = "the head of a list stays where it is")]
     lists: Vec<Box<ffi::list_head>>,
     undo: Vec<Box<dyn FnOnce()>>,
 }

@@ -70,8 +70,16 @@ impl Case<'_> {
 
     /// The chunks that are looked for.
     fn chunks(&self) -> u64 {
-        let size = self.rounded().filter(|_| self.contiguous).unwrap_or(self.request.size);
-        size / self.broken.space.chunk_size
+        let AllocRequest { size, min_block_size, .. } = *self.request;
+        let keeps_size = cfg!(offset_align) && size < min_block_size && size.is_power_of_two();
+        let rounded = if self.contiguous {
+            self.rounded()
+        } else if keeps_size {
+            Some(size)
+        } else {
+            size.checked_next_multiple_of(min_block_size)
+        };
+        rounded.unwrap_or(size) / self.broken.space.chunk_size
     }
 
     /// There is a block of the rounded size, apart from merging.
