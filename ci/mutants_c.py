@@ -8,6 +8,7 @@ import pathlib
 import random
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import time
 # to know what it sees alone, then the quick ones.
 TESTS = [
     "kunit", "trace", "api", "faults", "contract", "runtime", "coverage_scenarios",
-    "raw_findings", "no_heap", "gpu_buddy",
+    "raw_findings", "no_heap", "lockstep", "gpu_buddy",
 ]  # fmt: skip
 TORTURE = [
     ["torture", "--ops", "100000", "--seed", str(seed), *faults]
@@ -25,9 +26,11 @@ TORTURE = [
     for seed in (1, 2, 3)
 ]
 # Slow, and seldom the one that sees it.
-LAST = ["arguments"]
+LAST = ["extremes", "arguments"]
 
-TIMEOUT = 20
+# In seconds, where something waits; what works for too long is ended before, by
+# the processor time that it took on the unchanged file.
+TIMEOUT = 600
 MEMORY = 8 << 30
 
 # A token is replaced by each of those on the right.
@@ -231,6 +234,8 @@ class Judge:
         self.compiler = command[: source - 1]
         self.linker = ["cc", *fast_linker()]
         self.object_digest = None
+        # What each run takes on the unchanged file, which is judged first.
+        self.seconds = {}
 
     @staticmethod
     def test_links(messages):
@@ -262,6 +267,16 @@ class Judge:
                 [*self.linker, self.folder / "buddy.o", arguments_file, "-o", executable],
                 check=True,
             )
+        run = (name, *arguments)
+        limits = {resource.RLIMIT_AS: MEMORY, resource.RLIMIT_CORE: 0}
+        if run in self.seconds:
+            limits[resource.RLIMIT_CPU] = 3 + int(4 * self.seconds[run])
+
+        def limit():
+            for kind, value in limits.items():
+                resource.setrlimit(kind, (value, value))
+
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
             done = subprocess.run(
                 [executable, *arguments],
@@ -270,9 +285,14 @@ class Judge:
                 stderr=subprocess.DEVNULL,
                 stdin=subprocess.DEVNULL,
                 timeout=TIMEOUT,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+                preexec_fn=limit,
             )
         except subprocess.TimeoutExpired:
+            return "no end"
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        self.seconds.setdefault(run, taken)
+        if -done.returncode in (signal.SIGXCPU, signal.SIGKILL):
             return "no end"
         if done.returncode < 0:
             return f"signal {-done.returncode}"

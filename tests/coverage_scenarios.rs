@@ -187,3 +187,24 @@ fn sizes_are_printed_in_the_unit_that_fits() {
         assert!(line.text.starts_with(&expected), "{line} is not {expected}");
     }
 }
+
+/// Of a block of each order, in a space with a root of each.
+#[rstest]
+fn a_teardown_in_use_warns_of_all_that_is_wrong(#[values(0, 1, 2)] order: u32) {
+    let _module = module();
+    let mut raw = Raw::new(7 * CHUNK, CHUNK).expect("a space");
+    let list = raw.simple(CHUNK << order);
+    let captured = capture(|| drop(raw));
+    assert_eq!(captured.result, Ok(()));
+    let mut expected = vec!["gpu_buddy_block_is_free(mm->roots[i])", "mm->avail"];
+    if KERNEL.has("scoreboard") {
+        expected.push("!mm->used_scoreboard[i]");
+    }
+    let found: Vec<_> = captured.warnings.iter().map(|warning| warning.condition).collect();
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.contains(expected), "{found} is not about {expected}");
+    }
+    // The root that is in use went with the others.
+    drop(list);
+}

@@ -217,7 +217,7 @@ fn build_fails(kernel: &str, says: &[&str]) {
     for text in says {
         assert!(stderr.contains(text), "no {text:?} in: {stderr}");
     }
-    assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
 }
 
 /// When a file was written last.
