@@ -135,7 +135,9 @@ fn newest(vendored: &Path) -> Option<PathBuf> {
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         // What begins with a dot is being put together by ./setup.
-        .filter(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
+        })
         .filter(|path| path.join(ALLOCATOR).is_file())
         .collect();
     folders.sort_by_key(|path| {

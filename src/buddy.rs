@@ -17,8 +17,8 @@ use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
 use crate::{
     Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
-    GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result, Snapshot,
-    Warning, ffi, integrity, tree,
+    GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result,
+    Snapshot, Warning, ffi, integrity, tree,
 };
 
 /// A handle of a GPU buddy allocator.

@@ -207,7 +207,9 @@ fn alloc(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
                                 Err(error) => {
                                     refused += 1;
                                     // The same few messages, so that a sample will do.
-                                    if !top_down && !flags.contains(gpu_buddy::GpuBuddyAllocFlag::Clear) {
+                                    if !top_down
+                                        && !flags.contains(gpu_buddy::GpuBuddyAllocFlag::Clear)
+                                    {
                                         let values = [start, end, requested, min_block_size];
                                         explains(&error, &NAMES, &values);
                                     }
@@ -536,5 +538,8 @@ fn operations_in_lockstep(pair: &mut Lockstep<C, Reference>, chunk_size: u64) {
 
 /// What [`Lockstep::finish`] allocates at its end, to show that it can.
 fn taken(pair: &Lockstep<C, Reference>) -> u64 {
-    pair.blocks().iter().map(|block| pair.subject().buddy().chunk_size().as_u64() << block.order).sum()
+    pair.blocks()
+        .iter()
+        .map(|block| pair.subject().buddy().chunk_size().as_u64() << block.order)
+        .sum()
 }

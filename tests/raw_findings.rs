@@ -50,7 +50,10 @@ fn a_failing_contiguous_request_frees_the_callers_list() {
         assert_ne!(alloc(0, size, 3 * CHUNK, &mut list, flags), 0);
 
         // It failed, and the first chunk, which was on the list, is free.
-        assert!(is_empty(&list), "the C keeps what the caller's list held: take this off the findings");
+        assert!(
+            is_empty(&list),
+            "the C keeps what the caller's list held: take this off the findings"
+        );
         assert_eq!((*mm).avail, 3 * CHUNK);
 
         ffi::gpu_buddy_free_list(mm, &mut other, 0);

@@ -375,7 +375,7 @@ fn a_thread_that_panics_frees_what_it_held() {
             // Without the message that a panic prints.
             std::panic::resume_unwind(Box::new("planted"));
         });
-        let payload = thread.join().map(|()| ()).expect_err("it panicked");
+        let payload = thread.join().expect_err("it panicked");
         assert_eq!(payload.downcast_ref(), Some(&"planted"));
     }
     finish(buddy);

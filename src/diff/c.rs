@@ -3,7 +3,10 @@
 use core::ops::{Deref, DerefMut};
 
 use crate::fault::Fault;
-use crate::{Alignment, AllocRequest, AllocatedBlocks, Errno, GpuBuddy, GpuBuddyParams, Inconsistency, Snapshot};
+use crate::{
+    Alignment, AllocRequest, AllocatedBlocks, Errno, GpuBuddy, GpuBuddyParams, Inconsistency,
+    Snapshot,
+};
 
 use super::{Block, Capabilities, Implementation, Report, Space};
 

@@ -88,7 +88,8 @@ impl Coverage {
                 self.allocs[mode(request)][flags(request.flags)][outcome] += 1;
                 let AllocRequest { size, min_block_size, .. } = *request;
                 let contiguous = request.flags.contains(GpuBuddyAllocFlag::Contiguous);
-                let trimmed = done && !contiguous && blocks > 2 && !size.is_multiple_of(min_block_size);
+                let trimmed =
+                    done && !contiguous && blocks > 2 && !size.is_multiple_of(min_block_size);
                 for (way, taken) in [
                     merged,
                     done && contiguous && blocks > 1 && mode(request) < 4,

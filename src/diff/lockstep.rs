@@ -6,9 +6,7 @@ use crate::{Errno, Snapshot};
 
 use super::contract::{Accounts, Broken, Contract, Known, known};
 use super::side::{Side, needs};
-use super::{
-    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space,
-};
+use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space};
 
 /// How closely two implementations are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,7 +156,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     pub fn new(space: Space, settings: Settings) -> Result<Self, Errno> {
         let (subject, reference) = (Side::create(space), Side::create(space));
         match (subject, reference) {
-            (Ok(subject), Ok(reference)) => Ok(Self::with(subject, Some(reference), space, settings)),
+            (Ok(subject), Ok(reference)) => {
+                Ok(Self::with(subject, Some(reference), space, settings))
+            }
             (Err(errno), Err(other)) if errno == other => Err(errno),
             (subject, reference) => panic!(
                 "of {space:?}, the one under test says {:?}, the reference {:?}",
@@ -428,7 +428,10 @@ fn first_difference(subject: &Snapshot, reference: &Snapshot) -> (String, String
         None => {
             let text = |snapshot: &Snapshot| {
                 let Snapshot { avail, clear_avail, .. } = snapshot;
-                format!("{} blocks, avail {avail}, clear_avail {clear_avail}", snapshot.blocks.len())
+                format!(
+                    "{} blocks, avail {avail}, clear_avail {clear_avail}",
+                    snapshot.blocks.len()
+                )
             };
             (text(subject), text(reference))
         }

@@ -20,6 +20,4 @@ pub use coverage::{Coverage, Met};
 pub use implementation::{Block, Capabilities, Capability, Implementation, Report, Space};
 pub use lockstep::{Aspect, Divergence, Finding, Lockstep, Settings, Step, Strength};
 pub use side::Outcome;
-pub use trace::{
-    Found, Id, Operation, ParseError, ParseSizeError, Trace, format_size, parse_size,
-};
+pub use trace::{Found, Id, Operation, ParseError, ParseSizeError, Trace, format_size, parse_size};

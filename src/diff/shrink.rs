@@ -79,8 +79,7 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
                 .iter()
                 .filter(|operation| name(operation).is_none_or(|id| !freed.contains(&id)))
                 .chain(tail);
-            let candidate =
-                Trace { space: self.trace.space, operations: kept.cloned().collect() };
+            let candidate = Trace { space: self.trace.space, operations: kept.cloned().collect() };
             if self.try_candidate(candidate) {
                 return;
             }
@@ -289,7 +288,8 @@ fn scaled(trace: &Trace, ratio: u64) -> Option<Trace> {
     let divide = |number: u64| number.is_multiple_of(ratio).then_some(number / ratio);
     let mut trace = trace.clone();
     let Space { size, chunk_size } = trace.space;
-    trace.space = Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)? };
+    trace.space =
+        Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)? };
     for operation in &mut trace.operations {
         match operation {
             Operation::Alloc { request, .. } => {

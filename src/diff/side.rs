@@ -56,11 +56,7 @@ pub(super) struct Side<I: Implementation> {
 
 impl<I: Implementation> Side<I> {
     pub fn create(space: Space) -> Result<Self, Errno> {
-        Ok(Self {
-            implementation: I::create(space)?,
-            allocations: Vec::new(),
-            blocks: Vec::new(),
-        })
+        Ok(Self { implementation: I::create(space)?, allocations: Vec::new(), blocks: Vec::new() })
     }
 
     pub fn apply(&mut self, operation: &Operation) -> Outcome {

@@ -10,9 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::coverage::Coverage;
 use super::generate::{self, Generator};
 use super::shrink::{renamed, shrink};
-use super::{
-    Capabilities, Finding, Implementation, Lockstep, Settings, Space, Step, Trace,
-};
+use super::{Capabilities, Finding, Implementation, Lockstep, Settings, Space, Step, Trace};
 
 /// What to run, and for how long.
 #[derive(Clone, Debug)]

@@ -32,8 +32,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let name = arguments.file.display();
     let text = read(&arguments.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-    let trace: Trace =
-        text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    let trace: Trace = text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     let settings = Settings { deep_every: 1, strict: arguments.strict, ..Settings::default() };
     let against = match arguments.against {
         Some(against) => against,
@@ -57,11 +56,7 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn play(
-    trace: &Trace,
-    mut pair: Lockstep<C, Reference>,
-    plain: bool,
-) -> Result<Verdict, Failure> {
+fn play(trace: &Trace, mut pair: Lockstep<C, Reference>, plain: bool) -> Result<Verdict, Failure> {
     let mut out = stdout().lock();
     let space = &trace.space;
     let (size, chunk) = (format_size(space.size), format_size(space.chunk_size));

@@ -105,7 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let against = match (arguments.against, arguments.faults > 0.0) {
         (Some(Against::Reference), true) => {
             return Err(Failure::Usage(
-                "the reference has no memory that fails; use --against contract with --faults".into(),
+                "the reference has no memory that fails; use --against contract with --faults"
+                    .into(),
             ));
         }
         (Some(against), _) => against,
@@ -171,7 +172,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         report.add(&part);
         if let Some(failure) = failure {
             let file = arguments.out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
-            let written = std::fs::write(&file, format!("# {}\n{}", failure.finding, failure.trace));
+            let written =
+                std::fs::write(&file, format!("# {}\n{}", failure.finding, failure.trace));
             if let Err(error) = &written {
                 eprintln!("error: {}: {error}", file.display());
             }

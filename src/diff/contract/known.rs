@@ -226,7 +226,8 @@ pub const KNOWN: &[Known] = &[
         sentence: "The chunks of a request are counted in 32 bits, so that requests of 2^32 \
                    chunks or more, rounded up, find no room.",
         series: ALL,
-        applies: |case| case.chunks() >= 1 << 32,
+        // What cannot be rounded up in 64 bits is beyond all counting.
+        applies: |case| case.chunks() >= 1 << 32 || (case.contiguous && case.rounded().is_none()),
     },
     Known {
         name: "try-harder-misses-run",
