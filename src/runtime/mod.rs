@@ -1,7 +1,7 @@
 //! What the kernel provides at run time: memory, `BUG()` and `WARN()`, the log,
 //! and the answer to who holds the lock.
 //!
-//! Nothing here calls up. While the C runs inside a [`scope`], what it reports
+//! Nothing here calls up. While the C runs inside a scope, what it reports
 //! waits there until the C has returned and the lock is released; outside of
 //! one it goes to the [`log`] crate at once.
 
