@@ -82,7 +82,7 @@ impl Generator {
             self.failing = false;
             return Operation::FailNth { nth: 1, times: 0 };
         }
-        if self.faults > 0.0 && self.random.random_bool(self.faults) {
+        if self.faults > 0.0 && self.random.random_bool(self.faults.min(1.0)) {
             let nth = self.random.random_range(1..=8);
             let times = match self.random.random_range(0..4) {
                 0 => u64::MAX,
