@@ -90,8 +90,11 @@ impl Clone {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.at("a clone/setup"));
+        // A test run in the background has SIGINT ignored, and a shell leaves it so.
+        let mut command = Command::new("/usr/bin/env");
         command
+            .args(["--default-signal=INT,HUP,TERM"])
+            .arg(self.at("a clone/setup"))
             .args(arguments)
             .current_dir(self.folder.path())
             .env("PATH", format!("{}:{}", self.at("bin").display(), std::env::var("PATH").unwrap()))

@@ -136,10 +136,10 @@ pub fn run_alone<S: Implementation>(
 /// short trace at the first difference. For tests.
 ///
 /// ```
-/// use gpu_buddy::diff::{reference::Reference, torture};
+/// use gpu_buddy::diff::{C, torture};
 ///
-/// // Any implementation, in place of the twin.
-/// torture::check::<Reference>(&torture::Options { operations: 2_000, ..Default::default() });
+/// // Any implementation, in place of the C itself.
+/// torture::check::<C>(&torture::Options { operations: 2_000, ..Default::default() });
 /// ```
 ///
 /// # Panics
