@@ -1,5 +1,6 @@
-//! The allocator: its handle, its lock, and the edge between Rust and the C.
+//! The allocator, as its users see it.
 
+mod inner;
 #[cfg(test)]
 mod tests;
 
@@ -9,17 +10,16 @@ use core::ops::Range;
 use core::ptr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::blocks::{AllocatedBlocks, Ring};
 use crate::fault::Fault;
-use crate::runtime::arena::Arena;
-use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
+use crate::runtime::{Event, log_event};
 use crate::{
     Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
     GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result,
     Snapshot, Warning, ffi, integrity, tree,
 };
+
+use inner::Inner;
 
 /// A handle of a GPU buddy allocator.
 ///
@@ -63,131 +63,6 @@ use crate::{
 #[derive(Clone)]
 pub struct GpuBuddy(Arc<Inner>);
 
-struct Inner {
-    params: GpuBuddyParams,
-    /// Its address is what the C knows the lock by.
-    map: ffi::lockdep_map,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// Initialised by `gpu_buddy_init`, until `finished`.
-    mm: ffi::gpu_buddy,
-    arena: Arena,
-    warnings: Vec<Warning>,
-    /// The BUG that ended this allocator's use.
-    bug: Option<KernelBug>,
-    /// `gpu_buddy_fini` was called.
-    finished: bool,
-}
-
-// SAFETY: the pointers in `mm` are to memory of `arena`, which is in the same
-// value. The C keeps nothing by thread.
-unsafe impl Send for State {}
-
-// SAFETY: `map` holds a pointer to a literal, and is never written. All else is
-// `Send`, and shared under the mutex alone.
-unsafe impl Send for Inner {}
-// SAFETY: as for `Send`.
-unsafe impl Sync for Inner {}
-
-/// Warnings kept by an allocator; further ones are logged only.
-const WARNINGS_KEPT: usize = 256;
-
-/// Events that could not be logged while the lock was held.
-#[must_use]
-struct Pending(Vec<Event>);
-
-impl Pending {
-    /// To be called when the lock has been released: a logger may use the
-    /// allocator.
-    fn log(self) {
-        self.0.iter().for_each(log_event);
-    }
-}
-
-impl Inner {
-    /// Runs `f`, which calls the C, under the lock and inside this allocator's
-    /// scope. This is the one way into the C.
-    fn call<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> Result<R> {
-        let mut state = self.state.lock();
-        let (result, pending) = state.call(&self.map, f);
-        drop(state);
-        pending.log();
-        result
-    }
-
-    /// Gives `f` the state, for what is read without calling the C.
-    fn read<R>(&self, f: impl FnOnce(&ffi::gpu_buddy) -> R) -> Result<R> {
-        let state = self.state.lock();
-        match state.bug {
-            Some(bug) => Err(Error::Bug(bug)),
-            None => Ok(f(&state.mm)),
-        }
-    }
-}
-
-impl State {
-    fn call<R>(
-        &mut self,
-        map: *const ffi::lockdep_map,
-        f: impl FnOnce(*mut ffi::gpu_buddy) -> R,
-    ) -> (Result<R>, Pending) {
-        if let Some(bug) = self.bug {
-            return (Err(Error::Bug(bug)), Pending(Vec::new()));
-        }
-        let mm = &raw mut self.mm;
-        let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
-        for event in &events {
-            if let Event::Warning(warning) = event
-                && self.warnings.len() < WARNINGS_KEPT
-            {
-                self.warnings.push(*warning);
-            }
-        }
-        let result = match result {
-            Ok(value) => Ok(value),
-            Err(stop) => {
-                let bug = match stop {
-                    Stop::Bug(bug) => bug,
-                    // Neither comes from the C that is run here.
-                    Stop::Assertion | Stop::Panic(_) => {
-                        KernelBug { condition: "panic inside the C", file: "", line: 0 }
-                    }
-                };
-                self.bug = Some(bug);
-                Err(Error::Bug(bug))
-            }
-        };
-        (result, Pending(events))
-    }
-
-    /// Tears the allocator down, once.
-    fn finish(&mut self, map: *const ffi::lockdep_map) -> Pending {
-        if self.finished || self.bug.is_some() {
-            return Pending(Vec::new());
-        }
-        self.finished = true;
-        // SAFETY: `mm` is initialised and not used again: `finished` is set, and
-        // only the last owner of the state calls this.
-        let (_, mut pending) = self.call(map, |mm| unsafe { ffi::gpu_buddy_fini(mm) });
-        if self.bug.is_none() && self.arena.live() != 0 {
-            let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
-            pending.0.push(Event::Failure(text));
-        }
-        pending
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Nobody else has it. The lock is taken so that each entry into the C is
-        // made under it, this one too.
-        let pending = self.state.lock().finish(&self.map);
-        pending.log();
-    }
-}
-
 impl GpuBuddy {
     /// A new allocator, with all of its space free and dirty.
     ///
@@ -229,20 +104,8 @@ impl GpuBuddy {
             return Err(InvalidArgument::BaseOffsetOverflow { base_offset, size }.into());
         }
 
-        let inner = Arc::new(Inner {
-            params: GpuBuddyParams { size: size - size % chunk, ..params },
-            map: ffi::lockdep_map { name: c"GpuBuddy".as_ptr() },
-            state: Mutex::new(State {
-                // SAFETY: it is a C structure of numbers and pointers, for which
-                // zero is a value.
-                mm: unsafe { core::mem::zeroed() },
-                arena: Arena::for_init(fault.take()),
-                warnings: Vec::new(),
-                bug: None,
-                // Until it is initialised there is nothing to tear down.
-                finished: true,
-            }),
-        });
+        let params = GpuBuddyParams { size: size - size % chunk, ..params };
+        let inner = Arc::new(Inner::new(params, fault.take()));
         // SAFETY: `mm` is there to be initialised, and stays where it is in the
         // `Arc`; the lock is held.
         let result = inner.call(|mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) });
@@ -517,7 +380,14 @@ impl GpuBuddy {
     ///
     /// Only for an unusable allocator.
     pub fn check_integrity(&self) -> Result<Vec<Inconsistency>> {
-        self.0.read(integrity::scan)
+        Ok(self.scan()?.0)
+    }
+
+    /// As [`check_integrity`](Self::check_integrity), and how many blocks the
+    /// tree has.
+    pub(crate) fn scan(&self) -> Result<(Vec<Inconsistency>, usize)> {
+        let objects = self.live_objects();
+        self.0.read(|mm| integrity::scan(mm, objects))
     }
 
     /// The warnings that the C raised in calls on this allocator; the first 256
@@ -601,6 +471,14 @@ impl GpuBuddy {
         drop(state);
         pending.log();
         Ok(fini)
+    }
+
+    /// In one look: the warnings behind the first `seen`, the BUG, and how many
+    /// allocations of the C failed.
+    pub(crate) fn events(&self, seen: usize) -> (Vec<Warning>, Option<KernelBug>, u64) {
+        let state = self.0.state.lock();
+        let failed = state.arena.fault().map_or(0, Fault::failed);
+        (state.warnings[seen..].to_vec(), state.bug, failed)
     }
 
     /// Gives blocks back to the C.

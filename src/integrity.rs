@@ -6,7 +6,8 @@ mod tests;
 
 use core::fmt;
 use core::mem::offset_of;
-use std::collections::HashMap;
+
+use rustc_hash::FxHashMap;
 
 use crate::{BlockInfo, BlockState, ffi, tree};
 
@@ -124,15 +125,17 @@ impl fmt::Display for Tree {
 const NODE: usize = offset_of!(ffi::gpu_buddy_block, __bindgen_anon_1);
 
 /// Scans an initialised allocator. What is wrong is found, and not followed:
-/// only blocks that the tree of blocks leads to are read.
-pub(crate) fn scan(mm: &ffi::gpu_buddy) -> Vec<Inconsistency> {
-    let mut scan = Scan { mm, blocks: HashMap::new(), found: Vec::new() };
+/// only blocks that the tree of blocks leads to are read. Returns how many these
+/// were, too: not many more than `expected`.
+pub(crate) fn scan(mm: &ffi::gpu_buddy, expected: usize) -> (Vec<Inconsistency>, usize) {
+    let blocks = FxHashMap::with_capacity_and_hasher(expected, Default::default());
+    let mut scan = Scan { mm, blocks, nodes: Vec::new(), links: Vec::new(), found: Vec::new() };
     if scan.has_shape() {
         scan.tree_of_blocks();
         scan.free_trees();
         scan.accounts();
     }
-    scan.found
+    (scan.found, scan.blocks.len())
 }
 
 /// A block that the tree of blocks leads to.
@@ -143,7 +146,11 @@ struct Known {
 
 struct Scan<'a> {
     mm: &'a ffi::gpu_buddy,
-    blocks: HashMap<*mut ffi::gpu_buddy_block, Known>,
+    blocks: FxHashMap<*mut ffi::gpu_buddy_block, Known>,
+    /// The nodes of one tree, and those that are still to be read. Kept for the
+    /// next tree.
+    nodes: Vec<Node>,
+    links: Vec<Link>,
     found: Vec<Inconsistency>,
 }
 
@@ -283,14 +290,13 @@ impl Scan<'_> {
     fn free_tree(&mut self, root: *mut ffi::rb_node, tree: Tree) -> bool {
         let Tree { order, clear } = tree;
         let mut complete = true;
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut next = Vec::new();
-        next.extend((!root.is_null()).then_some(Link {
-            node: root,
-            above: None,
-            from: 0,
-            to: u64::MAX,
-        }));
+        if root.is_null() {
+            return complete;
+        }
+        let mut nodes = core::mem::take(&mut self.nodes);
+        let mut next = core::mem::take(&mut self.links);
+        nodes.clear();
+        next.push(Link { node: root, above: None, from: 0, to: u64::MAX });
         while let Some(Link { node, above, from, to }) = next.pop() {
             let block = node.cast::<u8>().wrapping_sub(NODE).cast::<ffi::gpu_buddy_block>();
             let Some(known) = self.blocks.get_mut(&block).filter(|known| !known.in_tree) else {
@@ -347,6 +353,7 @@ impl Scan<'_> {
         if complete {
             self.fold_from_below(&mut nodes, order, clear);
         }
+        (self.nodes, self.links) = (nodes, next);
         complete
     }
 

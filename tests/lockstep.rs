@@ -447,6 +447,21 @@ impl Implementation for Mistaken {
     }
 }
 
+/// What an allocator does not offer takes nothing from the rest: its space would
+/// fill up if its memory were given back only in ways that it lacks.
+#[test]
+fn what_is_not_offered_is_not_chosen() {
+    let (report, failure) = torture::run::<Bitmap, C>(&options(Strength::Observable), |_| true);
+    assert!(failure.is_none());
+    let met = report.coverage.met();
+    let count = |kind: &str| {
+        let alike = met.iter().filter(|met| met.kind.starts_with(kind));
+        alike.map(|met| met.count).sum::<u64>()
+    };
+    assert_eq!(count("alloc") + count("free"), report.operations);
+    assert!(count("free, dirty") > report.operations / 3, "{met:?}");
+}
+
 #[test]
 fn a_mistake_is_found_and_made_short() {
     let (_, failure) = torture::run::<Mistaken, C>(&options(Strength::Observable), |_| true);

@@ -139,22 +139,20 @@ impl Implementation for C {
     }
 
     fn report(&mut self) -> Report {
-        let failed = self.buddy.fault().map_or(0, |fault| fault.failed());
+        let (warnings, bug, failed) = self.buddy.events(self.warnings);
         let faulted = failed > self.failed;
         self.failed = failed;
-        let mut warnings = self.buddy.warnings();
-        warnings.drain(..self.warnings);
         self.warnings += warnings.len();
-        Report { warnings, bug: self.buddy.bug(), faulted }
+        Report { warnings, bug, faulted }
     }
 
     fn scan(&self) -> Vec<Inconsistency> {
-        let mut found = self.buddy.check_integrity().unwrap_or_default();
-        if let Ok(snapshot) = self.buddy.snapshot() {
-            let (is, expected) = (self.buddy.live_objects(), self.arrays + snapshot.blocks.len());
-            if is != expected {
-                found.push(Inconsistency::LiveObjects { is, expected });
-            }
+        let Ok((mut found, blocks)) = self.buddy.scan() else {
+            return Vec::new();
+        };
+        let (is, expected) = (self.buddy.live_objects(), self.arrays + blocks);
+        if is != expected {
+            found.push(Inconsistency::LiveObjects { is, expected });
         }
         found
     }

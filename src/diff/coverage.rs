@@ -76,6 +76,9 @@ impl Coverage {
         blocks: usize,
         merged: bool,
     ) {
+        if outcome == Outcome::Skipped {
+            return;
+        }
         let done = outcome == Outcome::Done;
         match operation {
             Operation::Alloc { request, .. } => {

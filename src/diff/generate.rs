@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::sizes::{SZ_2M, SZ_4K, SZ_64M};
 use crate::{AllocRequest, GpuBuddyAllocFlag, GpuBuddyAllocFlags};
 
-use super::{Id, Operation, Outcome, Space};
+use super::{Capabilities, Capability, Id, Operation, Outcome, Space};
 
 /// More allocations than this are not kept alive at once.
 const MOST_ALIVE: usize = 4096;
@@ -25,6 +25,8 @@ struct Alive {
 pub(super) struct Generator {
     random: Xoshiro256PlusPlus,
     space: Space,
+    /// Nothing else is asked for.
+    capabilities: Capabilities,
     alive: Vec<Alive>,
     next_id: Id,
     avail: u64,
@@ -60,13 +62,14 @@ pub(super) fn log_uniform(random: &mut Xoshiro256PlusPlus, most: u64) -> u64 {
 }
 
 impl Generator {
-    pub fn new(seed: u64, space: Space, faults: f64) -> Self {
+    pub fn new(seed: u64, space: Space, capabilities: Capabilities, faults: f64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let size = space.size - space.size % space.chunk_size;
         let target = random.random_range(5..=99);
         Self {
             random,
             space: Space { size, ..space },
+            capabilities,
             alive: Vec::new(),
             next_id: 0,
             avail: size,
@@ -99,16 +102,38 @@ impl Generator {
         let used = self.space.size - self.avail.min(self.space.size);
         let full = used / 128 >= self.space.size / 128 * self.target / 100;
         let wants_room = full || self.alive.len() >= MOST_ALIVE;
-        match self.random.random_range(0..1000) {
-            0..3 => Operation::ResetClear { clear: self.random.random() },
-            3..33 => self.lookup(),
-            33..83 if !self.alive.is_empty() => self.trim(),
-            83..123 if !self.alive.is_empty() => self.free_block(),
-            123..650 if !wants_room || self.alive.is_empty() => self.alloc(),
-            123..350 if wants_room && self.alive.len() < MOST_ALIVE => self.alloc(),
+        match self.choice() {
+            0..2 => Operation::ResetClear { clear: self.random.random() },
+            2..80 => self.lookup(),
+            80..120 if !self.alive.is_empty() => self.trim(),
+            120..160 if !self.alive.is_empty() => self.free_block(),
+            160..650 if !wants_room || self.alive.is_empty() => self.alloc(),
+            160..350 if wants_room && self.alive.len() < MOST_ALIVE => self.alloc(),
             _ if self.alive.is_empty() => self.alloc(),
             _ => self.free(),
         }
+    }
+
+    /// Per mille, which decides on the kind of operation: one that is offered.
+    fn choice(&mut self) -> u32 {
+        loop {
+            let choice = self.random.random_range(0..1000);
+            let needs = match choice {
+                0..2 => Capability::ResetClear,
+                2..80 => Capability::BlockAt,
+                80..120 => Capability::Trim,
+                120..160 => Capability::FreeBlock,
+                _ => return choice,
+            };
+            if self.capabilities.contains(needs) {
+                return choice;
+            }
+        }
+    }
+
+    /// Whether what is freed next has been cleared.
+    fn cleared(&mut self) -> bool {
+        self.random.random_ratio(2, 5) && self.capabilities.contains(Capability::Clear)
     }
 
     /// What came of the operation that was made last. `blocks` are those of the
@@ -145,7 +170,7 @@ impl Generator {
     fn free(&mut self) -> Operation {
         let index = self.pick();
         let id = self.alive.swap_remove(index).id;
-        Operation::Free { id, cleared: self.random.random_ratio(2, 5) }
+        Operation::Free { id, cleared: self.cleared() }
     }
 
     fn free_block(&mut self) -> Operation {
@@ -157,7 +182,7 @@ impl Generator {
         if alive.blocks == 0 {
             self.alive.swap_remove(index);
         }
-        Operation::FreeBlock { id, index: block, cleared: self.random.random_ratio(2, 5) }
+        Operation::FreeBlock { id, index: block, cleared: self.cleared() }
     }
 
     fn trim(&mut self) -> Operation {
@@ -206,24 +231,47 @@ impl Generator {
         if self.random.random_ratio(1, 64) {
             self.spoil(&mut request);
         }
+        self.restrict(&mut request);
         let id = self.next_id;
         self.next_id += 1;
         Operation::Alloc { id, request }
+    }
+
+    /// Takes away what is not offered.
+    fn restrict(&self, request: &mut AllocRequest) {
+        let lacks = |capability| !self.capabilities.contains(capability);
+        for (flag, capability) in [
+            (GpuBuddyAllocFlag::Contiguous, Capability::Contiguous),
+            (GpuBuddyAllocFlag::Clear, Capability::Clear),
+            (GpuBuddyAllocFlag::TrimDisable, Capability::TrimDisable),
+        ] {
+            if lacks(capability) {
+                request.flags.remove(flag);
+            }
+        }
+        if lacks(Capability::Range) {
+            (request.range, request.start, request.end) = (false, 0, 0);
+        }
+        request.top_down &= self.capabilities.contains(Capability::TopDown);
+        if lacks(Capability::Alignment) {
+            request.min_block_size = request.min_block_size.min(self.space.chunk_size);
+        }
     }
 
     fn size(&mut self) -> u64 {
         let Space { size, chunk_size } = self.space;
         let most = size / chunk_size;
         let chunks = match self.random.random_range(0..100) {
-            0..25 => 1 << self.random.random_range(0..=most.ilog2().min(8)),
-            25..60 => self.random.random_range(1..=16),
-            60..80 => log_uniform(&mut self.random, most),
-            80..90 => {
+            // What drivers ask for most.
+            0..50 => 1 << self.random.random_range(0..=most.ilog2().min(8)),
+            50..78 => self.random.random_range(1..=16),
+            78..90 => log_uniform(&mut self.random, most),
+            90..97 => {
                 let power: u64 = 1 << self.random.random_range(0..=most.ilog2());
                 if self.random.random() { power + 1 } else { (power - 1).max(1) }
             }
             // What is left, and a part of it.
-            90..97 => (self.avail / chunk_size) >> self.random.random_range(0..4),
+            97..99 => (self.avail / chunk_size) >> self.random.random_range(0..4),
             _ => most - self.random.random_range(0..most.min(4)),
         };
         chunks.clamp(1, most) * chunk_size
@@ -259,17 +307,20 @@ impl Generator {
         let Space { size, chunk_size } = self.space;
         let chunks = size / chunk_size;
         match self.random.random_range(0..100) {
-            0..22 => {}
-            22..40 => request.end = size,
-            40..50 => request.top_down = true,
-            50..60 => {
+            0..26 => {}
+            26..46 => request.end = size,
+            46..58 => request.top_down = true,
+            58..70 => {
                 request.top_down = true;
                 request.end = size;
             }
-            60..90 => {
+            70..90 => {
                 request.range = true;
                 let start = self.random.random_range(0..chunks);
-                let room = log_uniform(&mut self.random, chunks - start);
+                let mut room = log_uniform(&mut self.random, chunks - start);
+                if room * chunk_size < request.size && self.random.random_ratio(3, 4) {
+                    room = (request.size / chunk_size).clamp(room, chunks - start);
+                }
                 request.start = start * chunk_size;
                 request.end = (start + room) * chunk_size;
                 if self.random.random_ratio(1, 2) {

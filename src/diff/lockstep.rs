@@ -115,7 +115,8 @@ pub struct Settings {
     /// How closely the two are compared.
     pub strength: Strength,
     /// A whole-tree check after this many operations, and at the end. 1 checks
-    /// after each; 0 only at the end.
+    /// after each; 0 only at the end. Unless it is 1, a tree of many blocks is
+    /// checked less often, so that the checks take the same part of the time.
     pub deep_every: u64,
     /// Whether breaches that the C is known for are findings as well.
     pub strict: bool,
@@ -139,6 +140,9 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     settings: Settings,
     space: Space,
     steps: u64,
+    /// The step of the next whole-tree check.
+    next_deep: u64,
+    accounts: Accounts,
     /// Used for no allocation so far.
     next_id: Id,
 }
@@ -188,14 +192,27 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             // Faults are the subject's alone.
             capabilities &= reference.implementation.capabilities() | Capability::FailNth;
         }
+        let accounts = Accounts::of(&subject.implementation);
         let contract = Contract::new(space, capabilities);
-        Self { subject, reference, contract, capabilities, settings, space, steps: 0, next_id: 0 }
+        Self {
+            subject,
+            reference,
+            contract,
+            capabilities,
+            settings,
+            space,
+            steps: 0,
+            next_deep: settings.deep_every,
+            accounts,
+            next_id: 0,
+        }
     }
 
     /// Changes how often the whole tree is checked, as in
     /// [`Settings::deep_every`].
     pub fn set_deep_every(&mut self, operations: u64) {
         self.settings.deep_every = operations;
+        self.next_deep = self.steps + operations;
     }
 
     /// The implementation under test.
@@ -208,6 +225,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    /// What the implementation under test said after the last step.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        self.accounts
     }
 
     /// After an allocation or a trim: the blocks that the implementation under
@@ -224,8 +247,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return step;
         }
         self.steps += 1;
-        let every = self.settings.deep_every;
-        let deep = every != 0 && self.steps.is_multiple_of(every);
+        let deep = self.settings.deep_every != 0 && self.steps >= self.next_deep;
         let before = deep.then(|| self.subject.implementation.snapshot()).flatten();
 
         step.outcome = self.subject.apply(operation);
@@ -233,12 +255,17 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return step;
         }
         let accounts = Accounts::of(&self.subject.implementation);
+        self.accounts = accounts;
         self.judge(operation, accounts, before.as_ref(), &mut step);
         if !matches!(operation, Operation::FailNth { .. }) {
             self.compare(operation, accounts, &mut step);
         }
         if deep {
-            self.judge_tree(&mut step);
+            let blocks = self.judge_tree(&mut step) as u64;
+            let every = self.settings.deep_every;
+            // The checks read about one block for each operation.
+            let wait = if every == 1 { 1 } else { every.max(blocks) };
+            self.next_deep = self.steps + wait;
         }
         step
     }
@@ -326,7 +353,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// Holds the whole state against the contract, and against the reference.
-    fn judge_tree(&mut self, step: &mut Step) {
+    /// Returns how many blocks there are.
+    fn judge_tree(&mut self, step: &mut Step) -> usize {
         let subject = &self.subject.implementation;
         let mut broken = self.contract.consistent(&subject.scan());
         let snapshot = subject.snapshot();
@@ -334,8 +362,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             broken.extend(self.contract.snapshot(snapshot));
         }
         self.settle(broken, step);
+        let blocks = snapshot.as_ref().map_or(0, |snapshot| snapshot.blocks.len());
         if self.settings.strength != Strength::Exact {
-            return;
+            return blocks;
         }
         let reference = self.reference.as_ref().and_then(|side| side.implementation.snapshot());
         if let (Some(subject), Some(reference)) = (snapshot, reference)
@@ -344,6 +373,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             let (subject, reference) = first_difference(&subject, &reference);
             step.diverge(Aspect::Snapshot, subject, reference);
         }
+        blocks
     }
 
     /// Does the operation on the reference and compares.

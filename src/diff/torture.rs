@@ -228,17 +228,18 @@ where
         watch: &mut impl FnMut(&Report) -> bool,
     ) -> Option<(Finding, u64)> {
         let mut pair = (self.start)(life.space, life.settings).ok()?;
-        let mut generator = Generator::new(life.seed, life.space, self.options.faults);
+        let mut generator = self.generator(life, pair.capabilities());
         self.report.allocators += 1;
         self.report.not_compared |= !pair.capabilities();
-        let mut clear_avail = pair.subject().clear_avail();
+        let mut clear_avail = pair.accounts().clear_avail;
         for done in 1..=life.operations {
             let operation = generator.next();
             let step = pair.step(&operation);
             let blocks = pair.blocks();
-            generator.observe(&operation, step.outcome, blocks, pair.subject().avail());
+            let accounts = pair.accounts();
+            generator.observe(&operation, step.outcome, blocks, accounts.avail);
 
-            let clear_before = core::mem::replace(&mut clear_avail, pair.subject().clear_avail());
+            let clear_before = core::mem::replace(&mut clear_avail, accounts.clear_avail);
             let given: u64 = blocks
                 .iter()
                 .filter(|block| block.clear)
@@ -257,6 +258,10 @@ where
         }
         let step = pair.finish();
         Some((self.take_in(step)?, life.operations))
+    }
+
+    fn generator(&self, life: Life, capabilities: Capabilities) -> Generator {
+        Generator::new(life.seed, life.space, capabilities, self.options.faults)
     }
 
     fn take_in(&mut self, step: Step) -> Option<Finding> {
@@ -304,11 +309,11 @@ where
     fn record(&self, life: Life, count: u64) -> Trace {
         let mut operations = Vec::new();
         if let Ok(mut pair) = (self.start)(life.space, life.settings) {
-            let mut generator = Generator::new(life.seed, life.space, self.options.faults);
+            let mut generator = self.generator(life, pair.capabilities());
             for _ in 0..count {
                 let operation = generator.next();
                 let step = pair.step(&operation);
-                generator.observe(&operation, step.outcome, pair.blocks(), pair.subject().avail());
+                generator.observe(&operation, step.outcome, pair.blocks(), pair.accounts().avail);
                 operations.push(operation);
             }
         }

@@ -3,9 +3,9 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
+use super::Inconsistency as I;
 #[cfg(offset_align)]
 use super::NODE;
-use super::{Inconsistency as I, scan};
 use crate::{ffi, runtime, tree};
 
 const CHUNK: u64 = 4096;
@@ -17,6 +17,10 @@ struct Planted {
     #[allow(clippy::vec_box, reason = "the head of a list stays where it is")]
     lists: Vec<Box<ffi::list_head>>,
     undo: Vec<Box<dyn FnOnce()>>,
+}
+
+fn scan(mm: &ffi::gpu_buddy) -> Vec<I> {
+    super::scan(mm, 0).0
 }
 
 type Block = *mut ffi::gpu_buddy_block;

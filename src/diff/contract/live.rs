@@ -1,8 +1,9 @@
 //! What is allocated: by name, and by place.
 
-use core::hash::{BuildHasherDefault, Hasher};
 use core::ops::Range;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use crate::diff::{Block, Id};
 
@@ -11,7 +12,7 @@ use super::ranges::{Bits, FEW_CHUNKS};
 /// The blocks of each allocation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live {
-    allocations: HashMap<Id, Vec<Block>, BuildHasherDefault<IdHasher>>,
+    allocations: FxHashMap<Id, Vec<Block>>,
     /// For use again, without asking for memory.
     spare: Vec<Vec<Block>>,
 }
@@ -41,24 +42,6 @@ impl Live {
     }
 }
 
-/// Spreads names, which count up, with one multiplication.
-#[derive(Clone, Copy, Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// Allocated blocks by place, in chunks.
 #[derive(Clone, Debug)]
 pub(super) enum Blocks {
@@ -66,6 +49,7 @@ pub(super) enum Blocks {
         /// A block's order plus 1, at its first chunk.
         orders: Vec<u8>,
         taken: Bits,
+        count: usize,
     },
     /// The order of each block by its first chunk; and the number of chunks.
     Many(BTreeMap<u64, u32>, u64),
@@ -75,7 +59,7 @@ impl Blocks {
     /// None, in a space of so many chunks.
     pub fn new(chunks: u64) -> Self {
         if chunks <= FEW_CHUNKS {
-            Self::Few { orders: vec![0; chunks as usize], taken: Bits::new(chunks) }
+            Self::Few { orders: vec![0; chunks as usize], taken: Bits::new(chunks), count: 0 }
         } else {
             Self::Many(BTreeMap::new(), chunks)
         }
@@ -93,9 +77,10 @@ impl Blocks {
         let range = start..start + (1 << order);
         let is_free = self.is_free(range.clone());
         match self {
-            Self::Few { orders, taken } => {
+            Self::Few { orders, taken, count } => {
                 taken.insert(range);
-                orders[start as usize] = order as u8 + 1;
+                let before = core::mem::replace(&mut orders[start as usize], order as u8 + 1);
+                *count += usize::from(before == 0);
             }
             Self::Many(blocks, _) => {
                 blocks.insert(start, order);
@@ -107,9 +92,10 @@ impl Blocks {
     /// Removes a block that was added.
     pub fn remove(&mut self, start: u64, order: u32) {
         match self {
-            Self::Few { orders, taken } => {
+            Self::Few { orders, taken, count } => {
                 taken.remove(start..start + (1 << order));
-                orders[start as usize] = 0;
+                let before = core::mem::take(&mut orders[start as usize]);
+                *count -= usize::from(before != 0);
             }
             Self::Many(blocks, _) => {
                 blocks.remove(&start);
@@ -194,7 +180,7 @@ impl Blocks {
     /// How many there are.
     pub fn count(&self) -> usize {
         match self {
-            Self::Few { orders, .. } => orders.iter().filter(|&&order| order != 0).count(),
+            Self::Few { count, .. } => *count,
             Self::Many(blocks, _) => blocks.len(),
         }
     }

@@ -81,9 +81,11 @@ impl Tree {
             self.lowest_in_range(order, range, false)
         };
         preferred.or_else(|| {
-            [false, true]
+            // Where dirty memory was preferred there is none of that left.
+            let dirty = if prefer { self.lowest_in_range(order, range, false) } else { None };
+            [dirty, self.lowest_in_range(order, range, true)]
                 .into_iter()
-                .filter_map(|clear| self.lowest_in_range(order, range, clear))
+                .flatten()
                 .min_by_key(|room| room.offset)
         })
     }
@@ -123,6 +125,9 @@ impl Tree {
                 for _ in 0..2 {
                     let number = self.row(fit).first_free_from(clear, from)?;
                     let free = Name { order: fit, number };
+                    if self.offset(free) > range.1 {
+                        return None;
+                    }
                     let room = self.lowest_in(free, clear, order, range);
                     if room.is_some() {
                         return room;

@@ -186,6 +186,7 @@ impl Row {
 
     /// The lowest number of a free block that is at least `limit`.
     pub(super) fn first_free_from(&self, clear: bool, limit: u64) -> Option<u64> {
+        self.last_free(clear).filter(|&last| last >= limit)?;
         let among = |first: u64, span: u32| {
             let skipped = limit.saturating_sub(first) >> span;
             if skipped < 64 { !0 << skipped } else { 0 }
