@@ -453,7 +453,7 @@ impl Implementation for Mistaken {
 fn what_is_not_offered_is_not_chosen() {
     let (report, failure) = torture::run::<Bitmap, C>(&options(Strength::Observable), |_| true);
     assert!(failure.is_none());
-    let met = report.coverage.met();
+    let met = report.coverage.kinds();
     let count = |kind: &str| {
         let alike = met.iter().filter(|met| met.kind.starts_with(kind));
         alike.map(|met| met.count).sum::<u64>()
