@@ -157,6 +157,25 @@ fn known_breaches_show_in_their_traces() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+/// Long requests of chunks that are counted in 32 bits are pieced together, which
+/// takes no heed of the top.
+#[test]
+fn a_large_request_that_is_pieced_together_is_known() {
+    let trace: Trace = "\
+        space size=1120533313674600K chunk=4K\n\
+        reset clear\n\
+        a = alloc 1601108936676K contiguous\n\
+        b = alloc 128K range=1052772203776M..1078038737726520K trim-disable\n\
+        c = alloc 96553471200K contiguous clear topdown\n"
+        .parse()
+        .unwrap();
+    let broken = Judge::<C>::run(&trace);
+    assert!(broken.iter().any(|broken| broken.promise == Promise::TopDown), "{broken:?}");
+    for broken in broken {
+        assert!(known(&broken).is_some(), "{broken}");
+    }
+}
+
 /// A small generator: SplitMix64.
 struct Random(u64);
 

@@ -222,9 +222,15 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "large-size-truncated",
-        promises: &[Promise::ValidArguments, Promise::Room],
+        promises: &[
+            Promise::ValidArguments,
+            Promise::Room,
+            Promise::PrefersClear,
+            Promise::TopDown,
+        ],
         sentence: "The chunks of a request are counted in 32 bits, so that requests of 2^32 \
-                   chunks or more, rounded up, find no room.",
+                   chunks or more, rounded up, find no room, or room made of smaller blocks \
+                   where one would do.",
         series: ALL,
         // What cannot be rounded up in 64 bits is beyond all counting.
         applies: |case| case.chunks() >= 1 << 32 || (case.contiguous && case.rounded().is_none()),
