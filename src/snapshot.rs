@@ -80,7 +80,8 @@ impl Snapshot {
     /// The highest order that a block of this space can have.
     #[must_use]
     pub fn max_order(&self) -> u32 {
-        self.size.ilog2() - self.chunk_size.ilog2()
+        let log2 = |bytes: u64| bytes.checked_ilog2().unwrap_or(0);
+        log2(self.size).saturating_sub(log2(self.chunk_size))
     }
 
     /// Blocks by order, from order 0 to [`max_order`](Self::max_order).
@@ -90,7 +91,8 @@ impl Snapshot {
             .map(|order| OrderStatistics { order, ..Default::default() })
             .collect();
         for block in self.leaves() {
-            let statistics = &mut orders[block.order as usize];
+            // A block that does not fit in the space is not counted.
+            let Some(statistics) = orders.get_mut(block.order as usize) else { continue };
             match (block.state, block.clear) {
                 (BlockState::Allocated, _) => statistics.allocated += 1,
                 (_, true) => statistics.free_clear += 1,

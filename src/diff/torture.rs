@@ -9,8 +9,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::coverage::Coverage;
 use super::generate::{self, Generator};
-use super::shrink::{renamed, shrink};
-use super::{Capabilities, Finding, Implementation, Lockstep, Settings, Space, Step, Trace};
+use super::shrink::{self, renamed};
+use super::{
+    Capabilities, Finding, Implementation, Lockstep, Operation, Settings, Space, Step, Trace,
+};
 
 /// What to run, and for how long.
 #[derive(Clone, Debug)]
@@ -61,6 +63,10 @@ pub struct Report {
     /// What neither was asked for nor compared, since one of the two does not
     /// offer it.
     pub not_compared: Capabilities,
+    /// The allocator that is worked on.
+    pub life: Option<Life>,
+    /// Something broke, and its trace is being made short.
+    pub shrinking: bool,
 }
 
 impl Report {
@@ -75,6 +81,19 @@ impl Report {
             *self.known.entry(name).or_default() += count;
         }
     }
+}
+
+/// One allocator from birth to death: of these a run is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Decides all that is random in it.
+    pub seed: u64,
+    /// The space that is managed.
+    pub space: Space,
+    /// How many operations it has.
+    pub operations: u64,
+    /// As in [`Settings::deep_every`].
+    pub deep_every: u64,
 }
 
 /// Something broke.
@@ -111,8 +130,9 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// Runs an implementation in lockstep with a reference. `watch` is called now and
-/// then, and ends the run by returning false.
+/// Runs an implementation in lockstep with a reference. `watch` is called before
+/// each life, now and then in it, and while a trace is made short. It ends the run
+/// by returning false; of what broke, the trace stays as short as it is by then.
 ///
 /// # Errors
 ///
@@ -164,7 +184,29 @@ pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, c
     let start = Lockstep::<Twin, Twin>::alone;
     start(space, options.settings)?;
     let run = Run { options: &options, start, report: Report::default() };
-    Ok(run.record(Life { seed, space, operations, settings: options.settings }, operations))
+    Ok(run.record(Life { seed, space, operations, deep_every: 0 }, operations))
+}
+
+/// Lives one life of a run again, to its end, under the contract alone. `each` is
+/// told of each operation before it is done: so it knows which one kills the
+/// process.
+pub fn relive<S: Implementation>(options: &Options, life: Life, each: impl FnMut(&Operation)) {
+    let run = Run { options, start: Lockstep::<S, S>::alone, report: Report::default() };
+    if let Some(mut pair) = run.relive(life, life.operations, each) {
+        pair.finish();
+    }
+}
+
+/// Makes a failing trace short, for so long. `fails` runs a trace, and returns how
+/// many operations it takes to fail in the same way. Returns the trace, and whether
+/// time ran out.
+pub fn shrink(
+    trace: Trace,
+    within: Duration,
+    fails: impl FnMut(&Trace) -> Option<usize>,
+) -> (Trace, bool) {
+    let shrunk = shrink::shrink(trace, Instant::now() + within, fails);
+    (renamed(shrunk.trace), shrunk.cut_short)
 }
 
 /// `watch` is called after so many operations.
@@ -179,15 +221,6 @@ struct Run<'a, F> {
     report: Report,
 }
 
-/// One allocator from birth to death.
-#[derive(Clone, Copy)]
-struct Life {
-    seed: u64,
-    space: Space,
-    operations: u64,
-    settings: Settings,
-}
-
 impl<S, R, F> Run<'_, F>
 where
     S: Implementation,
@@ -196,10 +229,15 @@ where
 {
     fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(self.options.seed);
-        while self.report.operations < self.options.operations && watch(&self.report) {
+        while self.report.operations < self.options.operations {
             let life = self.life(&mut random);
+            self.report.life = Some(life);
+            if !watch(&self.report) {
+                break;
+            }
             if let Some((finding, operations)) = self.live(life, &mut watch) {
-                let failure = self.shrink(life, finding, operations);
+                self.report.shrinking = true;
+                let failure = self.shrink(life, finding, operations, watch);
                 return (self.report, Some(Box::new(failure)));
             }
         }
@@ -217,8 +255,11 @@ where
             (..10_000, 0) => 16,
             _ => self.options.settings.deep_every,
         };
-        let settings = Settings { deep_every, ..self.options.settings };
-        Life { seed: random.random(), space, operations, settings }
+        Life { seed: random.random(), space, operations, deep_every }
+    }
+
+    fn settings(&self, life: Life) -> Settings {
+        Settings { deep_every: life.deep_every, ..self.options.settings }
     }
 
     /// Lives a life. Returns what broke, and after how many operations.
@@ -227,7 +268,7 @@ where
         life: Life,
         watch: &mut impl FnMut(&Report) -> bool,
     ) -> Option<(Finding, u64)> {
-        let mut pair = (self.start)(life.space, life.settings).ok()?;
+        let mut pair = (self.start)(life.space, self.settings(life)).ok()?;
         let mut generator = self.generator(life, pair.capabilities());
         self.report.allocators += 1;
         self.report.not_compared |= !pair.capabilities();
@@ -273,9 +314,17 @@ where
     }
 
     /// Lives a life again, to write it down, and shrinks it.
-    fn shrink(&self, life: Life, finding: Finding, operations: u64) -> Failure {
+    fn shrink(
+        &self,
+        life: Life,
+        finding: Finding,
+        operations: u64,
+        mut watch: impl FnMut(&Report) -> bool,
+    ) -> Failure {
         let deadline = Instant::now() + self.options.shrink;
-        let first = |trace: &Trace, close| first_finding(&self.start, trace, life.settings, close);
+        let settings = self.settings(life);
+        let first = |trace: &Trace, close| first_finding(&self.start, trace, settings, close);
+        let mut stopped = false;
 
         let mut trace = self.record(life, operations);
         let mut finding = finding;
@@ -287,37 +336,53 @@ where
                 let earlier = length < trace.operations.len();
                 trace.operations.truncate(length);
                 (finding, close) = (found, true);
-                if !earlier || Instant::now() >= deadline {
+                if !earlier || Instant::now() >= deadline || !watch(&self.report) {
                     break;
                 }
             }
-            let shrunk = shrink(trace, deadline, |trace| {
+            let shrunk = shrink::shrink(trace, deadline, |trace| {
+                stopped |= !watch(&self.report);
+                if stopped {
+                    return None;
+                }
                 let (found, length) = first(trace, close)?;
                 found.is_like(&finding).then_some(length)
             });
             trace = renamed(shrunk.trace);
             // The facts of the trace as it is now.
             let seen = first(&trace, true);
-            if close || seen.is_none() || shrunk.cut_short {
+            let cut_short = shrunk.cut_short || stopped;
+            if close || seen.is_none() || cut_short {
                 let seen = seen.or_else(|| first(&trace, false));
                 let finding = seen.map_or(finding, |(found, _)| found);
-                return Failure { finding, trace, operations, cut_short: shrunk.cut_short };
+                return Failure { finding, trace, operations, cut_short };
             }
         }
     }
 
     fn record(&self, life: Life, count: u64) -> Trace {
         let mut operations = Vec::new();
-        if let Ok(mut pair) = (self.start)(life.space, life.settings) {
-            let mut generator = self.generator(life, pair.capabilities());
-            for _ in 0..count {
-                let operation = generator.next();
-                let step = pair.step(&operation);
-                generator.observe(&operation, step.outcome, pair.blocks(), pair.accounts().avail);
-                operations.push(operation);
-            }
-        }
+        self.relive(life, count, |operation| operations.push(operation.clone()));
         Trace { space: life.space, operations }
+    }
+
+    /// The first operations of a life, again. `each` is told of each before it is
+    /// done.
+    fn relive(
+        &self,
+        life: Life,
+        count: u64,
+        mut each: impl FnMut(&Operation),
+    ) -> Option<Lockstep<S, R>> {
+        let mut pair = (self.start)(life.space, self.settings(life)).ok()?;
+        let mut generator = self.generator(life, pair.capabilities());
+        for _ in 0..count {
+            let operation = generator.next();
+            each(&operation);
+            let step = pair.step(&operation);
+            generator.observe(&operation, step.outcome, pair.blocks(), pair.accounts().avail);
+        }
+        Some(pair)
     }
 }
 

@@ -71,6 +71,8 @@ enum Failure {
     Usage(String),
     /// Its output could not be written.
     Output(io::Error),
+    /// A process that it started has said why; this is its exit code.
+    Told(u8),
 }
 
 impl From<io::Error> for Failure {
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
             eprintln!("error: writing the output: {error}");
             ExitCode::from(2)
         }
+        Err(Failure::Told(code)) => ExitCode::from(code),
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}");
             ExitCode::from(2)

@@ -27,13 +27,21 @@ pub struct Arguments {
     /// Print the outcomes alone and judge nothing, to compare two kernels
     #[arg(long, conflicts_with_all = ["against", "strict"])]
     plain: bool,
+
+    /// Check the whole tree after so many operations
+    #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
+    deep_every: u64,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let name = arguments.file.display();
     let text = read(&arguments.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     let trace: Trace = text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-    let settings = Settings { deep_every: 1, strict: arguments.strict, ..Settings::default() };
+    let settings = Settings {
+        deep_every: arguments.deep_every,
+        strict: arguments.strict,
+        ..Settings::default()
+    };
     let against = match arguments.against {
         Some(against) => against,
         None if arguments.plain => Against::Contract,
@@ -63,8 +71,10 @@ fn play(trace: &Trace, mut pair: Lockstep<C, Reference>, plain: bool) -> Result<
     writeln!(out, "space size={size} chunk={chunk}")?;
     let mut verdict = Verdict::Passed;
     for operation in &trace.operations {
-        let step = pair.step(operation);
+        // If this one kills the process, it should be seen.
         write!(out, "{operation}")?;
+        out.flush()?;
+        let step = pair.step(operation);
         match step.outcome {
             Outcome::Done if !pair.blocks().is_empty() => {
                 let blocks: Vec<_> = pair.blocks().iter().map(ToString::to_string).collect();

@@ -1,17 +1,23 @@
 //! `gpu-buddy torture`
 
-use std::io::{IsTerminal, Write, stderr, stdout};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod progress;
+mod summary;
+mod supervise;
+
+use std::fmt::Display;
+use std::io::{self, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::torture::{self, Options, Report};
-use gpu_buddy::diff::{C, Settings, Space, parse_size};
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use serde_json::json;
+use gpu_buddy::diff::{C, Settings, Space, Trace, parse_size};
 
 use crate::{Against, Failure, Verdict};
+use progress::Progress;
+use summary::Summary;
+use supervise::Watchdog;
 
 /// Do random operations on allocators and check each
 ///
@@ -23,7 +29,8 @@ use crate::{Against, Failure, Verdict};
 /// seconds, operations_per_second, known (breaches that the C is known for, by
 /// name), took_over, not_compared, coverage (operations by kind and outcome),
 /// never_met, and failures, each with: thread, finding, operations,
-/// shrunk_to, cut_short, trace, file.
+/// shrunk_to, cut_short, trace, file. Where the process of the C died, it has seed,
+/// passed and failures only.
 #[derive(clap::Args)]
 #[command(
     about = "Do random operations on allocators and check each",
@@ -77,6 +84,14 @@ pub struct Arguments {
     /// Print one object for machines at the end, instead of text
     #[arg(long)]
     json: bool,
+
+    /// The folder that a process under supervision leaves its state in
+    #[arg(long, hide = true, value_name = "DIR")]
+    supervised: Option<PathBuf>,
+
+    /// Which thread's last allocator a process under supervision is to redo
+    #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
+    relive: Option<u64>,
 }
 
 pub fn size(text: &str) -> Result<u64, String> {
@@ -98,70 +113,64 @@ struct Found {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let seed = match arguments.seed {
-        Some(seed) => seed,
-        None => getrandom::u64().map_err(|error| Failure::Usage(error.to_string()))?,
-    };
-    let against = match (arguments.against, arguments.faults > 0.0) {
-        (Some(Against::Reference), true) => {
-            return Err(Failure::Usage(
-                "the reference has no memory that fails; use --against contract with --faults"
-                    .into(),
-            ));
+    match (&arguments.supervised, arguments.relive) {
+        (None, _) => supervise::run(arguments),
+        (Some(folder), None) => work(arguments, folder),
+        (Some(folder), Some(thread)) => {
+            supervise::relive(&options(arguments, thread)?, folder, thread)
         }
-        (Some(against), _) => against,
-        (None, true) => Against::Contract,
-        (None, false) => Against::usual(),
-    };
-    let space = space(arguments)?;
+    }
+}
+
+/// The work, in a process under supervision.
+fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
+    let against = against(arguments)?;
+    let options: Vec<_> = (0..arguments.threads)
+        .map(|thread| options(arguments, thread))
+        .collect::<Result<_, _>>()?;
     if !arguments.out.is_dir() {
         return Err(Failure::Usage(format!("--out {}: no such folder", arguments.out.display())));
     }
+    let seed = arguments.seed.unwrap_or_default();
+    let limit = limit(arguments);
     let started = Instant::now();
-    let limit = match (arguments.seconds, arguments.ops) {
-        (_, Some(operations)) => Limit::Operations(operations),
-        (seconds, None) => Limit::Seconds(seconds.unwrap_or(10)),
-    };
     if !arguments.json {
-        println!("seed {seed}, {} threads, {limit}", arguments.threads);
+        let plural = if arguments.threads == 1 { "" } else { "s" };
+        println!("seed {seed}, {} thread{plural}, {limit}", arguments.threads);
     }
-    let stop = stop_on_interrupt()?;
+    let interrupted = stop_on_interrupt()?;
+    // One thread has found something: the others have done their part.
+    let broken = AtomicBool::new(false);
     let progress = Progress::new(&limit, arguments.json);
+    let watchdog = Watchdog::new(arguments.threads);
 
-    let worker = |thread: u64| {
-        let operations = match limit {
-            Limit::Operations(operations) => operations.div_ceil(arguments.threads),
-            Limit::Seconds(_) => u64::MAX,
-        };
-        let options = Options {
-            // Threads differ in the high bits, which a user's seed seldom has.
-            seed: seed ^ thread.rotate_right(16),
-            operations,
-            space,
-            faults: arguments.faults,
-            settings: Settings { strict: arguments.strict, ..Settings::default() },
-            shrink: Duration::from_secs(60),
-        };
+    let worker = |thread: u64, options: &Options| {
         let mut told = Report::default();
         let watch = |report: &Report| {
+            watchdog.beat(thread);
+            if report.life != told.life {
+                supervise::leave_life(folder, thread, report.life);
+            }
             progress.add(report.operations - told.operations, report, &started);
-            told.operations = report.operations;
+            (told.operations, told.life) = (report.operations, report.life);
             let over = matches!(limit, Limit::Seconds(s) if started.elapsed().as_secs() >= s);
-            !over && !stop.load(Ordering::Relaxed)
+            let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
+            goes_on && !interrupted.load(Ordering::Relaxed)
         };
         let (report, failure) = match against {
-            Against::Reference => torture::run::<C, Reference>(&options, watch),
-            Against::Contract => torture::run_alone::<C>(&options, watch),
+            Against::Reference => torture::run::<C, Reference>(options, watch),
+            Against::Contract => torture::run_alone::<C>(options, watch),
         };
-        if failure.is_some() {
-            // The others have done their part.
-            stop.store(true, Ordering::Relaxed);
-        }
+        broken.fetch_or(failure.is_some(), Ordering::Relaxed);
+        watchdog.finish(thread);
         (thread, report, failure)
     };
     let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..arguments.threads).map(|thread| scope.spawn(move || worker(thread))).collect();
+        let threads: Vec<_> = (0..)
+            .zip(&options)
+            .map(|(thread, options)| scope.spawn(move || worker(thread, options)))
+            .collect();
+        scope.spawn(|| watchdog.watch());
         threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect()
     });
     progress.finish();
@@ -171,19 +180,15 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     for (thread, part, failure) in results {
         report.add(&part);
         if let Some(failure) = failure {
-            let file = arguments.out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
-            let written =
-                std::fs::write(&file, format!("# {}\n{}", failure.finding, failure.trace));
-            if let Err(error) = &written {
-                eprintln!("error: {}: {error}", file.display());
-            }
-            found.push(Found { thread, failure, file: written.is_ok().then_some(file) });
+            let file = write_trace(arguments, seed, thread, &failure.finding, &failure.trace);
+            found.push(Found { thread, failure, file });
         }
     }
     let summary = Summary {
         seed,
         seconds: started.elapsed().as_secs_f64(),
-        interrupted: found.is_empty() && stop.load(Ordering::Relaxed),
+        interrupted: interrupted.load(Ordering::Relaxed),
+        replay: replay(arguments),
         faults: arguments.faults > 0.0,
         report,
         found,
@@ -194,6 +199,72 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         summary.print(&mut stdout().lock(), against)?;
     }
     Ok(if summary.found.is_empty() { Verdict::Passed } else { Verdict::Failed })
+}
+
+fn against(arguments: &Arguments) -> Result<Against, Failure> {
+    match (arguments.against, arguments.faults > 0.0) {
+        (Some(Against::Reference), true) => Err(Failure::Usage(
+            "the reference has no memory that fails; use --against contract with --faults".into(),
+        )),
+        (Some(against), _) => Ok(against),
+        (None, true) => Ok(Against::Contract),
+        (None, false) => Ok(Against::usual()),
+    }
+}
+
+fn limit(arguments: &Arguments) -> Limit {
+    match (arguments.seconds, arguments.ops) {
+        (_, Some(operations)) => Limit::Operations(operations),
+        (seconds, None) => Limit::Seconds(seconds.unwrap_or(10)),
+    }
+}
+
+/// What one thread is to do.
+fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
+    Ok(Options {
+        // Threads differ in the high bits, which a user's seed seldom has.
+        seed: arguments.seed.unwrap_or_default() ^ thread.rotate_right(16),
+        operations: match limit(arguments) {
+            Limit::Operations(operations) => operations.div_ceil(arguments.threads),
+            Limit::Seconds(_) => u64::MAX,
+        },
+        space: space(arguments)?,
+        faults: arguments.faults,
+        settings: Settings { strict: arguments.strict, ..Settings::default() },
+        shrink: SHRINK,
+    })
+}
+
+/// How long a trace may be made short.
+const SHRINK: Duration = Duration::from_secs(60);
+
+/// The arguments that `gpu-buddy replay` needs to see what was seen.
+fn replay(arguments: &Arguments) -> &'static str {
+    let contract = arguments.faults > 0.0 || arguments.against == Some(Against::Contract);
+    match (contract, arguments.strict) {
+        (false, false) => "",
+        (false, true) => " --strict",
+        (true, false) => " --against contract",
+        (true, true) => " --against contract --strict",
+    }
+}
+
+/// Writes the trace of a failure; says so where that fails.
+fn write_trace(
+    arguments: &Arguments,
+    seed: u64,
+    thread: u64,
+    finding: &impl Display,
+    trace: &Trace,
+) -> Option<PathBuf> {
+    let file = arguments.out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
+    match std::fs::write(&file, format!("# {finding}\n{trace}")) {
+        Ok(()) => Some(file),
+        Err(error) => {
+            eprintln!("error: {}: {error}", file.display());
+            None
+        }
+    }
 }
 
 fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
@@ -210,15 +281,23 @@ fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
     Ok(Some(Space { size, chunk_size }))
 }
 
+/// Set when the user, or who supervises this process, wants an end.
 fn stop_on_interrupt() -> Result<&'static AtomicBool, Failure> {
     static STOP: AtomicBool = AtomicBool::new(false);
+    static ASKED: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
+        STOP.store(true, Ordering::Relaxed);
+        if ASKED.swap(true, Ordering::Relaxed) {
             // Asked for a second time: at once.
-            std::process::exit(130);
+            std::process::exit(supervise::INTERRUPTED);
         }
     })
     .map_err(|error| Failure::Usage(error.to_string()))?;
+    // The standard input ends when the supervisor ends, or says so.
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        STOP.store(true, Ordering::Relaxed);
+    });
     Ok(&STOP)
 }
 
@@ -234,162 +313,5 @@ impl std::fmt::Display for Limit {
             Self::Operations(operations) => write!(f, "{operations} operations"),
             Self::Seconds(seconds) => write!(f, "{seconds} seconds"),
         }
-    }
-}
-
-/// A bar on a terminal, a line now and then elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    seconds: Option<u64>,
-    operations: AtomicU64,
-    next_line: AtomicU64,
-    lines: bool,
-}
-
-/// Seconds between lines.
-const LINE_EVERY: u64 = 10;
-
-impl Progress {
-    fn new(limit: &Limit, json: bool) -> Self {
-        let (length, seconds) = match *limit {
-            Limit::Operations(operations) => (operations, None),
-            Limit::Seconds(seconds) => (seconds * 1000, Some(seconds)),
-        };
-        let terminal = stderr().is_terminal();
-        let bar = if terminal { ProgressBar::new(length) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{wide_bar} {msg} {elapsed}");
-        bar.set_style(style.expect("the template is valid"));
-        Self {
-            bar,
-            seconds,
-            operations: AtomicU64::new(0),
-            next_line: AtomicU64::new(LINE_EVERY),
-            lines: !terminal && !json,
-        }
-    }
-
-    fn add(&self, operations: u64, report: &Report, started: &Instant) {
-        let operations = self.operations.fetch_add(operations, Ordering::Relaxed) + operations;
-        let elapsed = started.elapsed();
-        let known: u64 = report.known.values().sum();
-        let rate = operations as f64 / elapsed.as_secs_f64().max(0.001);
-        let message = || {
-            format!(
-                "{} operations, {}/s, 0 divergences, {} known",
-                HumanCount(operations),
-                HumanCount(rate as u64),
-                HumanCount(known)
-            )
-        };
-        if !self.bar.is_hidden() {
-            self.bar.set_position(match self.seconds {
-                Some(_) => elapsed.as_millis() as u64,
-                None => operations,
-            });
-            self.bar.set_message(message());
-        }
-        let line = self.next_line.load(Ordering::Relaxed);
-        if self.lines
-            && elapsed.as_secs() >= line
-            && self
-                .next_line
-                .compare_exchange(line, line + LINE_EVERY, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
-            eprintln!("{} s: {}", elapsed.as_secs(), message());
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-struct Summary {
-    seed: u64,
-    seconds: f64,
-    interrupted: bool,
-    faults: bool,
-    report: Report,
-    found: Vec<Found>,
-}
-
-impl Summary {
-    fn print(&self, out: &mut impl Write, against: Against) -> std::io::Result<()> {
-        let report = &self.report;
-        writeln!(out, "\n{}", report.coverage)?;
-        let never_met = report.coverage.never_met(self.faults);
-        if !never_met.is_empty() {
-            writeln!(out, "never met:")?;
-            for kind in never_met {
-                writeln!(out, "  {kind}")?;
-            }
-        }
-        if !report.known.is_empty() {
-            writeln!(out, "known:")?;
-            for (name, count) in &report.known {
-                writeln!(out, "  {name:40}{count:>12}")?;
-            }
-        }
-        if report.took_over > 0 {
-            writeln!(out, "the reference took over a state: {}", report.took_over)?;
-        }
-        if !report.not_compared.is_empty() && against == Against::Reference {
-            writeln!(out, "not compared: {:?}", report.not_compared)?;
-        }
-        for Found { thread, failure, file } in &self.found {
-            writeln!(out, "\nthread {thread}: {failure}")?;
-            if let Some(file) = file {
-                let strict = if self.faults { " --against contract" } else { "" };
-                writeln!(out, "replay it: gpu-buddy replay{strict} {}", file.display())?;
-            }
-        }
-        let interrupted = if self.interrupted { ", interrupted" } else { "" };
-        writeln!(
-            out,
-            "\nseed {}: {} operations on {} allocators in {:.1} s ({}/s), {} failed{interrupted}",
-            self.seed,
-            HumanCount(report.operations),
-            HumanCount(report.allocators),
-            self.seconds,
-            HumanCount((report.operations as f64 / self.seconds.max(0.001)) as u64),
-            self.found.len()
-        )
-    }
-
-    fn json(&self) -> serde_json::Value {
-        let report = &self.report;
-        let coverage: serde_json::Map<_, _> =
-            report.coverage.kinds().into_iter().map(|met| (met.kind, met.count.into())).collect();
-        let failures: Vec<_> = self
-            .found
-            .iter()
-            .map(|Found { thread, failure, file }| {
-                json!({
-                    "thread": thread,
-                    "finding": failure.finding.to_string(),
-                    "operations": failure.operations,
-                    "shrunk_to": failure.trace.operations.len(),
-                    "cut_short": failure.cut_short,
-                    "trace": failure.trace.to_string(),
-                    "file": file,
-                })
-            })
-            .collect();
-        json!({
-            "seed": self.seed,
-            "passed": self.found.is_empty(),
-            "interrupted": self.interrupted,
-            "operations": report.operations,
-            "allocators": report.allocators,
-            "seconds": self.seconds,
-            "operations_per_second": report.operations as f64 / self.seconds.max(0.001),
-            "known": report.known,
-            "took_over": report.took_over,
-            "not_compared": report.not_compared.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>(),
-            "coverage": coverage,
-            "never_met": report.coverage.never_met(self.faults),
-            "failures": failures,
-        })
     }
 }

@@ -1,0 +1,101 @@
+//! What is said at the end.
+
+use std::io::Write;
+
+use gpu_buddy::diff::torture::Report;
+use indicatif::HumanCount;
+use serde_json::json;
+
+use super::Found;
+use crate::Against;
+
+/// What a run has found.
+pub struct Summary {
+    pub seed: u64,
+    pub seconds: f64,
+    pub interrupted: bool,
+    /// Further arguments that a replay needs.
+    pub replay: &'static str,
+    pub faults: bool,
+    pub report: Report,
+    pub found: Vec<Found>,
+}
+
+impl Summary {
+    pub fn print(&self, out: &mut impl Write, against: Against) -> std::io::Result<()> {
+        let report = &self.report;
+        writeln!(out, "\n{}", report.coverage)?;
+        let never_met = report.coverage.never_met(self.faults);
+        if !never_met.is_empty() {
+            writeln!(out, "never met:")?;
+            for kind in never_met {
+                writeln!(out, "  {kind}")?;
+            }
+        }
+        if !report.known.is_empty() {
+            writeln!(out, "known:")?;
+            for (name, count) in &report.known {
+                writeln!(out, "  {name:40}{count:>12}")?;
+            }
+        }
+        if report.took_over > 0 {
+            writeln!(out, "the reference took over a state: {}", report.took_over)?;
+        }
+        if !report.not_compared.is_empty() && against == Against::Reference {
+            writeln!(out, "not compared: {:?}", report.not_compared)?;
+        }
+        for Found { thread, failure, file } in &self.found {
+            writeln!(out, "\nthread {thread}: {failure}")?;
+            if let Some(file) = file {
+                writeln!(out, "replay it: gpu-buddy replay{} {}", self.replay, file.display())?;
+            }
+        }
+        let interrupted = if self.interrupted { ", interrupted" } else { "" };
+        writeln!(
+            out,
+            "\nseed {}: {} operations on {} allocators in {:.1} s ({}/s), {} failed{interrupted}",
+            self.seed,
+            HumanCount(report.operations),
+            HumanCount(report.allocators),
+            self.seconds,
+            HumanCount((report.operations as f64 / self.seconds.max(0.001)) as u64),
+            self.found.len()
+        )
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        let report = &self.report;
+        let coverage: serde_json::Map<_, _> =
+            report.coverage.kinds().into_iter().map(|met| (met.kind, met.count.into())).collect();
+        let failures: Vec<_> = self
+            .found
+            .iter()
+            .map(|Found { thread, failure, file }| {
+                json!({
+                    "thread": thread,
+                    "finding": failure.finding.to_string(),
+                    "operations": failure.operations,
+                    "shrunk_to": failure.trace.operations.len(),
+                    "cut_short": failure.cut_short,
+                    "trace": failure.trace.to_string(),
+                    "file": file,
+                })
+            })
+            .collect();
+        json!({
+            "seed": self.seed,
+            "passed": self.found.is_empty(),
+            "interrupted": self.interrupted,
+            "operations": report.operations,
+            "allocators": report.allocators,
+            "seconds": self.seconds,
+            "operations_per_second": report.operations as f64 / self.seconds.max(0.001),
+            "known": report.known,
+            "took_over": report.took_over,
+            "not_compared": report.not_compared.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>(),
+            "coverage": coverage,
+            "never_met": report.coverage.never_met(self.faults),
+            "failures": failures,
+        })
+    }
+}
