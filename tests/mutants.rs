@@ -61,10 +61,12 @@ enum Shows {
     InLockstep,
     /// In lockstep; the process may also die, or hang.
     MayDie,
+    /// Only where threads share an allocator.
+    AmongThreads,
     /// Only where memory for the allocator's own objects runs out.
     UnderFaults,
 }
-use Shows::{InLockstep, MayDie, UnderFaults};
+use Shows::{AmongThreads, InLockstep, MayDie, UnderFaults};
 
 const fn fault(name: &'static str, function: &'static str, edit: Edit, shows: Shows) -> Fault {
     Fault { name, function, edit, shows }
@@ -133,6 +135,11 @@ const FAULTS: &[Fault] = &[
         Put("flags & GPU_BUDDY_CLEAR_ALLOCATION", "!(flags & GPU_BUDDY_CLEAR_ALLOCATION)"), InLockstep),
     fault("the wrong half is taken", "alloc_from_freetree",
         Put("block->right", "block->left"), InLockstep),
+    fault("the thread before decides", "alloc_from_freetree",
+        Put("flags & GPU_BUDDY_TOPDOWN_ALLOCATION",
+            "({ static __thread char me; static char *last; char *before = last; last = &me; \
+             (mm->avail != mm->size && before != &me) || flags & GPU_BUDDY_TOPDOWN_ALLOCATION; })"),
+        AmongThreads),
     fault("splits are not undone", "alloc_from_freetree",
         Skip("__gpu_buddy_undo_splits"), UnderFaults),
     fault("a subtree is passed over", "gpu_buddy_subtree_can_satisfy",
@@ -314,9 +321,11 @@ fn torture(command: &Path, number: usize, shows: Shows, out: &Path) -> Found {
         0 => command.args(["--ops", "300000"]),
         _ => command.args(["--seconds", &SECONDS.to_string()]),
     };
-    if shows == UnderFaults {
-        command.args(["--faults", "0.02", "--against", "contract"]);
-    }
+    match shows {
+        UnderFaults => command.args(["--faults", "0.02", "--against", "contract"]),
+        AmongThreads => command.args(["--threads", "4", "--shared"]),
+        InLockstep | MayDie => &mut command,
+    };
     let mut child = command.spawn().expect("it starts");
     let code = wait(&mut child);
     let seconds = started.elapsed().as_secs_f64();
@@ -366,7 +375,7 @@ fn torture_finds_each_planted_fault() {
     let out = tempfile::tempdir().expect("a folder");
 
     // Number 0 is the copy without a fault.
-    let jobs: Vec<_> = [(0, InLockstep), (0, UnderFaults)]
+    let jobs: Vec<_> = [(0, InLockstep), (0, UnderFaults), (0, AmongThreads)]
         .into_iter()
         .chain((1..).zip(FAULTS.iter().map(|fault| fault.shows)))
         .collect();
@@ -408,7 +417,9 @@ fn torture_finds_each_planted_fault() {
             (None, Caught::No) => true,
             (Some(fault), Caught::Found) => {
                 let died = finding.starts_with("crash: ") || finding.starts_with("hang: ");
-                *shrunk_to <= SHORT && (fault.shows == MayDie || !died)
+                // What threads did together is not made short.
+                (*shrunk_to <= SHORT || fault.shows == AmongThreads)
+                    && (fault.shows == MayDie || !died)
             }
             _ => false,
         };

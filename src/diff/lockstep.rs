@@ -445,13 +445,13 @@ impl Step {
 }
 
 /// Blocks, for people.
-fn list(blocks: &[Block]) -> String {
+pub(super) fn list(blocks: &[Block]) -> String {
     let blocks: Vec<_> = blocks.iter().map(ToString::to_string).collect();
     format!("[{}]", blocks.join(", "))
 }
 
 /// The first block in which two states differ, or their accounts.
-fn first_difference(subject: &Snapshot, reference: &Snapshot) -> (String, String) {
+pub(super) fn first_difference(subject: &Snapshot, reference: &Snapshot) -> (String, String) {
     let mut pairs = subject.blocks.iter().zip(&reference.blocks);
     match pairs.find(|(subject, reference)| subject != reference) {
         Some((subject, reference)) => (format!("{subject:?}"), format!("{reference:?}")),

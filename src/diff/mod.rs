@@ -1,6 +1,7 @@
 //! Differential testing: the kernel's allocator beside another one.
 
 mod c;
+pub mod contention;
 mod contract;
 mod coverage;
 mod generate;

@@ -56,7 +56,11 @@ pub(super) struct Side<I: Implementation> {
 
 impl<I: Implementation> Side<I> {
     pub fn create(space: Space) -> Result<Self, Errno> {
-        Ok(Self { implementation: I::create(space)?, allocations: Vec::new(), blocks: Vec::new() })
+        I::create(space).map(Self::of)
+    }
+
+    pub fn of(implementation: I) -> Self {
+        Self { implementation, allocations: Vec::new(), blocks: Vec::new() }
     }
 
     pub fn apply(&mut self, operation: &Operation) -> Outcome {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::torture::{self, Options, Report};
-use gpu_buddy::diff::{C, Settings, Space, Trace, parse_size};
+use gpu_buddy::diff::{C, Settings, Space, Trace, contention, parse_size};
 
 use crate::{Against, Failure, Verdict};
 use progress::Progress;
@@ -21,9 +21,10 @@ use supervise::Watchdog;
 
 /// Do random operations on allocators and check each
 ///
-/// Each thread has allocators of its own, held against the pure-Rust twin of
-/// series 7.3 and the contract. On a failure the sequence of operations is made
-/// short and written to a file that `gpu-buddy replay` reads.
+/// Each thread has allocators of its own, unless --shared is given. They are held
+/// against the pure-Rust twin of series 7.3 and the contract. On a failure the
+/// sequence of operations is made short and written to a file that `gpu-buddy
+/// replay` reads; that of threads that share an allocator is not made short.
 ///
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
 /// seconds, operations_per_second, known (breaches that the C is known for, by
@@ -36,7 +37,8 @@ use supervise::Watchdog;
     about = "Do random operations on allocators and check each",
     after_help = "Examples:\n  gpu-buddy torture --seconds 60\n  \
                   gpu-buddy torture --ops 1000000 --seed 7 --threads 2\n  \
-                  gpu-buddy torture --faults 0.01 --against contract"
+                  gpu-buddy torture --faults 0.01 --against contract\n  \
+                  gpu-buddy torture --threads 8 --shared"
 )]
 pub struct Arguments {
     /// End after so many seconds; 10 unless --ops is given
@@ -54,6 +56,11 @@ pub struct Arguments {
     /// Threads, each with allocators of its own
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
     threads: u64,
+
+    /// Let all threads work on one allocator at a time; what they see is then
+    /// held against the same calls in the same order by one thread
+    #[arg(long, conflicts_with_all = ["faults"])]
+    shared: bool,
 
     /// Size of every space, such as 64M; a mixture unless given
     #[arg(long, value_parser = size)]
@@ -125,9 +132,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
 /// The work, in a process under supervision.
 fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let against = against(arguments)?;
-    let options: Vec<_> = (0..arguments.threads)
-        .map(|thread| options(arguments, thread))
-        .collect::<Result<_, _>>()?;
+    if arguments.shared && arguments.threads < 2 {
+        return Err(Failure::Usage("--shared takes --threads 2 or more".into()));
+    }
+    // Those that share an allocator are one worker.
+    let workers = if arguments.shared { 1 } else { arguments.threads };
+    let options: Vec<_> =
+        (0..workers).map(|thread| options(arguments, thread)).collect::<Result<_, _>>()?;
     if !arguments.out.is_dir() {
         return Err(Failure::Usage(format!("--out {}: no such folder", arguments.out.display())));
     }
@@ -142,7 +153,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     // One thread has found something: the others have done their part.
     let broken = AtomicBool::new(false);
     let progress = Progress::new(&limit, arguments.json);
-    let watchdog = Watchdog::new(arguments.threads);
+    let watchdog = Watchdog::new(workers);
 
     let worker = |thread: u64, options: &Options| {
         let mut told = Report::default();
@@ -157,7 +168,11 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
             let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
             goes_on && !interrupted.load(Ordering::Relaxed)
         };
+        let alone = against == Against::Contract;
         let (report, failure) = match against {
+            _ if arguments.shared => {
+                contention::run::<Reference>(options, arguments.threads as u32, alone, watch)
+            }
             Against::Reference => torture::run::<C, Reference>(options, watch),
             Against::Contract => torture::run_alone::<C>(options, watch),
         };
@@ -225,6 +240,7 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         // Threads differ in the high bits, which a user's seed seldom has.
         seed: arguments.seed.unwrap_or_default() ^ thread.rotate_right(16),
         operations: match limit(arguments) {
+            Limit::Operations(operations) if arguments.shared => operations,
             Limit::Operations(operations) => operations.div_ceil(arguments.threads),
             Limit::Seconds(_) => u64::MAX,
         },

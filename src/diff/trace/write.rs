@@ -58,6 +58,18 @@ impl Operation {
             Self::ResetClear { .. } | Self::BlockAt { .. } | Self::FailNth { .. } => None,
         }
     }
+
+    /// The same, with another name for the allocation.
+    pub(in crate::diff) fn renamed(mut self, name: impl FnOnce(Id) -> Id) -> Self {
+        if let Self::Alloc { id, .. }
+        | Self::Free { id, .. }
+        | Self::FreeBlock { id, .. }
+        | Self::Trim { id, .. } = &mut self
+        {
+            *id = name(*id);
+        }
+        self
+    }
 }
 
 /// Writes one operation on the allocation called `id`.

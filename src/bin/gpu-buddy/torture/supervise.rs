@@ -165,7 +165,7 @@ fn after_death(
         }));
     }
     if failures.is_empty() {
-        eprintln!("It does not show again. The seed is {seed}.");
+        eprintln!("No trace shows it. The seed is {seed}.");
     }
     if arguments.json {
         println!("{}", json!({ "seed": seed, "passed": false, "failures": failures }));

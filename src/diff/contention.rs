@@ -1,0 +1,228 @@
+//! Many threads on one allocator.
+//!
+//! The allocator counts the calls under its lock, so that the order in which the
+//! threads got it is known afterwards. In that order the same calls are made once
+//! more, by one thread on a fresh allocator: they have to have the same outcomes,
+//! and to leave the same tree behind. So whatever the threads did to each other,
+//! it was no more than taking turns.
+
+use std::sync::Barrier;
+use std::thread;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::generate::{self, Generator};
+use super::lockstep::{Divergence, first_difference, list};
+use super::side::Side;
+use super::torture::{Failure, Options, Report};
+use super::{
+    Aspect, Block, C, Capability, Finding, Id, Implementation, Lockstep, Operation, Outcome, Space,
+    Trace,
+};
+use crate::{GpuBuddy, Snapshot, buddy};
+
+/// Each thread does at most so many operations on one allocator.
+const MOST_OPERATIONS: u64 = 4096;
+
+/// What one thread did, and what came of it.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// The number of the call, and whether the operation came after that call
+    /// without one of its own: some arguments do not reach the C.
+    call: (u64, bool),
+    operation: Operation,
+    outcome: Outcome,
+    blocks: Vec<Block>,
+}
+
+/// Runs threads on one allocator after the other, and holds what they saw against
+/// the same calls one after the other; those go in lockstep with `R`, or only under
+/// the contract. `watch` is called after each allocator, and ends the run by
+/// returning false.
+///
+/// Which thread gets the lock when is not decided by the seed. So a failure comes
+/// with the calls in their order, all of them.
+pub fn run<R: Implementation>(
+    options: &Options,
+    threads: u32,
+    alone: bool,
+    mut watch: impl FnMut(&Report) -> bool,
+) -> (Report, Option<Box<Failure>>) {
+    let mut report = Report::default();
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    while report.operations < options.operations && watch(&report) {
+        let space = options.space.unwrap_or_else(|| generate::space(&mut random));
+        let left = (options.operations - report.operations).div_ceil(u64::from(threads));
+        let operations = generate::log_uniform(&mut random, MOST_OPERATIONS).min(left);
+        let Ok(subject) = C::create(space) else { continue };
+        let buddy = subject.into_buddy();
+        let seeds: Vec<u64> = (0..threads).map(|_| random.random()).collect();
+        let (mut log, sides) = contend(&buddy, space, &seeds, operations);
+        log.sort_by_key(|entry| entry.call);
+
+        let start = if alone { Lockstep::<C, R>::alone } else { Lockstep::<C, R>::new };
+        let Ok(serial) = start(space, options.settings) else { continue };
+        report.allocators += 1;
+        let finding = replay(serial, &log, buddy.snapshot().ok(), &mut report);
+        drop(sides);
+        if let Some((finding, count)) = finding.or_else(|| left_behind(&buddy, log.len())) {
+            let operations = log.into_iter().take(count).map(|entry| entry.operation).collect();
+            let trace = Trace { space, operations };
+            let failure = Failure { finding, trace, operations: count as u64, cut_short: false };
+            return (report, Some(Box::new(failure)));
+        }
+    }
+    (report, None)
+}
+
+/// Lets a thread for each seed loose on an allocator. Returns what they did, and
+/// what they hold.
+fn contend(
+    buddy: &GpuBuddy,
+    space: Space,
+    seeds: &[u64],
+    operations: u64,
+) -> (Vec<Entry>, Vec<Side<C>>) {
+    let barrier = Barrier::new(seeds.len());
+    let work = |thread: usize, seed: u64| {
+        let mut side = Side::of(C::new(buddy.clone()));
+        // Memory that fails would fail for whoever comes next.
+        let capabilities = side.implementation.capabilities() & !Capability::FailNth;
+        let mut generator = Generator::new(seed, space, capabilities, 0.0);
+        let mut log = Vec::new();
+        let mut last = 0;
+        barrier.wait();
+        for _ in 0..operations {
+            let operation = generator.next();
+            let outcome = side.apply(&operation);
+            let call = buddy::take_last_call();
+            last = call.unwrap_or(last);
+            generator.observe(&operation, outcome, &side.blocks, buddy.avail());
+            if outcome != Outcome::Skipped {
+                let name = |id: Id| id * seeds.len() as Id + thread as Id;
+                log.push(Entry {
+                    call: (last, call.is_none()),
+                    operation: operation.renamed(name),
+                    outcome,
+                    blocks: side.blocks.clone(),
+                });
+            }
+        }
+        (log, side)
+    };
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..)
+            .zip(seeds)
+            .map(|(thread, &seed)| scope.spawn(move || work(thread, seed)))
+            .collect();
+        let (mut log, mut sides) = (Vec::new(), Vec::new());
+        for thread in threads {
+            let (entries, side) = thread.join().expect("a worker does not panic");
+            log.extend(entries);
+            sides.push(side);
+        }
+        (log, sides)
+    })
+}
+
+/// Does what the threads did once more. Returns the first difference, and how many
+/// calls there were until then.
+fn replay<R: Implementation>(
+    mut serial: Lockstep<C, R>,
+    log: &[Entry],
+    left: Option<Snapshot>,
+    report: &mut Report,
+) -> Option<(Finding, usize)> {
+    for (count, entry) in (1..).zip(log) {
+        let step = serial.step(&entry.operation);
+        report.operations += 1;
+        report.took_over += u64::from(step.took_over);
+        for known in &step.known {
+            *report.known.entry(known.name).or_default() += 1;
+        }
+        let blocks = serial.blocks();
+        report.coverage.count(&entry.operation, step.outcome, blocks.len(), false);
+        if let Some(finding) = step.findings.into_iter().next() {
+            return Some((finding, count));
+        }
+        let difference = if step.outcome != entry.outcome {
+            Some((Aspect::Outcome, entry.outcome.to_string(), step.outcome.to_string()))
+        } else if blocks != entry.blocks {
+            Some((Aspect::Blocks, list(&entry.blocks), list(blocks)))
+        } else {
+            None
+        };
+        if let Some((aspect, among_threads, alone)) = difference {
+            return Some((differs(aspect, &among_threads, &alone), count));
+        }
+    }
+    let alone = serial.subject().snapshot();
+    if let (Some(left), Some(alone)) = (left, alone)
+        && left != alone
+    {
+        let (left, alone) = first_difference(&left, &alone);
+        return Some((differs(Aspect::Snapshot, &left, &alone), log.len()));
+    }
+    let finding = serial.finish().findings.into_iter().next()?;
+    Some((finding, log.len()))
+}
+
+/// What is wrong with an allocator that everything has been given back to.
+fn left_behind(buddy: &GpuBuddy, count: usize) -> Option<(Finding, usize)> {
+    let (size, avail) = (buddy.size(), buddy.avail());
+    if avail != size {
+        let finding = differs(Aspect::Avail, &avail.to_string(), &size.to_string());
+        return Some((finding, count));
+    }
+    let wrong = buddy.check_integrity().unwrap_or_default();
+    let wrong = wrong.first()?;
+    Some((differs(Aspect::Snapshot, &wrong.to_string(), "no inconsistency"), count))
+}
+
+fn differs(aspect: Aspect, among_threads: &str, alone: &str) -> Finding {
+    Finding::Divergence(Divergence {
+        aspect,
+        subject: format!("{among_threads} among threads"),
+        reference: format!("{alone} one call after the other"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::reference::Reference;
+    use crate::sizes::{SZ_1M, SZ_4K};
+
+    const SPACE: Space = Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 };
+
+    fn verdict(log: &[Entry], left: Option<Snapshot>) -> Option<(Finding, usize)> {
+        let serial = Lockstep::<C, Reference>::alone(SPACE, Default::default()).unwrap();
+        replay(serial, log, left, &mut Report::default())
+    }
+
+    #[test]
+    fn an_order_that_was_not_is_seen() {
+        let buddy = C::create(SPACE).unwrap().into_buddy();
+        let (mut log, sides) = contend(&buddy, SPACE, &[1, 2, 3, 4], 500);
+        log.sort_by_key(|entry| entry.call);
+        let left = buddy.snapshot().ok();
+        assert_eq!(verdict(&log, left.clone()).map(|(finding, _)| finding), None);
+
+        // The calls in the order of the threads, as if each had been alone.
+        let mut by_thread = log.clone();
+        by_thread.sort_by_key(|entry| entry.operation.allocation().map_or(0, |id| id % 4));
+        assert!(verdict(&by_thread, left.clone()).is_some());
+
+        // A call that nobody owns up to.
+        let is_alloc = |entry: &Entry| {
+            matches!(entry.operation, Operation::Alloc { .. }) && entry.outcome == Outcome::Done
+        };
+        let lost = log.iter().rposition(is_alloc).unwrap();
+        log.remove(lost);
+        assert!(verdict(&log, left).is_some());
+        drop(sides);
+        assert_eq!(left_behind(&buddy, 0), None);
+    }
+}
