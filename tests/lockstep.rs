@@ -447,6 +447,15 @@ impl Implementation for Mistaken {
     }
 }
 
+/// What hangs on where the blocks are cannot be compared if they may be elsewhere.
+#[test]
+fn placements_are_not_observed() {
+    let (report, failure) = torture::run::<Reference, C>(&options(Strength::Observable), |_| true);
+    assert!(failure.is_none());
+    let placed = Capability::FreeBlock | Capability::Trim | Capability::BlockAt;
+    assert!(report.not_compared.contains(placed), "{:?}", report.not_compared);
+}
+
 /// What an allocator does not offer takes nothing from the rest: its space would
 /// fill up if its memory were given back only in ways that it lacks.
 #[test]

@@ -14,7 +14,9 @@ pub enum Strength {
     /// The same blocks in the same order, and the same state.
     #[default]
     Exact,
-    /// The same success or error number, and the same accounts.
+    /// The same success or error number, and the same accounts. What hangs on
+    /// where the blocks are is not asked for: freeing one of several, trimming,
+    /// looking up.
     Observable,
     /// Each keeps the contract; placements and errors may differ.
     Contract,
@@ -191,6 +193,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if let Some(reference) = &reference {
             // Faults are the subject's alone.
             capabilities &= reference.implementation.capabilities() | Capability::FailNth;
+        }
+        if settings.strength == Strength::Observable {
+            capabilities &= !(Capability::FreeBlock | Capability::Trim | Capability::BlockAt);
         }
         let accounts = Accounts::of(&subject.implementation);
         let contract = Contract::new(space, capabilities);
@@ -378,7 +383,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     /// Does the operation on the reference and compares.
     fn compare(&mut self, operation: &Operation, accounts: Accounts, step: &mut Step) {
-        let Some(reference) = &mut self.reference else {
+        // An unusable allocator answers no more.
+        let Some(reference) = self.reference.as_mut().filter(|_| !self.contract.is_over()) else {
             return;
         };
         let outcome = reference.apply(operation);

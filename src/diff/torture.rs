@@ -212,8 +212,10 @@ pub fn shrink(
 /// `watch` is called after so many operations.
 const WATCH_EVERY: u64 = 1024;
 
-/// Of so many operations at its end a trace is looked at closely.
+/// Of so many operations at its end a trace is looked at closely; of fewer, where
+/// that would be so many blocks.
 const CLOSELY: usize = 256;
+const CLOSELY_BLOCKS: usize = 1 << 16;
 
 struct Run<'a, F> {
     options: &'a Options,
@@ -404,8 +406,15 @@ where
     if close {
         pair.set_deep_every(0);
     }
+    let far_from_end = count.saturating_sub(CLOSELY);
+    let mut near_end = far_from_end;
     for (index, operation) in trace.operations.iter().enumerate() {
-        if close && index + CLOSELY >= count {
+        if close && index == far_from_end {
+            let blocks = pair.subject().snapshot().map_or(0, |snapshot| snapshot.blocks.len());
+            let closely = (CLOSELY_BLOCKS / blocks.max(1)).clamp(8, CLOSELY);
+            near_end = count.saturating_sub(closely);
+        }
+        if close && index >= near_end {
             pair.set_deep_every(1);
         }
         // After a finding, the states are not what they were.
