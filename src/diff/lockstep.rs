@@ -232,6 +232,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.capabilities
     }
 
+    /// Whether the implementation under test has become unusable: nothing that it
+    /// answers from there on is judged.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.contract.is_over()
+    }
+
     /// What the implementation under test said after the last step.
     #[must_use]
     pub fn accounts(&self) -> Accounts {

@@ -294,8 +294,9 @@ where
             if let Some(finding) = self.take_in(step) {
                 return Some((finding, done));
             }
-            if self.report.operations.is_multiple_of(WATCH_EVERY) && !watch(&self.report) {
-                // What was begun is ended, so that its end is checked.
+            // What was begun is ended, so that its end is checked.
+            let watched = self.report.operations.is_multiple_of(WATCH_EVERY);
+            if pair.is_over() || (watched && !watch(&self.report)) {
                 break;
             }
         }
