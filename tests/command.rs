@@ -1,23 +1,16 @@
 //! The command, as a user runs it.
 
+#[path = "common/command.rs"]
+mod command_line;
 mod common;
 
 use std::fs::File;
 use std::io::pipe;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
+use command_line::{assert_wrong_usage, command, run, text};
 use gpu_buddy::{KERNEL, kunit};
 use rstest::rstest;
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-buddy"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    command(arguments).output().expect("the command runs")
-}
 
 /// What it printed; it must have passed without a word on stderr.
 fn passes(arguments: &[&str]) -> String {
@@ -25,10 +18,6 @@ fn passes(arguments: &[&str]) -> String {
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     text(&output.stdout)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
 #[test]
@@ -153,11 +142,7 @@ fn help_has_an_example_everywhere() {
 #[case::filter_without_a_match(&["kunit", "--filter", "nothing"], "gpu-buddy kunit --list")]
 #[case::list_without_a_match(&["kunit", "--list", "--filter", "nothing"], "no case matches")]
 fn wrong_usage_exits_2_and_says_why(#[case] arguments: &[&str], #[case] says: &str) {
-    let output = run(arguments);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains(says), "{stderr}");
-    assert_eq!(text(&output.stdout), "");
+    assert_wrong_usage(arguments, says);
 }
 
 #[rstest]
