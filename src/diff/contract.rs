@@ -97,8 +97,10 @@ impl Contract {
     /// A contract for a fresh allocator: all of `space` is free and dirty.
     #[must_use]
     pub fn new(space: Space, capabilities: Capabilities) -> Self {
-        let size = space.size - space.size % space.chunk_size;
-        let space = Space { size, ..space };
+        // No allocator has a chunk size of 0; then there is nothing to judge.
+        let chunk_size = space.chunk_size.max(1);
+        let size = space.size - space.size % chunk_size;
+        let space = Space { size, chunk_size };
         let chunks = size / space.chunk_size;
         Self {
             space,

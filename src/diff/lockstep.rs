@@ -260,7 +260,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
         self.steps += 1;
         let deep = self.settings.deep_every != 0 && self.steps >= self.next_deep;
-        let before = deep.then(|| self.subject.implementation.snapshot()).flatten();
+        let before = (deep && Contract::judges_choice(operation))
+            .then(|| self.subject.implementation.snapshot())
+            .flatten();
 
         step.outcome = self.subject.apply(operation);
         if step.outcome == Outcome::Skipped {
@@ -275,8 +277,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if deep {
             let blocks = self.judge_tree(&mut step) as u64;
             let every = self.settings.deep_every;
-            // The checks read about one block for each operation.
-            let wait = if every == 1 { 1 } else { every.max(blocks) };
+            // The checks read about one block for every other operation.
+            let wait = if every == 1 { 1 } else { every.max(2 * blocks) };
             self.next_deep = self.steps + wait;
         }
         step

@@ -21,6 +21,13 @@ struct Pick {
 }
 
 impl Contract {
+    /// Whether an operation leaves a choice that [`preferences`](Self::preferences)
+    /// may judge.
+    pub(in crate::diff) fn judges_choice(operation: &Operation) -> bool {
+        matches!(operation, Operation::Alloc { request, .. }
+            if request.top_down || request.flags.contains(GpuBuddyAllocFlag::Clear))
+    }
+
     /// Judges the choice that an allocation made: `before` is the state that it
     /// found. May be called before or after [`alloc`](Self::alloc).
     #[must_use]

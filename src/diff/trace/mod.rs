@@ -11,7 +11,8 @@ use crate::AllocRequest;
 
 use super::Space;
 
-/// Names an allocation in a trace.
+/// Names an allocation in a trace. Names count up from 0: the highest decides how
+/// much memory it takes to keep allocations by name.
 pub type Id = u32;
 
 /// One operation on an allocator.
