@@ -27,9 +27,12 @@ pub const INTERRUPTED: i32 = 130;
 const HANGS: i32 = 124;
 
 /// A thousand operations that take so long do not end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long one operation may take when a life is lived again, and a short trace.
+/// How long one operation may take when a life is lived again.
+const SOME_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same in a short trace, of which there are many.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a process ended.
@@ -134,7 +137,7 @@ fn after_death(
             .spawn()?;
         let file = trace_left(folder, thread);
         // It may also have died while a trace was made short, and live now.
-        wait(&mut child, PATIENCE, || file.metadata().map_or(0, |file| file.len()));
+        wait(&mut child, SOME_PATIENCE, || file.metadata().map_or(0, |file| file.len()));
         let Ok(trace) = fs::read_to_string(&file)?.parse::<Trace>() else { continue };
         let fails = |trace: &Trace| fails(trace, life, arguments, folder).ok().flatten();
         if fails(&trace).is_none() {
