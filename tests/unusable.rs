@@ -15,7 +15,7 @@ use std::ptr;
 use std::sync::Barrier;
 use std::thread;
 
-use common::{CHUNK, MIB, alignment, exact, params, simple, space};
+use common::{CHUNK, MIB, exact, params, simple, space};
 use gpu_buddy::fault::Fault;
 use gpu_buddy::{
     AllocRequest, AllocatedBlock, AllocatedBlocks, Errno, Error, GpuBuddy,
@@ -589,7 +589,8 @@ mod planted {
             }
             new > 0
         };
-        let alloc = || buddy.alloc_blocks(Mode::Simple, 4 * chunk, alignment(chunk), none());
+        let alloc =
+            || buddy.alloc_blocks(Mode::Simple, 4 * chunk, common::alignment(chunk), none());
 
         // Into the C.
         let mut held = Vec::new();
