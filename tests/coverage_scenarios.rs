@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{CHUNK, KIB, List, MIB, Raw, kernel_line, simple, space};
+use common::{CHUNK, KIB, List, MIB, Raw, extents, kernel_line, simple, space};
 use gpu_buddy::runtime::{Captured, capture};
 use gpu_buddy::{
     AllocRequest, Errno, GpuBuddyAllocFlag as Flag, GpuBuddyAllocFlags as Flags, KERNEL, ffi,
@@ -161,9 +161,9 @@ fn a_trim_is_refused(#[case] start: Option<u64>, #[case] new_size: u64) {
     let mut raw = Raw::new(8 * CHUNK, CHUNK).expect("a space");
     let mut first = raw.simple(4 * CHUNK);
     let mut second = raw.simple(4 * CHUNK);
-    let mut extents = [first.extents(&mut raw), second.extents(&mut raw)].concat();
-    extents.sort_unstable();
-    assert_eq!(extents, [(0, 4 * CHUNK), (4 * CHUNK, 4 * CHUNK)]);
+    let mut both = [first.extents(&mut raw), second.extents(&mut raw)].concat();
+    both.sort_unstable();
+    assert_eq!(both, [(0, 4 * CHUNK), (4 * CHUNK, 4 * CHUNK)]);
     let upper = if second.extents(&mut raw)[0].0 == 0 { &mut first } else { &mut second };
     assert_eq!(raw.trim(start, new_size, upper), -Errno::EINVAL.code());
     assert_eq!((upper.extents(&mut raw), raw.avail()), (vec![(4 * CHUNK, 4 * CHUNK)], 0));
@@ -202,6 +202,25 @@ fn all_of_an_odd_space_is_contiguous() {
     assert_eq!(raw.alloc(&request, &mut list), 0);
     assert_eq!(list.extents(&mut raw).iter().map(|extent| extent.1).sum::<u64>(), 3 * CHUNK);
     raw.free(&mut list);
+}
+
+/// Where the free block that the search for a contiguous run looks at first leads
+/// to none, the next one is looked at.
+#[rstest]
+#[case::not_where_it_is_aligned(&[(0, 4), (7, 3), (13, 3)], 4)]
+#[case::neither_after_it_nor_before_it(&[(0, 4), (7, 3), (12, 4)], 1)]
+fn a_run_is_looked_for_further_down(#[case] held: &[(u64, u64)], #[case] min_chunks: u64) {
+    let buddy = space(16 * CHUNK);
+    let hold = |&(start, size)| common::exact(&buddy, start * CHUNK, size * CHUNK).expect("free");
+    let _held: Vec<_> = held.iter().map(hold).collect();
+    let request = AllocRequest {
+        size: 3 * CHUNK,
+        min_block_size: min_chunks * CHUNK,
+        flags: Flag::Contiguous.into(),
+        ..chunk()
+    };
+    let run = buddy.alloc(&request).expect("free");
+    assert_eq!(extents(&run), [(4 * CHUNK, 2 * CHUNK), (6 * CHUNK, CHUNK)]);
 }
 
 /// Two free buddies of different state, which merging by force makes one.
