@@ -1,12 +1,15 @@
-//! Lines and branches of the C that no sound use reaches: its checks of itself,
-//! each on a state that was spoilt for it, and the module's way in and out. What
-//! remains without a scenario is in docs/assurance/coverage.md.
+//! Lines and branches of the C that no sound use reaches: its checks of arguments,
+//! which the safe API makes before it, its checks of itself, each on a state that
+//! was spoilt for it, and the module's way in and out. What remains without a
+//! scenario is in docs/assurance/coverage.md.
 
 mod common;
 
-use common::{CHUNK, List, MIB, Raw, kernel_line, simple, space};
+use common::{CHUNK, KIB, List, MIB, Raw, extents, kernel_line, simple, space};
 use gpu_buddy::runtime::{Captured, capture};
-use gpu_buddy::{AllocRequest, Errno, GpuBuddyAllocFlags as Flags, KERNEL, ffi};
+use gpu_buddy::{
+    AllocRequest, Errno, GpuBuddyAllocFlag as Flag, GpuBuddyAllocFlags as Flags, KERNEL, ffi,
+};
 use parking_lot::{Mutex, MutexGuard};
 use rstest::rstest;
 
@@ -106,6 +109,118 @@ fn trimming_a_free_block_warns() {
     let warnings: Vec<_> = captured.warnings.iter().map(|warning| warning.condition).collect();
     assert_eq!(warnings, ["!gpu_buddy_block_is_allocated(block)"]);
     assert_eq!((list.blocks(), raw.avail()), (vec![block], MIB));
+}
+
+#[rstest]
+#[case::smaller_than_a_chunk(CHUNK, 2 * CHUNK)]
+#[case::in_chunks_below_a_page(MIB, 2 * KIB)]
+#[case::in_chunks_of_no_power_of_two(MIB, 3 * CHUNK)]
+fn a_space_is_refused(#[case] size: u64, #[case] chunk_size: u64) {
+    assert_eq!(Raw::new(size, chunk_size).err(), Some(-Errno::EINVAL.code()));
+}
+
+#[rstest]
+#[case::nothing(AllocRequest { size: 0, ..chunk() })]
+#[case::blocks_below_a_chunk(AllocRequest { min_block_size: KIB, ..chunk() })]
+#[case::blocks_of_no_power_of_two(AllocRequest { min_block_size: 5 * CHUNK, ..chunk() })]
+#[case::within_a_chunk(AllocRequest { start: KIB, ..chunk() })]
+#[case::a_range_beyond_the_end(AllocRequest { end: 6 * CHUNK, ..chunk() })]
+#[case::too_far_from_the_start(AllocRequest { start: 5 * CHUNK, ..chunk() })]
+#[case::a_range_that_is_not_aligned(
+    AllocRequest { start: CHUNK, end: 3 * CHUNK, size: 2 * CHUNK, min_block_size: 2 * CHUNK, ..chunk() }
+)]
+#[case::rounded_up_beyond_the_end(
+    AllocRequest { size: 5 * CHUNK, min_block_size: 2 * CHUNK, ..chunk() }
+)]
+#[case::rounded_up_beyond_the_end_in_a_range(
+    AllocRequest { size: 5 * CHUNK, range: true, flags: Flag::Contiguous.into(), ..chunk() }
+)]
+fn a_request_is_refused(#[case] request: AllocRequest) {
+    let _module = module();
+    let mut raw = Raw::new(5 * CHUNK, CHUNK).expect("a space");
+    let mut list = List::new();
+    assert_eq!(raw.alloc(&request, &mut list), -Errno::EINVAL.code());
+    assert_eq!((list.blocks(), raw.avail()), (vec![], 5 * CHUNK));
+}
+
+/// A chunk, anywhere.
+fn chunk() -> AllocRequest {
+    AllocRequest { size: CHUNK, min_block_size: CHUNK, ..AllocRequest::default() }
+}
+
+/// Of a block of four chunks, the second half of a space.
+#[rstest]
+#[case::to_more_than_it_has(None, 5 * CHUNK)]
+#[case::to_nothing(None, 0)]
+#[case::to_a_part_of_a_chunk(None, KIB)]
+#[case::from_before_it(Some(3 * CHUNK), CHUNK)]
+#[case::from_within_a_chunk(Some(4 * CHUNK + KIB), CHUNK)]
+#[case::to_beyond_its_end(Some(7 * CHUNK), 2 * CHUNK)]
+fn a_trim_is_refused(#[case] start: Option<u64>, #[case] new_size: u64) {
+    let _module = module();
+    let mut raw = Raw::new(8 * CHUNK, CHUNK).expect("a space");
+    let mut first = raw.simple(4 * CHUNK);
+    let mut second = raw.simple(4 * CHUNK);
+    let mut both = [first.extents(&mut raw), second.extents(&mut raw)].concat();
+    both.sort_unstable();
+    assert_eq!(both, [(0, 4 * CHUNK), (4 * CHUNK, 4 * CHUNK)]);
+    let upper = if second.extents(&mut raw)[0].0 == 0 { &mut first } else { &mut second };
+    assert_eq!(raw.trim(start, new_size, upper), -Errno::EINVAL.code());
+    assert_eq!((upper.extents(&mut raw), raw.avail()), (vec![(4 * CHUNK, 4 * CHUNK)], 0));
+    raw.free(&mut first);
+    raw.free(&mut second);
+}
+
+#[test]
+fn two_blocks_are_not_trimmed() {
+    let _module = module();
+    let mut raw = Raw::new(8 * CHUNK, CHUNK).expect("a space");
+    let mut list = raw.simple(3 * CHUNK);
+    assert_eq!(list.blocks().len(), 2);
+    assert_eq!(raw.trim(None, CHUNK, &mut list), -Errno::EINVAL.code());
+    assert_eq!(list.blocks().len(), 2);
+    raw.free(&mut list);
+}
+
+#[cfg(addr_to_block)]
+#[test]
+fn there_is_no_block_beyond_the_end() {
+    let _module = module();
+    let mut raw = Raw::new(MIB, CHUNK).expect("a space");
+    // SAFETY: the allocator is initialised; the C takes any address.
+    let block = unsafe { ffi::gpu_buddy_allocated_addr_to_block(raw.mm(), MIB) };
+    assert_eq!(block.addr() as isize, -(Errno::ENXIO.code() as isize));
+}
+
+/// What is rounded up beyond the end is looked for once more, without.
+#[test]
+fn all_of_an_odd_space_is_contiguous() {
+    let _module = module();
+    let mut raw = Raw::new(3 * CHUNK, CHUNK).expect("a space");
+    let mut list = List::new();
+    let request = AllocRequest { size: 3 * CHUNK, flags: Flag::Contiguous.into(), ..chunk() };
+    assert_eq!(raw.alloc(&request, &mut list), 0);
+    assert_eq!(list.extents(&mut raw).iter().map(|extent| extent.1).sum::<u64>(), 3 * CHUNK);
+    raw.free(&mut list);
+}
+
+/// Where the free block that the search for a contiguous run looks at first leads
+/// to none, the next one is looked at.
+#[rstest]
+#[case::not_where_it_is_aligned(&[(0, 4), (7, 3), (13, 3)], 4)]
+#[case::neither_after_it_nor_before_it(&[(0, 4), (7, 3), (12, 4)], 1)]
+fn a_run_is_looked_for_further_down(#[case] held: &[(u64, u64)], #[case] min_chunks: u64) {
+    let buddy = space(16 * CHUNK);
+    let hold = |&(start, size)| common::exact(&buddy, start * CHUNK, size * CHUNK).expect("free");
+    let _held: Vec<_> = held.iter().map(hold).collect();
+    let request = AllocRequest {
+        size: 3 * CHUNK,
+        min_block_size: min_chunks * CHUNK,
+        flags: Flag::Contiguous.into(),
+        ..chunk()
+    };
+    let run = buddy.alloc(&request).expect("free");
+    assert_eq!(extents(&run), [(4 * CHUNK, 2 * CHUNK), (6 * CHUNK, CHUNK)]);
 }
 
 /// Two free buddies of different state, which merging by force makes one.

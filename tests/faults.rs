@@ -51,6 +51,17 @@ const SCENARIOS: &[Scenario] = &[
         once: "ENOSPC*8",
         always: "ENOSPC*8",
     },
+    // There is clear memory, but nothing that merging by force would make of it.
+    Scenario {
+        name: "clear memory, whole",
+        trace: "space size=64K chunk=4K
+                a = alloc 64K
+                free a cleared
+                b = alloc 8K align=8K",
+        attempts: 6,
+        once: "ENOSPC*6",
+        always: "ENOSPC*6",
+    },
     Scenario {
         name: "top down",
         trace: "space size=64K chunk=4K
