@@ -196,4 +196,14 @@ mod tests {
         assert_eq!(once, failing(Fault::probability(0.25, 7), 10_000));
         assert_ne!(once, failing(Fault::probability(0.25, 8), 10_000));
     }
+
+    /// The published first numbers of SplitMix64 from 0 on.
+    #[test]
+    fn chance_is_that_of_splitmix64() {
+        let mut fault = Fault::probability(0.5, 0);
+        for bits in [0xe220_a839_7b1d_cdafu64, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f] {
+            assert_eq!(fault.uniform(), (bits >> 11) as f64 / (1u64 << 53) as f64);
+        }
+        assert_eq!(failing(Fault::probability(0.5, 0), 5), [2, 3, 5]);
+    }
 }

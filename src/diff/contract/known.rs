@@ -304,3 +304,42 @@ pub fn known(broken: &Broken) -> Option<&'static Known> {
             && (known.applies)(&case)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Errno;
+    use crate::diff::Accounts;
+    use crate::sizes::{SZ_1M, SZ_4K, SZ_16K};
+
+    /// Room that a contiguous request did not find, in a whole block or not.
+    fn missed(range: bool, block: bool) -> Broken {
+        let request = AllocRequest {
+            end: SZ_1M as u64,
+            size: SZ_16K as u64,
+            min_block_size: SZ_4K as u64,
+            range,
+            flags: GpuBuddyAllocFlag::Contiguous.into(),
+            ..AllocRequest::default()
+        };
+        Broken {
+            promise: Promise::Room,
+            space: Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 },
+            operation: Some(Operation::Alloc { id: 0, request }),
+            before: Accounts { avail: SZ_1M as u64, clear_avail: 0 },
+            outcome: Err(Errno::ENOSPC),
+            faulted: false,
+            detail: Detail::RoomAt { offset: 0, block },
+        }
+    }
+
+    /// A run of several blocks may be missed; a block that would do may not.
+    #[test]
+    fn a_whole_block_that_is_missed_is_not_known() {
+        let name = |broken| known(&broken).map(|known| known.name);
+        assert_eq!(name(missed(false, false)), Some("try-harder-misses-run"));
+        assert_eq!(name(missed(true, false)), Some("contiguous-range-rounds-up"));
+        assert_eq!(name(missed(false, true)), None);
+        assert_eq!(name(missed(true, true)), None);
+    }
+}

@@ -52,25 +52,34 @@ static inline void kmem_cache_free(struct kmem_cache *cache, void *object)
 	gpu_buddy_rt_object_free(object, cache->object_size);
 }
 
-/*
- * All of kmalloc is zeroed: it costs nothing here and makes a read of memory
- * that was never written the same on every run. Tests of that are the memory
- * sanitizer's.
- */
-static inline void *kmalloc_array(size_t count, size_t size,
-				  gfp_t flags __maybe_unused)
+static inline void *kcalloc(size_t count, size_t size,
+			    gfp_t flags __maybe_unused)
 {
 	return gpu_buddy_rt_kmalloc(count, size);
 }
 
-#define kcalloc(count, size, flags) kmalloc_array(count, size, flags)
+/*
+ * Memory that nobody asked to be zeroed has a pattern in it, so that a read of
+ * what was never written shows, and is the same on every run. Its value is the
+ * one that SLUB's debugging uses.
+ */
+static inline void *kmalloc_array(size_t count, size_t size, gfp_t flags)
+{
+	void *memory = kcalloc(count, size, flags);
+
+	if (memory)
+		__builtin_memset(memory, 0x5a, count * size);
+	return memory;
+}
+
 #define kmalloc(size, flags) kmalloc_array(1, size, flags)
-#define kzalloc(size, flags) kmalloc_array(1, size, flags)
+#define kzalloc(size, flags) kcalloc(1, size, flags)
 
 /* The first argument is a type, or an expression of that type. */
 #define kmalloc_objs(what, count, ...) \
 	((__typeof__(what) *)kmalloc_array(count, sizeof(what), GFP_KERNEL))
-#define kzalloc_objs(what, count, ...) kmalloc_objs(what, count)
+#define kzalloc_objs(what, count, ...) \
+	((__typeof__(what) *)kcalloc(count, sizeof(what), GFP_KERNEL))
 #define kmalloc_obj(what, ...) kmalloc_objs(what, 1)
 #define kzalloc_obj(what, ...) kmalloc_objs(what, 1)
 
