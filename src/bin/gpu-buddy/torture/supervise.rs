@@ -35,6 +35,9 @@ const SOME_PATIENCE: Duration = Duration::from_secs(5);
 /// The same in a short trace, of which there are many.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The user wants an end.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
 /// How a process ended.
 enum Status {
     Exited(Option<i32>),
@@ -89,10 +92,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     // Whatever asks this process to end asks the child to: its input ends.
     let input = Arc::new(Mutex::new(child.stdin.take()));
     let ends = Arc::clone(&input);
-    let asked = AtomicBool::new(false);
     ctrlc::set_handler(move || {
         drop(ends.lock().map(|mut input| input.take()));
-        if asked.swap(true, Ordering::Relaxed) {
+        if INTERRUPT.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED);
         }
     })
@@ -138,7 +140,8 @@ fn after_death(
         let file = trace_left(folder, thread);
         // It may also have died while a trace was made short, and live now.
         wait(&mut child, SOME_PATIENCE, || file.metadata().map_or(0, |file| file.len()));
-        let Ok(trace) = fs::read_to_string(&file)?.parse::<Trace>() else { continue };
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let Ok(trace) = text.parse::<Trace>() else { continue };
         let fails = |trace: &Trace| fails(trace, life, arguments, folder).ok().flatten();
         if fails(&trace).is_none() {
             continue;
@@ -146,6 +149,7 @@ fn after_death(
         let operations = trace.operations.len();
         let (trace, cut_short) =
             torture::shrink(trace, SHRINK, |trace| Some(fails(trace)?.operations));
+        let cut_short = cut_short || INTERRUPT.load(Ordering::Relaxed);
         let finding = fails(&trace).map_or_else(|| death.to_string(), |seen| seen.finding);
         let file = write_trace(arguments, seed, thread, &finding, &trace);
         let shrunk_to = trace.operations.len();
@@ -192,6 +196,9 @@ fn fails(
     arguments: &Arguments,
     folder: &Path,
 ) -> std::io::Result<Option<Seen>> {
+    if INTERRUPT.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     let (file, output) = (folder.join("candidate"), folder.join("output"));
     fs::write(&file, trace.to_string())?;
     let mut child = Command::new(env::current_exe()?)
@@ -204,6 +211,10 @@ fn fails(
         .spawn()?;
     let length = || output.metadata().map_or(0, |output| output.len());
     let status = wait(&mut child, LITTLE_PATIENCE, length);
+    // The same may have ended that process, which says nothing of the trace then.
+    if INTERRUPT.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     let text = fs::read_to_string(&output)?;
     // Each operation has a line, which is begun before it is done. What else is
     // said of it is indented.
