@@ -1,0 +1,51 @@
+//! How fast the twin is beside the C: the same churn through the same trait, in
+//! turns, so that a busy machine slows both.
+//!
+//! `cargo run --release --example churn`
+
+use std::time::{Duration, Instant};
+
+use gpu_buddy::diff::reference::Reference;
+use gpu_buddy::diff::{C, Implementation, Space};
+use gpu_buddy::{AllocRequest, Errno};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+const SPACE: Space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+const ROUNDS: u64 = 10;
+const OPERATIONS: u64 = 200_000;
+/// Allocations that are alive at once.
+const ALIVE: usize = 2000;
+
+/// Allocates 4 KiB to 512 KiB, and frees what was allocated, at random.
+fn churn<I: Implementation>(seed: u64) -> Result<Duration, Errno> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut space = I::create(SPACE)?;
+    let mut alive = Vec::with_capacity(ALIVE);
+    let started = Instant::now();
+    for _ in 0..OPERATIONS {
+        if alive.len() == ALIVE || (!alive.is_empty() && random.random_ratio(1, 2)) {
+            let allocation = alive.swap_remove(random.random_range(0..alive.len()));
+            space.free(allocation, false);
+        } else {
+            let size = random.random_range(1..=128) * SPACE.chunk_size;
+            let request =
+                AllocRequest { size, min_block_size: SPACE.chunk_size, ..AllocRequest::default() };
+            alive.push(space.alloc(&request)?);
+        }
+    }
+    Ok(started.elapsed())
+}
+
+fn main() -> Result<(), Errno> {
+    let mut ratios = Vec::new();
+    for seed in 1..=ROUNDS {
+        let (c, twin) = (churn::<C>(seed)?, churn::<Reference>(seed)?);
+        let ratio = c.as_secs_f64() / twin.as_secs_f64();
+        println!("C {c:9.1?}  twin {twin:9.1?}  the twin is {ratio:.2} times as fast");
+        ratios.push(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("median {:.2}", ratios[ratios.len() / 2]);
+    Ok(())
+}
