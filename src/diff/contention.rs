@@ -137,18 +137,14 @@ fn replay<R: Implementation>(
 ) -> Option<(Finding, usize)> {
     for (count, entry) in (1..).zip(log) {
         let step = serial.step(&entry.operation);
+        let (outcome, blocks) = (step.outcome, serial.blocks());
         report.operations += 1;
-        report.took_over += u64::from(step.took_over);
-        for known in &step.known {
-            *report.known.entry(known.name).or_default() += 1;
-        }
-        let blocks = serial.blocks();
-        report.coverage.count(&entry.operation, step.outcome, blocks.len(), false);
-        if let Some(finding) = step.findings.into_iter().next() {
+        report.coverage.count(&entry.operation, outcome, blocks.len(), false);
+        if let Some(finding) = report.take_in(step) {
             return Some((finding, count));
         }
-        let difference = if step.outcome != entry.outcome {
-            Some((Aspect::Outcome, entry.outcome.to_string(), step.outcome.to_string()))
+        let difference = if outcome != entry.outcome {
+            Some((Aspect::Outcome, entry.outcome.to_string(), outcome.to_string()))
         } else if blocks != entry.blocks {
             Some((Aspect::Blocks, list(&entry.blocks), list(blocks)))
         } else {

@@ -7,7 +7,7 @@ use enumflags2::BitFlags;
 
 use crate::sizes::SZ_4K;
 
-use super::{Operation, Space, Trace};
+use super::{Id, Operation, Space, Trace};
 
 /// A trace that still fails, and whether it could have become shorter.
 pub(super) struct Shrunk {
@@ -68,16 +68,16 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
         // Try with the last operations whole, from few of them to many.
         for whole in [1, 4, 16, 64, 256] {
             let (head, tail) = operations.split_at(operations.len().saturating_sub(whole));
-            let needed: HashSet<_> = tail.iter().filter_map(name).collect();
+            let needed: HashSet<_> = tail.iter().filter_map(Operation::allocation).collect();
             let freed: HashSet<_> = head
                 .iter()
                 .filter(|operation| matches!(operation, Operation::Free { .. }))
-                .filter_map(name)
+                .filter_map(Operation::allocation)
                 .filter(|id| !needed.contains(id))
                 .collect();
             let kept = head
                 .iter()
-                .filter(|operation| name(operation).is_none_or(|id| !freed.contains(&id)))
+                .filter(|operation| operation.allocation().is_none_or(|id| !freed.contains(&id)))
                 .chain(tail);
             let candidate = Trace { space: self.trace.space, operations: kept.cloned().collect() };
             if self.try_candidate(candidate) {
@@ -147,39 +147,22 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
 }
 
 /// The trace with its allocations named from 0 on, and without operations on
-/// allocations that it has not: those were skipped.
-pub(super) fn renamed(mut trace: Trace) -> Trace {
+/// allocations that it has not: those are skipped, and have no line in its text.
+pub(super) fn renamed(trace: Trace) -> Trace {
     let mut names = HashMap::new();
-    trace.operations.retain_mut(|operation| {
-        let next = names.len() as u32;
-        match operation {
-            Operation::Alloc { id, .. } => {
-                *id = *names.entry(*id).or_insert(next);
-                true
-            }
-            Operation::Free { id, .. }
-            | Operation::FreeBlock { id, .. }
-            | Operation::Trim { id, .. } => match names.get(id) {
-                Some(&name) => {
-                    *id = name;
-                    true
-                }
-                None => false,
-            },
-            _ => true,
+    let rename = |operation: Operation| {
+        if let Operation::Alloc { id, .. } = operation {
+            let next = names.len() as Id;
+            names.entry(id).or_insert(next);
         }
-    });
-    trace
-}
-
-/// The allocation that an operation is about.
-fn name(operation: &Operation) -> Option<u32> {
-    match operation {
-        Operation::Alloc { id, .. }
-        | Operation::Free { id, .. }
-        | Operation::FreeBlock { id, .. }
-        | Operation::Trim { id, .. } => Some(*id),
-        _ => None,
+        match operation.allocation() {
+            Some(id) => names.get(&id).map(|&name| operation.renamed(|_| name)),
+            None => Some(operation),
+        }
+    };
+    Trace {
+        space: trace.space,
+        operations: trace.operations.into_iter().filter_map(rename).collect(),
     }
 }
 

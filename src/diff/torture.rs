@@ -70,6 +70,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// Counts what came of a step. Returns what is wrong.
+    pub(super) fn take_in(&mut self, step: Step) -> Option<Finding> {
+        for known in step.known {
+            *self.known.entry(known.name).or_default() += 1;
+        }
+        self.took_over += u64::from(step.took_over);
+        step.findings.into_iter().next()
+    }
+
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Self) {
         self.operations += other.operations;
@@ -291,7 +300,7 @@ where
             let merged = clear_before > clear_avail.saturating_add(given);
             self.report.operations += 1;
             self.report.coverage.count(&operation, step.outcome, blocks.len(), merged);
-            if let Some(finding) = self.take_in(step) {
+            if let Some(finding) = self.report.take_in(step) {
                 return Some((finding, done));
             }
             // What was begun is ended, so that its end is checked.
@@ -301,19 +310,11 @@ where
             }
         }
         let step = pair.finish();
-        Some((self.take_in(step)?, life.operations))
+        Some((self.report.take_in(step)?, life.operations))
     }
 
     fn generator(&self, life: Life, capabilities: Capabilities) -> Generator {
         Generator::new(life.seed, life.space, capabilities, self.options.faults)
-    }
-
-    fn take_in(&mut self, step: Step) -> Option<Finding> {
-        for known in step.known {
-            *self.report.known.entry(known.name).or_default() += 1;
-        }
-        self.report.took_over += u64::from(step.took_over);
-        step.findings.into_iter().next()
     }
 
     /// Lives a life again, to write it down, and shrinks it.

@@ -16,7 +16,7 @@ use gpu_buddy::diff::{C, Settings, Space, Trace, contention, parse_size};
 
 use crate::{Against, Failure, Verdict};
 use progress::Progress;
-use summary::Summary;
+use summary::{Found, Summary};
 use supervise::Watchdog;
 
 /// Do random operations on allocators and check each
@@ -112,13 +112,6 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What one thread found.
-struct Found {
-    thread: u64,
-    failure: Box<torture::Failure>,
-    file: Option<PathBuf>,
-}
-
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     match (&arguments.supervised, arguments.relive) {
         (None, _) => supervise::run(arguments),
@@ -156,14 +149,14 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let watchdog = Watchdog::new(workers);
 
     let worker = |thread: u64, options: &Options| {
-        let mut told = Report::default();
+        let (mut operations, mut life) = (0, None);
         let watch = |report: &Report| {
             watchdog.beat(thread);
-            if report.life != told.life {
+            if report.life != life {
                 supervise::leave_life(folder, thread, report.life);
             }
-            progress.add(report.operations - told.operations, report, &started);
-            (told.operations, told.life) = (report.operations, report.life);
+            progress.add(report.operations - operations, report, &started);
+            (operations, life) = (report.operations, report.life);
             let over = matches!(limit, Limit::Seconds(s) if started.elapsed().as_secs() >= s);
             let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
             goes_on && !interrupted.load(Ordering::Relaxed)
@@ -196,7 +189,15 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
         report.add(&part);
         if let Some(failure) = failure {
             let file = write_trace(arguments, seed, thread, &failure.finding, &failure.trace);
-            found.push(Found { thread, failure, file });
+            found.push(Found {
+                thread,
+                finding: failure.finding.to_string(),
+                text: failure.to_string(),
+                operations: failure.operations,
+                cut_short: failure.cut_short,
+                trace: failure.trace,
+                file,
+            });
         }
     }
     let summary = Summary {

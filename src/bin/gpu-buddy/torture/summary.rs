@@ -1,13 +1,52 @@
 //! What is said at the end.
 
 use std::io::Write;
+use std::path::PathBuf;
 
+use gpu_buddy::diff::Trace;
 use gpu_buddy::diff::torture::Report;
 use indicatif::HumanCount;
 use serde_json::json;
 
-use super::Found;
 use crate::Against;
+
+/// What one thread found.
+pub struct Found {
+    pub thread: u64,
+    /// What broke, in a line.
+    pub finding: String,
+    /// The same for people, with the trace.
+    pub text: String,
+    /// How many operations it took, before the trace was made short.
+    pub operations: u64,
+    pub cut_short: bool,
+    pub trace: Trace,
+    pub file: Option<PathBuf>,
+}
+
+impl Found {
+    pub fn print(&self, out: &mut impl Write, replay: &str) -> std::io::Result<()> {
+        writeln!(out, "\nthread {}: {}", self.thread, self.text)?;
+        match &self.file {
+            Some(file) => {
+                writeln!(out, "replay it: gpu-buddy replay{replay} {}", file.display())
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        json!({
+            "thread": self.thread,
+            "finding": self.finding,
+            "operations": self.operations,
+            "shrunk_to": self.trace.operations.len(),
+            "cut_short": self.cut_short,
+            "trace": self.trace.to_string(),
+            "file": self.file,
+        })
+    }
+}
 
 /// What a run has found.
 pub struct Summary {
@@ -44,12 +83,7 @@ impl Summary {
         if !report.not_compared.is_empty() && against == Against::Reference {
             writeln!(out, "not compared: {:?}", report.not_compared)?;
         }
-        for Found { thread, failure, file } in &self.found {
-            writeln!(out, "\nthread {thread}: {failure}")?;
-            if let Some(file) = file {
-                writeln!(out, "replay it: gpu-buddy replay{} {}", self.replay, file.display())?;
-            }
-        }
+        self.found.iter().try_for_each(|found| found.print(out, self.replay))?;
         let interrupted = if self.interrupted { ", interrupted" } else { "" };
         writeln!(
             out,
@@ -67,21 +101,7 @@ impl Summary {
         let report = &self.report;
         let coverage: serde_json::Map<_, _> =
             report.coverage.kinds().into_iter().map(|met| (met.kind, met.count.into())).collect();
-        let failures: Vec<_> = self
-            .found
-            .iter()
-            .map(|Found { thread, failure, file }| {
-                json!({
-                    "thread": thread,
-                    "finding": failure.finding.to_string(),
-                    "operations": failure.operations,
-                    "shrunk_to": failure.trace.operations.len(),
-                    "cut_short": failure.cut_short,
-                    "trace": failure.trace.to_string(),
-                    "file": file,
-                })
-            })
-            .collect();
+        let failures: Vec<_> = self.found.iter().map(Found::json).collect();
         json!({
             "seed": self.seed,
             "passed": self.found.is_empty(),

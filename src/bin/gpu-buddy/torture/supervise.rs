@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -17,7 +17,7 @@ use gpu_buddy::diff::torture::{self, Life, Options};
 use gpu_buddy::diff::{C, Operation, Space, Trace};
 use serde_json::json;
 
-use super::{Arguments, SHRINK, replay, write_trace};
+use super::{Arguments, Found, SHRINK, replay, write_trace};
 use crate::{Failure, Verdict};
 
 /// The exit code of a process that was interrupted twice.
@@ -127,7 +127,7 @@ fn after_death(
     death: Death,
 ) -> Result<Verdict, Failure> {
     eprintln!("{death}; looking for the operation");
-    let mut failures = Vec::new();
+    let mut found = Vec::new();
     for thread in 0..arguments.threads {
         let Some(life) = life_left(folder, thread) else { continue };
         let mut child = again(arguments, seed, folder)?
@@ -146,38 +146,29 @@ fn after_death(
         if fails(&trace).is_none() {
             continue;
         }
-        let operations = trace.operations.len();
+        let operations = trace.operations.len() as u64;
         let (trace, cut_short) =
             torture::shrink(trace, SHRINK, |trace| Some(fails(trace)?.operations));
         let cut_short = cut_short || INTERRUPT.load(Ordering::Relaxed);
         let finding = fails(&trace).map_or_else(|| death.to_string(), |seen| seen.finding);
         let file = write_trace(arguments, seed, thread, &finding, &trace);
-        let shrunk_to = trace.operations.len();
-        if !arguments.json {
-            let cut_short = if cut_short { ", shrinking ran out of time" } else { "" };
-            println!("\nthread {thread}: {finding}");
-            println!("after {operations} operations, shrunk to {shrunk_to}{cut_short}:\n\n{trace}");
-            if let Some(file) = &file {
-                println!("replay it: gpu-buddy replay{} {}", replay(arguments), file.display());
-            }
-        }
-        failures.push(json!({
-            "thread": thread,
-            "finding": finding,
-            "operations": operations,
-            "shrunk_to": shrunk_to,
-            "cut_short": cut_short,
-            "trace": trace.to_string(),
-            "file": file,
-        }));
+        let text = format!(
+            "{finding}\nafter {operations} operations, shrunk to {}{}:\n\n{trace}",
+            trace.operations.len(),
+            if cut_short { ", shrinking ran out of time" } else { "" }
+        );
+        found.push(Found { thread, finding, text, operations, cut_short, trace, file });
     }
-    if failures.is_empty() {
+    if found.is_empty() {
         eprintln!("No trace shows it. The seed is {seed}.");
     }
     if arguments.json {
+        let failures: Vec<_> = found.iter().map(Found::json).collect();
         println!("{}", json!({ "seed": seed, "passed": false, "failures": failures }));
     } else {
-        println!("\nseed {seed}: failed");
+        let mut out = stdout().lock();
+        found.iter().try_for_each(|found| found.print(&mut out, replay(arguments)))?;
+        writeln!(out, "\nseed {seed}: failed")?;
     }
     Ok(Verdict::Failed)
 }
