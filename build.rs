@@ -14,6 +14,11 @@ mod compile;
 mod facts;
 #[path = "build/kernel.rs"]
 mod kernel;
+#[path = "build/symbols.rs"]
+mod symbols;
+#[path = "src/module/tree.rs"]
+#[allow(dead_code, reason = "a part of it is for modules")]
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,16 +41,16 @@ fn main() -> ExitCode {
 fn build() -> Result<()> {
     let package = PathBuf::from(env("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env("OUT_DIR")?);
-    for input in ["build.rs", "build", "wrapper.h", "vendor/shim"] {
+    for input in ["build.rs", "build", "src/module/tree.rs", "wrapper.h", "vendor/shim"] {
         println!("cargo::rerun-if-changed={}", package.join(input).display());
     }
 
     let kernel = kernel::find(&package)?;
-    let capabilities = capabilities::read(&kernel)?;
+    let capabilities = capabilities::read(&kernel);
     let headers = kernel.forwarding_headers(&out)?;
     let static_functions = bindings::generate(&package, &headers, &kernel, &out)?;
     compile::run(&package, &headers, &kernel, &static_functions, &out)?;
-    facts::write(&kernel, &capabilities, &out)
+    facts::write(&package, &kernel, &capabilities, &out)
 }
 
 fn env(name: &str) -> Result<String> {

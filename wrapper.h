@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What bindgen reads: the kernel's header, and our own for KUnit. */
+/* What bindgen reads: the kernel's header. */
 
 #include <linux/gpu_buddy.h>
 #include <linux/err.h>
-#include <linux/module.h>
-#include <kunit/test.h>
 
 /*
  * Constants that the header makes with function-like macros, which bindgen

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use bindgen::callbacks::{ItemInfo, ParseCallbacks};
 use sha2::{Digest, Sha256};
 
-use crate::kernel::{FILES, Kernel};
+use crate::kernel::Kernel;
+use crate::symbols::PREFIX;
 use crate::{Result, read};
 
 /// Writes `bindings.rs`, and a C file with a function for each inline function
@@ -28,6 +29,7 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
         return Ok(static_functions);
     }
 
+    let inline = static_functions_of(&kernel.header()?);
     // Where libclang is missing, bindgen panics; say what to do instead.
     std::panic::set_hook(Box::new(|_| {}));
     let generated = std::panic::catch_unwind(|| {
@@ -35,17 +37,16 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
             .header(wrapper.display().to_string())
             .clang_args(&arguments)
             .use_core()
-            .allowlist_function("gpu_.*|rb_.*|shim_kunit_forget_seed|shim_module_.*")
-            .allowlist_type("gpu_buddy.*|kunit.*|shim_kunit_check|list_head|rb_.*|lockdep_map")
-            .allowlist_var("CONSTANT_.*|GPU_BUDDY_.*|shim_kunit_suite|shim_cache_fails")
-            .blocklist_function("gpu_buddy_rt_.*")
+            .allowlist_function("gpu_.*")
+            .allowlist_type("gpu_buddy|gpu_buddy_block|gpu_buddy_free_tree|list_head|lockdep_map")
+            .allowlist_var("CONSTANT_.*|GPU_BUDDY_.*")
             .override_abi(bindgen::Abi::CUnwind, ".*")
             .wrap_static_fns(true)
             .wrap_static_fns_path(&static_functions)
             .layout_tests(true)
             .derive_default(false)
             .generate_comments(false)
-            .parse_callbacks(Box::new(Names))
+            .parse_callbacks(Box::new(Names { static_functions: inline.clone() }))
             .generate()
     });
     let _ = std::panic::take_hook();
@@ -64,8 +65,11 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
             ));
         }
     };
-    generated
-        .write_to_file(&bindings)
+    // The functions that call a static one: see `generated_link_name_override`.
+    let text = generated
+        .to_string()
+        .replace("link_name = \"gpu_", &format!("link_name = \"{PREFIX}gpu_"));
+    std::fs::write(&bindings, text)
         .and_then(|()| std::fs::write(&digest_file, digest))
         .map_err(|error| format!("{}: {error}", bindings.display()))?;
     Ok(static_functions)
@@ -87,7 +91,7 @@ fn arguments(package: &Path, headers: &Path) -> Vec<String> {
 fn digest(package: &Path, wrapper: &Path, kernel: &Kernel, arguments: &[String]) -> Result<String> {
     let mut inputs = vec![wrapper.to_owned(), package.join("build/bindings.rs")];
     collect_headers(&package.join("vendor/shim"), &mut inputs)?;
-    inputs.extend(FILES.iter().filter(|file| file.ends_with(".h")).map(|file| kernel.path(file)));
+    inputs.extend(kernel.files().filter(|file| file.ends_with(".h")).map(|file| kernel.path(&file)));
     inputs.sort();
 
     let mut hash = Sha256::new();
@@ -111,10 +115,29 @@ fn collect_headers(folder: &Path, headers: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// The names of the functions that a header defines itself.
+fn static_functions_of(header: &str) -> Vec<String> {
+    let definitions = header.split("static inline").skip(1);
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    definitions
+        .filter_map(|text| text.split('(').next()?.trim_end().rsplit(|c| !is_name(c)).next())
+        .map(str::to_owned)
+        .collect()
+}
+
 #[derive(Debug)]
-struct Names;
+struct Names {
+    static_functions: Vec<String>,
+}
 
 impl ParseCallbacks for Names {
+    /// Functions are linked by names that are this crate's: see symbols.rs.
+    fn generated_link_name_override(&self, item: ItemInfo) -> Option<String> {
+        // bindgen makes no function that calls a static one where this names it.
+        let is_static = self.static_functions.iter().any(|name| name == item.name);
+        (item.name.starts_with("gpu_") && !is_static).then(|| format!("{PREFIX}{}", item.name))
+    }
+
     fn item_name(&self, item: ItemInfo) -> Option<String> {
         item.name.strip_prefix("CONSTANT_").map(str::to_owned)
     }

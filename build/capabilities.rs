@@ -1,35 +1,10 @@
-//! What a kernel's allocator can do, read off its files.
+//! What the kernel that is compiled in can do.
 //!
 //! The crate asks for capabilities, never for versions: a capability that is
 //! taken over into an older series is then seen there.
 
-use crate::Result;
-use crate::kernel::{ALLOCATOR, HEADER, Kernel};
-
-/// A cfg, the file to look in, the name that shows it, and what it means.
-const CAPABILITIES: [(&str, &str, &str, &str); 6] = [
-    ("scoreboard", HEADER, "free_scoreboard", "counts its blocks by order"),
-    (
-        "addr_to_block",
-        HEADER,
-        "gpu_buddy_allocated_addr_to_block",
-        "finds the allocated block at an address",
-    ),
-    (
-        "offset_align",
-        HEADER,
-        "subtree_max_alignment",
-        "aligns an allocation beyond its size without rounding it up",
-    ),
-    ("lockdep", HEADER, "lock_dep_map", "asserts that its lock is held"),
-    ("get_buddy", HEADER, "gpu_get_buddy", "gives the buddy of a block"),
-    (
-        "undo_splits",
-        ALLOCATOR,
-        "__gpu_buddy_undo_splits",
-        "takes a free block out of its tree before it undoes a split",
-    ),
-];
+use crate::tree::CAPABILITIES;
+use crate::kernel::Kernel;
 
 /// A capability that a kernel has.
 pub struct Capability {
@@ -37,14 +12,14 @@ pub struct Capability {
     pub meaning: &'static str,
 }
 
-pub fn read(kernel: &Kernel) -> Result<Vec<Capability>> {
+pub fn read(kernel: &Kernel) -> Vec<Capability> {
     let mut found = Vec::new();
-    for (name, file, sign, meaning) in CAPABILITIES {
+    for (name, define, meaning) in CAPABILITIES {
         println!("cargo::rustc-check-cfg=cfg({name})");
-        if crate::read(&kernel.path(file))?.contains(sign) {
+        if kernel.signs.has(define) {
             println!("cargo::rustc-cfg={name}");
             found.push(Capability { name, meaning });
         }
     }
-    Ok(found)
+    found
 }

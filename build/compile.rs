@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::kernel::{ALLOCATOR, KUNIT_SUITE, Kernel};
-use crate::{Result, read};
+use crate::kernel::Kernel;
+use crate::tree::{Origin, Unit, flags};
+use crate::{Result, read, symbols};
 
 const LIBRARY: &str = "gpu_buddy_kernel";
 
@@ -19,20 +20,6 @@ const SANITIZE_RUNTIME: &str = "GPU_BUDDY_SANITIZE_RUNTIME";
 /// Where it is 1, the allocator counts which of its lines and branches run; see
 /// `ci/coverage`.
 const COVERAGE: &str = "GPU_BUDDY_COVERAGE";
-
-/// Where a unit's text is from decides how strictly it is compiled.
-#[derive(Clone, Copy, PartialEq)]
-enum Origin {
-    Kernel,
-    Ours,
-}
-
-struct Unit {
-    name: &'static str,
-    source: PathBuf,
-    origin: Origin,
-    defines: Vec<(&'static str, String)>,
-}
 
 pub fn run(
     package: &Path,
@@ -48,12 +35,19 @@ pub fn run(
     if sanitizers().is_some() {
         println!("cargo::rustc-cfg=sanitized");
     }
-    let units = units(package, kernel, static_functions)?;
+    let shim = package.join("vendor/shim");
+    let mut units = kernel.units(&shim);
+    units.push(Unit {
+        name: "static_functions",
+        source: static_functions.to_owned(),
+        origin: Origin::Ours,
+        defines: Vec::new(),
+    });
     let mut compiling = Vec::new();
     let mut objects = Vec::new();
     for unit in &units {
         let object = out.join(format!("{}.o", unit.name));
-        let compiler = compiler(package, headers, kernel, unit)?;
+        let compiler = compiler(&shim, headers, kernel, unit)?;
         let mut command = compiler.to_command();
         // cc gives only the flags of a build; what to build is named here,
         // so that a unit whose inputs are as old as they were is left alone.
@@ -86,8 +80,9 @@ pub fn run(
             failed.join(", ")
         ));
     }
+    let compiler = compiler(&shim, headers, kernel, &units[0])?;
     if changed || !out.join(format!("lib{LIBRARY}.a")).is_file() {
-        archive(&objects, out)?;
+        archive(&[symbols::localise(&compiler, &objects, &kernel.header()?, out)?], out)?;
     }
     println!("cargo::rustc-link-search=native={}", out.display());
     println!("cargo::rustc-link-lib=static={LIBRARY}");
@@ -96,79 +91,24 @@ pub fn run(
         println!("cargo::rustc-link-lib=dylib={runtime}");
     }
     if counts() {
-        link_counters(&compiler(package, headers, kernel, &units[0])?)?;
+        link_counters(&compiler)?;
     }
     Ok(())
 }
 
-fn units(package: &Path, kernel: &Kernel, static_functions: &Path) -> Result<Vec<Unit>> {
-    let shim = package.join("vendor/shim");
-    let kernel_unit = |name, file| Unit {
-        name,
-        source: kernel.path(file),
-        origin: Origin::Kernel,
-        defines: Vec::new(),
-    };
-    let our_unit =
-        |name, source: PathBuf| Unit { name, source, origin: Origin::Ours, defines: Vec::new() };
-
-    let suite = kernel.path(KUNIT_SUITE);
-    let mut suite_defines = vec![("SHIM_KUNIT_SUITE_FILE", format!("\"{}\"", suite.display()))];
-    if read(&suite)?.contains("static unsigned int random_seed;") {
-        suite_defines.push(("SHIM_KUNIT_SUITE_HAS_SEED", "1".into()));
-    }
-    Ok(vec![
-        kernel_unit("buddy", ALLOCATOR),
-        kernel_unit("rbtree", "lib/rbtree.c"),
-        kernel_unit("random32", "lib/random32.c"),
-        kernel_unit("gpu_random", "drivers/gpu/tests/gpu_random.c"),
-        Unit {
-            name: "kunit_suite",
-            source: shim.join("kunit_suite.c"),
-            origin: Origin::Kernel,
-            defines: suite_defines,
-        },
-        our_unit("printk", shim.join("printk.c")),
-        our_unit("static_functions", static_functions.to_owned()),
-    ])
-}
-
-fn compiler(package: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Result<cc::Tool> {
+fn compiler(shim: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Result<cc::Tool> {
     let mut build = cc::Build::new();
-    build
-        .cargo_metadata(false)
-        .std("gnu11")
-        // The kernel's own level, in every profile: its tests are long loops.
-        .opt_level(2)
-        .pic(true)
-        .include(package.join("vendor/shim"))
-        .include(headers)
-        .flag("-include")
-        .flag("linux/kconfig.h")
-        .flag("-nostdinc")
-        .flag("-fno-strict-aliasing")
-        // A BUG unwinds through these frames.
-        .flag("-fexceptions")
-        .flag("-fvisibility=hidden")
-        // Places are reported as paths inside the kernel tree.
-        .flag(format!("-fmacro-prefix-map={}/=", kernel.root.display()))
-        .warnings(false);
+    // The kernel's own level, in every profile: its tests are long loops.
+    build.cargo_metadata(false).opt_level(2).warnings(false);
+    for flag in flags(&kernel.root, shim, headers, unit.origin) {
+        build.flag(flag);
+    }
     if let Some(sanitizers) = sanitizers() {
         build.flag(format!("-fsanitize={sanitizers}")).flag("-g").flag("-fno-omit-frame-pointer");
     }
     if counts() && unit.name == "buddy" {
         // Lines and branches as they are written, and not lost to other threads.
         build.opt_level(0).flag("--coverage").flag("-fprofile-update=atomic");
-    }
-    match unit.origin {
-        Origin::Kernel => {
-            build.flag("-w");
-        }
-        Origin::Ours => {
-            build.flag("-Wall").flag("-Wextra").flag("-Wmissing-prototypes");
-            // They include the kernel's headers, whose inline functions do this.
-            build.flag("-Wno-unused-parameter").flag("-Wno-sign-compare");
-        }
     }
     for (name, value) in &unit.defines {
         build.define(name, value.as_str());

@@ -3,30 +3,16 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
+use crate::tree::{self, LAYOUTS, Layout, SUPPORT, Signs};
 use crate::{Result, read, write_if_changed};
 
 /// Names the kernel to build: a series under `vendor/linux/`, or a path.
 const VARIABLE: &str = "GPU_BUDDY_KERNEL";
 
-pub const ALLOCATOR: &str = "drivers/gpu/buddy.c";
-pub const HEADER: &str = "include/linux/gpu_buddy.h";
-pub const KUNIT_SUITE: &str = "drivers/gpu/tests/gpu_buddy_test.c";
 pub const RUST_BINDING: &str = "rust/kernel/gpu/buddy.rs";
 
-/// The files that are compiled or included. Every other header is a shim.
-pub const FILES: [&str; 11] = [
-    ALLOCATOR,
-    HEADER,
-    "include/linux/rbtree.h",
-    "include/linux/rbtree_types.h",
-    "include/linux/rbtree_augmented.h",
-    "include/linux/prandom.h",
-    "lib/rbtree.c",
-    "lib/random32.c",
-    KUNIT_SUITE,
-    "drivers/gpu/tests/gpu_random.c",
-    "drivers/gpu/tests/gpu_random.h",
-];
+/// The one form of the source that the safe API stands on.
+const LAYOUT: &Layout = &LAYOUTS[0];
 
 /// A kernel tree, or as much of one as `./setup` fetches.
 pub struct Kernel {
@@ -35,6 +21,7 @@ pub struct Kernel {
     pub series: String,
     /// Lines of `key: value` on where the files are from.
     pub revision: String,
+    pub signs: Signs,
 }
 
 impl Kernel {
@@ -42,10 +29,20 @@ impl Kernel {
         self.root.join(file)
     }
 
-    /// The files there are, the binding in Rust among them where there is one.
-    pub fn files(&self) -> impl Iterator<Item = &'static str> {
+    /// The files that are compiled or included, and the binding in Rust where there
+    /// is one.
+    pub fn files(&self) -> impl Iterator<Item = String> {
         let binding = Some(RUST_BINDING).filter(|file| self.path(file).is_file());
-        FILES.into_iter().chain(binding)
+        needed().into_iter().chain(binding.map(String::from))
+    }
+
+    /// The units to compile, without those of bindgen.
+    pub fn units(&self, shim: &Path) -> Vec<tree::Unit> {
+        tree::units(LAYOUT, &self.signs, shim, |file| Some(self.path(file)))
+    }
+
+    pub fn header(&self) -> Result<String> {
+        read(&self.path(LAYOUT.header))
     }
 
     /// A folder with a header for each of the kernel's own that includes the
@@ -57,17 +54,22 @@ impl Kernel {
             std::fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
         };
         create(&folder.join("linux"))?;
-        for file in FILES {
-            if let Some(header) = file.strip_prefix("include/") {
-                let real = self.path(file);
-                write_if_changed(
-                    &folder.join(header),
-                    &format!("#include \"{}\"\n", real.display()),
-                )?;
-            }
+        for (name, path) in tree::headers(LAYOUT) {
+            let real = self.path(path);
+            write_if_changed(&folder.join(name), &format!("#include \"{}\"\n", real.display()))?;
         }
         Ok(folder)
     }
+}
+
+/// The files without which there is nothing to compile in.
+fn needed() -> Vec<String> {
+    let Layout { allocator, header, suite, random, .. } = *LAYOUT;
+    let mut files: Vec<_> = [allocator, header].map(String::from).into();
+    files.extend(SUPPORT.map(String::from));
+    files.extend([suite, random].map(String::from));
+    files.push(LAYOUT.random_header());
+    files
 }
 
 pub fn find(package: &Path) -> Result<Kernel> {
@@ -101,22 +103,30 @@ pub fn find(package: &Path) -> Result<Kernel> {
         }
     };
 
-    let missing: Vec<_> = FILES.into_iter().filter(|file| !root.join(file).is_file()).collect();
+    let missing: Vec<_> = needed().into_iter().filter(|file| !root.join(file).is_file()).collect();
     if !missing.is_empty() {
-        return Err(format!(
-            "{} has no {}.\nRun ./setup, or set {VARIABLE} to a kernel tree that has them.",
-            root.display(),
-            missing.join(", no ")
-        ));
+        let older = LAYOUTS[1..].iter().any(|layout| root.join(layout.allocator).is_file());
+        let hint = if older && !root.join(LAYOUT.allocator).is_file() {
+            "It has an older form of the allocator, which cannot be compiled in. \
+             The command takes it when it runs: gpu-buddy kunit --kernel TREE."
+                .to_owned()
+        } else {
+            format!("Run ./setup, or set {VARIABLE} to a kernel tree that has them.")
+        };
+        return Err(format!("{} has no {}.\n{hint}", root.display(), missing.join(", no ")));
     }
-    for file in FILES.into_iter().chain([RUST_BINDING, "REVISION", "Makefile"]) {
-        let path = root.join(file);
+    let optional = [RUST_BINDING, "REVISION", "Makefile"].map(String::from);
+    for file in needed().into_iter().chain(optional) {
+        let path = root.join(&file);
         if path.is_file() {
             println!("cargo::rerun-if-changed={}", path.display());
         }
     }
     let (series, revision) = identify(&root);
-    Ok(Kernel { root, series, revision })
+    let text = |file| read(&root.join(file));
+    let (header, source) = (text(LAYOUT.header)?, text(LAYOUT.allocator)?);
+    let signs = Signs::read(LAYOUT, &header, &source, Some(&text(LAYOUT.suite)?));
+    Ok(Kernel { root, series, revision, signs })
 }
 
 /// Whether a name has the form of a series: numbers and dots.
@@ -138,7 +148,7 @@ fn newest(vendored: &Path) -> Option<PathBuf> {
         .filter(|path| {
             path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
         })
-        .filter(|path| path.join(ALLOCATOR).is_file())
+        .filter(|path| path.join(LAYOUT.allocator).is_file())
         .collect();
     folders.sort_by_key(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

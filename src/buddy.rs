@@ -16,7 +16,7 @@ use crate::runtime::{Event, log_event};
 use crate::{
     Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
     GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result,
-    Snapshot, Warning, ffi, integrity, tree,
+    Snapshot, Warning, ffi, tree,
 };
 
 use inner::Inner;
@@ -124,7 +124,7 @@ impl GpuBuddy {
                     return Err(unexplained(error));
                 }
             }
-            state.arena.initialised();
+            state.arena.initialised(cfg!(undo_splits));
             state.finished = false;
             #[cfg(lockdep)]
             if cfg!(debug_assertions) {
@@ -333,8 +333,9 @@ impl GpuBuddy {
         if offset >= size {
             return Err(Error::OutOfRange { offset, size });
         }
+        let live = self.live_objects();
         // SAFETY: `mm` is initialised and its lock is held.
-        self.0.call(|mm| unsafe { tree::block_at(mm, offset) })
+        self.0.call(|mm| unsafe { tree::block_at(mm, live, offset) })
     }
 
     /// How many blocks of each order there are, from order 0 up.
@@ -352,7 +353,7 @@ impl GpuBuddy {
     ///
     /// Only for an unusable allocator.
     pub fn largest_free_block(&self) -> Result<u64> {
-        self.0.read(tree::largest_free_block)
+        self.0.read(|mm, _| tree::largest_free_block(mm))
     }
 
     /// The longest run of free bytes, from the start of the space without the
@@ -371,7 +372,7 @@ impl GpuBuddy {
     ///
     /// Only for an unusable allocator.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.0.read(tree::snapshot)
+        self.0.read(|mm, live| tree::inspect(mm, live).snapshot())
     }
 
     /// Scans the C's own structures, the whole of them: blocks, trees of free
@@ -387,8 +388,7 @@ impl GpuBuddy {
     /// As [`check_integrity`](Self::check_integrity), and how many blocks the
     /// tree has.
     pub(crate) fn scan(&self) -> Result<(Vec<Inconsistency>, usize)> {
-        let objects = self.live_objects();
-        self.0.read(|mm| integrity::scan(mm, objects))
+        self.0.read(tree::scan)
     }
 
     /// The warnings that the C raised in calls on this allocator; the first 256

@@ -50,4 +50,51 @@
     clippy::undocumented_unsafe_blocks
 )]
 
-include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+#[allow(clippy::missing_safety_doc)]
+mod bindings {
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+
+pub use bindings::*;
+
+/// `gpu_buddy_init()`. The first call of it loads the kernel's module, which makes
+/// the cache that the others take their blocks from.
+///
+/// # Safety
+///
+/// `mm` points to memory for an allocator, which stays where it is.
+pub unsafe fn gpu_buddy_init(
+    mm: *mut gpu_buddy,
+    size: u64,
+    chunk_size: u64,
+) -> core::ffi::c_int {
+    crate::module::Module::compiled_in().load();
+    // SAFETY: as the caller says.
+    unsafe { bindings::gpu_buddy_init(mm, size, chunk_size) }
+}
+
+/// The init function of the kernel's module, which makes the cache. For tests: it is
+/// called once by itself.
+#[doc(hidden)]
+pub fn module_init() -> core::ffi::c_int {
+    let table = crate::module::Module::compiled_in().table();
+    // SAFETY: the table of the runtime lives as long as the program.
+    unsafe { (table.load)(&raw const crate::runtime::table::RUNTIME) }
+}
+
+/// The exit function of the kernel's module. For tests.
+///
+/// # Safety
+///
+/// No allocator exists, and none is made until `module_init` was called.
+#[doc(hidden)]
+pub unsafe fn module_exit() {
+    // SAFETY: as the caller says.
+    unsafe { (crate::module::Module::compiled_in().table().unload)() };
+}
+
+/// Lets the making of caches fail. For tests.
+#[doc(hidden)]
+pub fn fail_caches(fail: bool) {
+    crate::runtime::slab::fail_caches(fail);
+}

@@ -9,24 +9,39 @@
 //! }
 //! ```
 
-use core::cell::Cell;
-use core::ffi::{CStr, c_char, c_uint};
+use core::ffi::{CStr, c_char};
 use core::ptr;
 
 use parking_lot::Mutex;
 
+use crate::LogLine;
+use crate::module::Module;
+use crate::module::abi::{Kunit, KunitCase, KunitSuite};
 use crate::runtime::arena::Arena;
-use crate::runtime::{AssertionFailed, Event, Outcome, Scope, Stop, in_kunit, report};
-use crate::{LogLine, ffi};
+use crate::runtime::kunit::set_seed;
+use crate::runtime::{Event, Outcome, Scope, Stop};
 
-/// A case of the suite.
+/// The suite of a kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Case(&'static ffi::kunit_case);
+pub struct Suite(Module);
+
+/// A case of a suite.
+#[derive(Clone, Copy)]
+pub struct Case {
+    suite: Suite,
+    case: &'static KunitCase,
+}
 
 // SAFETY: a case is a description that nobody writes.
 unsafe impl Send for Case {}
 // SAFETY: as above.
 unsafe impl Sync for Case {}
+
+impl core::fmt::Debug for Case {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Case").field(&self.name()).finish()
+    }
+}
 
 /// How the run of a case ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,49 +64,67 @@ impl CaseResult {
     }
 }
 
-/// The suite keeps its seed in a static variable, so one case runs at a time.
+/// A suite keeps its seed in a static variable, so one case runs at a time.
 static RUNNING: Mutex<()> = Mutex::new(());
 
-thread_local! {
-    static SEED: Cell<u32> = const { Cell::new(0) };
-}
-
-fn suite() -> &'static ffi::kunit_suite {
-    // SAFETY: the C initialises it at compile time and nobody writes it.
-    unsafe { &*ffi::shim_kunit_suite }
-}
-
-/// The name of the suite.
+/// The name of the suite of the kernel that is compiled in.
 #[must_use]
 pub fn suite_name() -> &'static str {
-    name(suite().name)
+    Suite::of(Module::compiled_in()).map_or("", Suite::name)
 }
 
-/// The cases of the suite, in its order.
+/// The cases of the kernel that is compiled in, in the order of its suite.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    let mut next = suite().test_cases.cast_const();
-    // SAFETY: an entry without a function ends the array.
-    while let Some(case) = unsafe { next.as_ref() }.filter(|case| case.run_case.is_some()) {
-        cases.push(Case(case));
-        // SAFETY: this was not the last entry.
-        next = unsafe { next.add(1) };
+    Suite::of(Module::compiled_in()).map(Suite::cases).unwrap_or_default()
+}
+
+impl Suite {
+    /// The suite of a kernel; `None` where its tree has none.
+    #[must_use]
+    pub fn of(module: Module) -> Option<Self> {
+        (!module.table().suite.is_null()).then_some(Self(module))
     }
-    cases
+
+    fn raw(self) -> *const KunitSuite {
+        // SAFETY: the C initialises the pointer at compile time and nobody writes it.
+        unsafe { *self.0.table().suite }
+    }
+
+    /// The name of the suite.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        // SAFETY: the suite is a static variable, whose name nobody writes.
+        name(unsafe { (*self.raw()).name })
+    }
+
+    /// The cases of the suite, in its order.
+    #[must_use]
+    pub fn cases(self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        // SAFETY: the suite is a static variable, whose cases nobody writes.
+        let mut next = unsafe { (*self.raw()).test_cases };
+        // SAFETY: an entry without a function ends the array.
+        while let Some(case) = unsafe { next.as_ref() }.filter(|case| case.run_case.is_some()) {
+            cases.push(Case { suite: self, case });
+            // SAFETY: this was not the last entry.
+            next = unsafe { next.add(1) };
+        }
+        cases
+    }
 }
 
 impl Case {
     /// The name of the C function.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        name(self.0.name)
+        name(self.case.name)
     }
 
     /// Whether the suite marks it as slow.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        self.0.slow
+        self.case.slow
     }
 
     /// Runs the case, with its random numbers drawn from `seed`, or from one
@@ -100,16 +133,20 @@ impl Case {
     pub fn run(&self, seed: Option<u32>) -> CaseResult {
         let seed = seed.unwrap_or_else(|| getrandom::u32().unwrap_or(1));
         let _running = RUNNING.lock();
-        SEED.set(seed);
-        let mut arena = Arena::new();
+        set_seed(seed);
+        let module = self.suite.0;
+        module.load();
+        let mut arena = Arena::new(true);
         let mut result =
             CaseResult { failures: Vec::new(), suite_log: Vec::new(), log: Vec::new() };
 
         let set_up = Scope::for_kunit(&mut arena).run(|| {
-            let suite = ptr::from_ref(suite()).cast_mut();
+            let suite = self.suite.raw().cast_mut();
             // SAFETY: the suite's functions take the suite, and run one at a time.
             unsafe {
-                ffi::shim_kunit_forget_seed();
+                if let Some(forget_seed) = module.table().forget_seed {
+                    forget_seed();
+                }
                 (*suite).suite_init.map_or(0, |suite_init| suite_init(suite))
             }
         });
@@ -122,8 +159,8 @@ impl Case {
             return result;
         }
 
-        let run_case = self.0.run_case.expect("cases() returns only cases with a function");
-        let mut test = ffi::kunit { name: self.0.name, priv_: ptr::null_mut() };
+        let run_case = self.case.run_case.expect("cases() returns only cases with a function");
+        let mut test = Kunit { name: self.case.name, private: ptr::null_mut() };
         // SAFETY: the case takes a test, and runs alone.
         let outcome = Scope::for_kunit(&mut arena).run(|| unsafe { run_case(&raw mut test) });
         // What ends early leaves objects behind, here as in the kernel.
@@ -163,59 +200,4 @@ impl CaseResult {
 fn name(name: *const c_char) -> &'static str {
     // SAFETY: names are string literals.
     unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("(not UTF-8)")
-}
-
-/// The seed first. The suite draws until it gets one that is not 0.
-#[unsafe(no_mangle)]
-extern "C-unwind" fn gpu_buddy_rt_random_u32() -> u32 {
-    SEED.replace(SEED.get().wrapping_add(1))
-}
-
-/// # Safety
-///
-/// `check` and the strings are valid.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_kunit_fail(
-    _test: *mut ffi::kunit,
-    check: *const ffi::shim_kunit_check,
-    expected: *const c_char,
-    values: *const c_char,
-    message: *const c_char,
-) {
-    // SAFETY: vendor/shim/printk.c passes what the macros made, and its buffers.
-    let (check, [expected, values, message]) =
-        unsafe { (&*check, [expected, values, message].map(|text| CStr::from_ptr(text))) };
-    // SAFETY: the file's name is a string literal.
-    let file = unsafe { CStr::from_ptr(check.file) }.to_string_lossy();
-    let kind = if check.assertion { "ASSERTION" } else { "EXPECTATION" };
-    let mut text =
-        format!("{kind} FAILED at {file}:{}: expected {}", check.line, expected.to_string_lossy());
-    if !values.is_empty() {
-        text = format!("{text}, but {}", values.to_string_lossy());
-    }
-    if !message.is_empty() {
-        text = format!("{text}: {}", message.to_string_lossy().trim_end());
-    }
-    report(Event::Failure(text));
-    if check.assertion {
-        std::panic::resume_unwind(Box::new(AssertionFailed));
-    }
-}
-
-/// # Safety
-///
-/// The strings are valid.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_kunit_fail_current_test(
-    file: *const c_char,
-    line: c_uint,
-    message: *const c_char,
-) {
-    if !in_kunit() {
-        return;
-    }
-    // SAFETY: vendor/shim/printk.c passes a literal and its buffer.
-    let [file, message] =
-        unsafe { [file, message].map(|text| CStr::from_ptr(text).to_string_lossy()) };
-    report(Event::Failure(format!("FAILED at {file}:{line}: {message}")));
 }

@@ -257,11 +257,11 @@ fn a_module_without_its_cache_does_not_load() {
     // SAFETY: nothing uses the allocator meanwhile, and the cache is there again
     // before anything does.
     unsafe {
-        ffi::shim_cache_fails = true;
-        let result = ffi::shim_module_init();
-        ffi::shim_cache_fails = false;
+        ffi::fail_caches(true);
+        let result = ffi::module_init();
+        ffi::fail_caches(false);
         assert_eq!(result, -Errno::ENOMEM.code());
-        assert_eq!(ffi::shim_module_init(), 0);
+        assert_eq!(ffi::module_init(), 0);
     }
     let buddy = space(MIB);
     drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
@@ -273,8 +273,8 @@ fn a_module_can_be_loaded_again() {
     let _module = module();
     // SAFETY: as above.
     unsafe {
-        ffi::shim_module_exit();
-        assert_eq!(ffi::shim_module_init(), 0);
+        ffi::module_exit();
+        assert_eq!(ffi::module_init(), 0);
     }
     let buddy = space(MIB);
     drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));

@@ -548,7 +548,7 @@ fn the_module_can_be_initialised_again() {
     let mut raw = Raw::new(MIB, CHUNK).expect("a space");
     let mut list = raw.simple(CHUNK);
     // SAFETY: it sets the cache to what it is.
-    assert_eq!(unsafe { ffi::shim_module_init() }, 0);
+    assert_eq!(ffi::module_init(), 0);
     raw.free(&mut list);
     drop(raw);
     assert_eq!(live_objects(), before);

@@ -96,12 +96,12 @@ impl Inner {
         result
     }
 
-    /// Gives `f` the state, for what is read without calling the C.
-    pub(super) fn read<R>(&self, f: impl FnOnce(&ffi::gpu_buddy) -> R) -> Result<R> {
+    /// Gives `f` the allocator and the number of live objects, for what is read only.
+    pub(super) fn read<R>(&self, f: impl FnOnce(&ffi::gpu_buddy, usize) -> R) -> Result<R> {
         let state = self.state.lock();
         match state.bug {
             Some(bug) => Err(Error::Bug(bug)),
-            None => Ok(f(&state.mm)),
+            None => Ok(f(&state.mm, state.arena.live())),
         }
     }
 }

@@ -42,7 +42,7 @@ fn a_panic_inside_the_c_is_as_a_bug() {
 fn a_panic_while_the_state_is_read_changes_nothing() {
     let buddy = space();
     let blocks = alloc(&buddy).expect("room");
-    let read = || buddy.0.read(|_| resume_unwind(Box::new("planted")));
+    let read = || buddy.0.read(|_, _| resume_unwind(Box::new("planted")));
     let payload =
         catch_unwind(AssertUnwindSafe(read)).map(|_: Result<()>| ()).expect_err("a panic");
     assert_eq!(payload.downcast_ref(), Some(&"planted"));

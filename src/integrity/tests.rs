@@ -3,10 +3,13 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use super::Inconsistency as I;
-#[cfg(offset_align)]
-use super::NODE;
+use super::{FreeTree, Inconsistency as I};
+use crate::module::abi::Record;
 use crate::{ffi, runtime, tree};
+
+/// Where a block has its node of a tree of free blocks.
+#[cfg(offset_align)]
+const NODE: usize = core::mem::offset_of!(ffi::gpu_buddy_block, __bindgen_anon_1);
 
 const CHUNK: u64 = 4096;
 
@@ -20,7 +23,7 @@ struct Planted {
 }
 
 fn scan(mm: &ffi::gpu_buddy) -> Vec<I> {
-    super::scan(mm, 0).0
+    tree::scan(mm, 100).0
 }
 
 type Block = *mut ffi::gpu_buddy_block;
@@ -72,15 +75,10 @@ impl Planted {
 
     /// The block at a chunk.
     fn block(&self, chunk: u64, order: u32) -> Block {
-        let mut found = ptr::null_mut();
-        tree::walk(&self.mm, |block, info| {
-            if (info.offset, info.order) == (chunk * CHUNK, order) {
-                found = block;
-            }
-            true
-        });
-        assert!(!found.is_null());
-        found
+        let inspection = tree::inspect(&self.mm, 100);
+        let is_it = |record: &&Record| (record.offset, record.order) == (chunk * CHUNK, order);
+        let record = inspection.records.iter().find(is_it).expect("a block");
+        record.block.cast_mut().cast()
     }
 
     fn tree(&self, tree: usize, order: usize) -> *mut *mut ffi::rb_node {
@@ -282,20 +280,20 @@ fn membership() {
         planted.set(to, *from);
         planted.set(from, ptr::null_mut());
     }
-    planted.shows(|found| *found == I::WrongTree { offset: 4 * CHUNK, order: 1, clear: true });
+    planted.shows(|found| *found == I::WrongTree { offset: 4 * CHUNK, order: 1, tree: FreeTree::Clear });
 
     // A node twice, and one that is none.
     let mut planted = Planted::new();
     let (from, to) = (planted.tree(CLEAR, 0), planted.tree(CLEAR, 1));
     // SAFETY: the scan does not go there twice.
     unsafe { planted.set(to, *from) };
-    planted.shows(|found| *found == I::ForeignNode { order: 1, clear: true });
+    planted.shows(|found| *found == I::ForeignNode { order: 1, tree: FreeTree::Clear });
 
     let mut planted = Planted::new();
     let tree = planted.tree(CLEAR, 1);
     // SAFETY: the scan does not follow it.
     unsafe { planted.set(tree, ptr::without_provenance_mut(0x1000)) };
-    planted.shows(|found| *found == I::ForeignNode { order: 1, clear: true });
+    planted.shows(|found| *found == I::ForeignNode { order: 1, tree: FreeTree::Clear });
 }
 
 #[test]
@@ -308,19 +306,19 @@ fn red_and_black() {
         planted.set(&raw mut (*top).rb_left, right);
         planted.set(&raw mut (*top).rb_right, left);
     }
-    planted.shows(|found| matches!(found, I::Unsorted { order: 0, clear: false, .. }));
+    planted.shows(|found| matches!(found, I::Unsorted { order: 0, tree: FreeTree::Dirty, .. }));
 
     let mut planted = Planted::new();
     let (leaf, _) = planted.red_leaf();
     // SAFETY: no parent, and red still.
     unsafe { planted.set(&raw mut (*leaf).__rb_parent_color, 0) };
-    planted.shows(|found| matches!(found, I::ParentLink { order: 0, clear: false, .. }));
+    planted.shows(|found| matches!(found, I::ParentLink { order: 0, tree: FreeTree::Dirty, .. }));
 
     let mut planted = Planted::new();
     let top = planted.top();
     // SAFETY: another colour.
     unsafe { planted.set(&raw mut (*top).__rb_parent_color, 0) };
-    planted.shows(|found| matches!(found, I::RedNode { order: 0, clear: false, .. }));
+    planted.shows(|found| matches!(found, I::RedNode { order: 0, tree: FreeTree::Dirty, .. }));
 
     let mut planted = Planted::new();
     let (leaf, _) = planted.red_leaf();
@@ -328,7 +326,7 @@ fn red_and_black() {
     unsafe {
         planted.set(&raw mut (*leaf).__rb_parent_color, (*leaf).__rb_parent_color | 1);
     }
-    planted.shows(|found| matches!(found, I::BlackHeight { order: 0, clear: false, .. }));
+    planted.shows(|found| matches!(found, I::BlackHeight { order: 0, tree: FreeTree::Dirty, .. }));
 }
 
 #[cfg(offset_align)]

@@ -6,23 +6,16 @@
 //! when it goes. Outside of every scope, memory is `malloc`'s.
 
 use core::ffi::c_void;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::HashSet;
 
 use super::KernelBug;
 use crate::fault::Fault;
 
 unsafe extern "C" {
-    fn calloc(count: usize, size: usize) -> *mut c_void;
-    fn free(memory: *mut c_void);
-}
-
-/// Objects alive outside of every arena.
-static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
-
-pub(super) fn live_outside() -> usize {
-    OUTSIDE.load(Ordering::Relaxed)
+    pub(super) fn calloc(count: usize, size: usize) -> *mut c_void;
+    pub(super) fn free(memory: *mut c_void);
 }
 
 /// Objects in the first slab; each further slab doubles, up to the last.
@@ -44,6 +37,14 @@ pub(crate) struct Arena {
     /// What kmalloc gave out: a few arrays, and under a sanitizer every object.
     kmallocs: HashSet<NonNull<c_void>>,
     live: usize,
+    /// How many of them are in slabs.
+    in_slabs: usize,
+    /// An object of a slab was freed.
+    freed: bool,
+    /// More objects than these are not given out.
+    most: usize,
+    /// What `gpu_buddy_init` has left alive: these stay until the end.
+    floor: Option<Floor>,
     /// Decides which allocations fail.
     fault: Option<Fault>,
     /// Whether the C may be told that there is no memory. If not, it is stopped
@@ -55,11 +56,24 @@ struct FreeObject {
     next: *mut FreeObject,
 }
 
+/// The objects of the slabs that are alive as long as the allocator is: the first
+/// ones of the first slabs.
+#[derive(Clone, Copy)]
+struct Floor {
+    objects: usize,
+    slabs: usize,
+}
+
+/// Slabs that an empty allocator keeps beyond those of the floor: about 8000
+/// objects, so that one that fills and empties in turn need not ask for them again.
+const SPARE_SLABS: usize = 8;
+
 // SAFETY: the pointers are to memory that the arena owns.
 unsafe impl Send for Arena {}
 
 impl Arena {
-    pub fn new() -> Self {
+    /// For an allocator that survives a failed split, or not.
+    pub fn new(recovers: bool) -> Self {
         Self {
             free: ptr::null_mut(),
             object_size: 0,
@@ -67,23 +81,36 @@ impl Arena {
             next_slab: FIRST_SLAB,
             kmallocs: HashSet::new(),
             live: 0,
+            most: usize::MAX,
+            floor: None,
+            in_slabs: 0,
+            freed: false,
             fault: None,
-            recovers: cfg!(undo_splits),
+            recovers,
         }
     }
 
-    /// For `gpu_buddy_init`, which every series recovers from: it is told of
+    /// For the init function, which every generation recovers from: it is told of
     /// failures, until [`initialised`](Self::initialised).
     pub fn for_init(fault: Option<Fault>) -> Self {
-        let mut arena = Self::new();
+        let mut arena = Self::new(true);
         arena.fault = fault;
-        arena.recovers = true;
         arena
     }
 
-    /// From here on, failures are for the C only where it recovers from them.
-    pub fn initialised(&mut self) {
-        self.recovers = cfg!(undo_splits);
+    /// The init function has returned. From here on, failures are for the C only if
+    /// it recovers from them.
+    pub fn initialised(&mut self, recovers: bool) {
+        self.recovers = recovers;
+        // They were given out ascending, unless some came back.
+        self.floor =
+            (!self.freed).then_some(Floor { objects: self.in_slabs, slabs: self.slabs.len() });
+    }
+
+    /// Gives out so many objects and no more: a call that asks for billions of them
+    /// then ends.
+    pub fn set_limit(&mut self, objects: usize) {
+        self.most = objects;
     }
 
     /// How many objects are alive, of the slabs and of kmalloc.
@@ -103,13 +130,13 @@ impl Arena {
 
     /// The memory that `alloc` finds, unless the fault says otherwise. Null where
     /// there is none; then again the C may have to be stopped here.
-    fn decide(&mut self, alloc: impl FnOnce(&mut Self) -> *mut c_void) -> *mut c_void {
+    pub(super) fn decide(&mut self, alloc: impl FnOnce(&mut Self) -> *mut c_void) -> *mut c_void {
         let mut recovers = self.recovers;
         if let Some(fault) = &mut self.fault
             && fault.should_fail()
         {
             recovers |= fault.allows_corruption();
-        } else {
+        } else if self.live < self.most {
             let memory = alloc(self);
             if !memory.is_null() {
                 return memory;
@@ -122,7 +149,7 @@ impl Arena {
     }
 
     /// A zeroed object of `size` bytes, or null.
-    fn object_alloc(&mut self, size: usize) -> *mut c_void {
+    pub(super) fn object_alloc(&mut self, size: usize) -> *mut c_void {
         if !SLABS {
             return self.kmalloc(1, size);
         }
@@ -144,6 +171,7 @@ impl Arena {
             object.cast::<u8>().write_bytes(0, size);
         }
         self.live += 1;
+        self.in_slabs += 1;
         object.cast()
     }
 
@@ -151,7 +179,7 @@ impl Arena {
     ///
     /// `object` came from `object_alloc` of this arena with the same `size`, and
     /// nothing uses it any more.
-    unsafe fn object_free(&mut self, object: *mut c_void, size: usize) {
+    pub(super) unsafe fn object_free(&mut self, object: *mut c_void, size: usize) {
         if !SLABS || size > self.object_size {
             // SAFETY: such objects came from `kmalloc`.
             return unsafe { self.kfree(object) };
@@ -161,6 +189,48 @@ impl Arena {
         unsafe { (*object).next = self.free };
         self.free = object;
         self.live -= 1;
+        self.in_slabs -= 1;
+        self.freed = true;
+        if let Some(floor) = self.floor
+            && self.in_slabs == floor.objects
+            && self.slabs.len() > floor.slabs + SPARE_SLABS
+        {
+            self.give_back(floor);
+        }
+    }
+
+    /// Frees all slabs but those of the floor. No other object is alive.
+    fn give_back(&mut self, floor: Floor) {
+        for slab in self.slabs.drain(floor.slabs..) {
+            // SAFETY: it came from calloc, and nothing in it is alive.
+            unsafe { free(slab.as_ptr()) };
+        }
+        self.free = ptr::null_mut();
+        self.next_slab = FIRST_SLAB;
+        let mut alive = floor.objects;
+        let mut fresh = Vec::new();
+        for &slab in &self.slabs {
+            let taken = alive.min(self.next_slab);
+            fresh.push((slab, taken..self.next_slab));
+            alive -= taken;
+            self.next_slab = (self.next_slab * 2).min(LAST_SLAB);
+        }
+        for (slab, objects) in fresh.into_iter().rev() {
+            self.link(slab, objects);
+        }
+    }
+
+    /// Puts objects of a slab before the others that are free, so that they are
+    /// given out ascending.
+    fn link(&mut self, slab: NonNull<c_void>, objects: Range<usize>) {
+        for index in objects.rev() {
+            // SAFETY: `index` is below the number of objects in the slab.
+            let object = unsafe { slab.byte_add(index * self.object_size) }.cast::<FreeObject>();
+            // SAFETY: the object is in the slab, with room and alignment for a link,
+            // and nothing uses it.
+            unsafe { object.write(FreeObject { next: self.free }) };
+            self.free = object.as_ptr();
+        }
     }
 
     /// Another slab; false where there is no memory.
@@ -174,19 +244,12 @@ impl Arena {
             return false;
         };
         self.slabs.push(slab);
-        // From the last to the first, so that they are given out ascending.
-        for index in (0..self.next_slab).rev() {
-            // SAFETY: `index` is below the number of objects in the slab.
-            let object = unsafe { slab.byte_add(index * self.object_size) }.cast::<FreeObject>();
-            // SAFETY: the object is in the slab, with room and alignment for a link.
-            unsafe { object.write(FreeObject { next: self.free }) };
-            self.free = object.as_ptr();
-        }
+        self.link(slab, 0..self.next_slab);
         self.next_slab = (self.next_slab * 2).min(LAST_SLAB);
         true
     }
 
-    fn kmalloc(&mut self, count: usize, size: usize) -> *mut c_void {
+    pub(super) fn kmalloc(&mut self, count: usize, size: usize) -> *mut c_void {
         if self.kmallocs.try_reserve(1).is_err() {
             return ptr::null_mut();
         }
@@ -203,7 +266,7 @@ impl Arena {
     ///
     /// `memory` is null, or came from `kmalloc` of this arena and nothing uses
     /// it any more.
-    unsafe fn kfree(&mut self, memory: *mut c_void) {
+    pub(super) unsafe fn kfree(&mut self, memory: *mut c_void) {
         let Some(memory) = NonNull::new(memory) else {
             return;
         };
@@ -224,69 +287,5 @@ impl Drop for Arena {
             // SAFETY: it came from calloc, and the arena is the only owner.
             unsafe { free(memory.as_ptr()) };
         }
-    }
-}
-
-/// The arena of the scope that this thread is in.
-fn with_arena<R>(f: impl FnOnce(&mut Arena) -> R) -> Option<R> {
-    // SAFETY: the scope was made from an exclusive reference that lives as long
-    // as the scope. `f` does not call the C, so there is one reference at a time.
-    unsafe { super::scope::arena().as_mut() }.map(f)
-}
-
-#[unsafe(no_mangle)]
-extern "C-unwind" fn gpu_buddy_rt_object_alloc(size: usize) -> *mut c_void {
-    with_arena(|arena| arena.decide(|arena| arena.object_alloc(size)))
-        .unwrap_or_else(|| outside_alloc(1, size))
-}
-
-/// # Safety
-///
-/// As for `kmem_cache_free`.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_object_free(object: *mut c_void, size: usize) {
-    // SAFETY: an object is freed where it was allocated: inside the scope of its
-    // allocator, or outside of all.
-    if with_arena(|arena| unsafe { arena.object_free(object, size) }).is_none() {
-        // SAFETY: as above.
-        unsafe { outside_free(object) };
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C-unwind" fn gpu_buddy_rt_kmalloc(count: usize, size: usize) -> *mut c_void {
-    with_arena(|arena| arena.decide(|arena| arena.kmalloc(count, size)))
-        .unwrap_or_else(|| outside_alloc(count, size))
-}
-
-/// # Safety
-///
-/// As for `kfree`.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_kfree(memory: *mut c_void) {
-    // SAFETY: as for objects.
-    if with_arena(|arena| unsafe { arena.kfree(memory) }).is_none() {
-        // SAFETY: as above.
-        unsafe { outside_free(memory) };
-    }
-}
-
-fn outside_alloc(count: usize, size: usize) -> *mut c_void {
-    // SAFETY: calloc takes any two numbers and fails where they overflow.
-    let memory = unsafe { calloc(count, size) };
-    if !memory.is_null() {
-        OUTSIDE.fetch_add(1, Ordering::Relaxed);
-    }
-    memory
-}
-
-/// # Safety
-///
-/// `memory` is null, or came from `outside_alloc` and nothing uses it any more.
-unsafe fn outside_free(memory: *mut c_void) {
-    if !memory.is_null() {
-        OUTSIDE.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: it came from calloc.
-        unsafe { free(memory) };
     }
 }

@@ -61,23 +61,26 @@ impl fmt::Display for Warning {
 /// # Safety
 ///
 /// `condition` and `file` are string literals.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_bug(
+pub(super) unsafe extern "C-unwind" fn bug(
     condition: *const c_char,
     file: *const c_char,
     line: c_uint,
-) -> ! {
+) {
     // SAFETY: the macros of vendor/shim/linux/bug.h and list.h pass literals.
     let (condition, file) = unsafe { (super::literal(condition), super::literal(file)) };
+    let bug = KernelBug { condition, file, line };
+    // Nobody will be able to tell of it later.
+    if cfg!(panic = "abort") {
+        eprintln!("gpu-buddy: {bug}; panic = \"abort\", so the process ends here");
+    }
     // Not `panic_any`: the panic hook is for bugs of Rust code.
-    std::panic::resume_unwind(Box::new(KernelBug { condition, file, line }))
+    std::panic::resume_unwind(Box::new(bug))
 }
 
 /// # Safety
 ///
 /// `condition` and `file` are string literals.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_warn(
+pub(super) unsafe extern "C-unwind" fn warn(
     condition: *const c_char,
     file: *const c_char,
     line: c_uint,

@@ -6,7 +6,6 @@
 
 use crate::ffi;
 
-#[unsafe(no_mangle)]
-extern "C-unwind" fn gpu_buddy_rt_lock_is_held(map: *const ffi::lockdep_map) -> bool {
+pub(super) extern "C-unwind" fn lock_is_held(map: *const ffi::lockdep_map) -> bool {
     super::scope::lock() == map
 }

@@ -8,13 +8,16 @@
 pub(crate) mod arena;
 mod bug;
 mod clock;
+pub(crate) mod kunit;
 mod lockdep;
 mod printk;
 mod scope;
+pub(crate) mod slab;
+pub(crate) mod table;
 
 pub use bug::{KernelBug, Warning};
 pub use printk::{LogLevel, LogLine};
-pub(crate) use scope::{AssertionFailed, Event, Outcome, Scope, Stop, in_kunit, log_event, report};
+pub(crate) use scope::{Event, Outcome, Scope, Stop, log_event};
 pub use scope::{Captured, capture};
 
 /// Objects of the C that are alive outside of every allocator of the safe API:
@@ -22,7 +25,7 @@ pub use scope::{Captured, capture};
 /// `gpu_buddy_fini`; otherwise something leaked.
 #[must_use]
 pub fn live_objects() -> usize {
-    arena::live_outside()
+    slab::live_outside()
 }
 
 /// A string literal of the C.

@@ -79,9 +79,8 @@ impl fmt::Display for LogLine {
 /// # Safety
 ///
 /// `text` is a string.
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn gpu_buddy_rt_printk(level: c_int, text: *const c_char) {
-    // SAFETY: vendor/shim/printk.c passes its own buffer, which it terminated.
+pub(super) unsafe extern "C-unwind" fn printk(level: c_int, text: *const c_char) {
+    // SAFETY: vendor/shim/module/printk.c passes its own buffer, which it terminated.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     let text = text.trim_end_matches('\n').to_owned();
     report(Event::Log(LogLine { level: LogLevel::from_number(level), text }));

@@ -32,7 +32,7 @@ pub(crate) enum Stop {
 }
 
 /// The payload of the unwinding that ends a KUnit case.
-pub(crate) struct AssertionFailed;
+pub(super) struct AssertionFailed;
 
 pub(crate) struct Outcome<R> {
     pub result: Result<R, Stop>,
@@ -95,12 +95,12 @@ pub(super) fn lock() -> *const ffi::lockdep_map {
 }
 
 /// Whether this thread runs a KUnit case.
-pub(crate) fn in_kunit() -> bool {
+pub(super) fn in_kunit() -> bool {
     current(|scope| scope.kunit).unwrap_or(false)
 }
 
 /// Keeps an event for the caller of the C, or logs it where there is none.
-pub(crate) fn report(event: Event) {
+pub(super) fn report(event: Event) {
     let mut event = Some(event);
     current(|scope| scope.events.extend(event.take()));
     if let Some(event) = event {

@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* No-op: included by series 6.12, but nothing in it is used. */
+/*
+ * Replacement: a printer collects what it is given, and hands each line that is
+ * complete to the kernel log. Longer lines are cut, as in printk.c.
+ */
 #ifndef SHIM_DRM_DRM_PRINT_H
 #define SHIM_DRM_DRM_PRINT_H
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+struct drm_printer {
+	char text[1024];
+	size_t length;
+};
+
+void __printf(2, 3) drm_printf(struct drm_printer *printer, const char *format, ...);
 
 #endif

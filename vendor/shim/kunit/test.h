@@ -35,7 +35,7 @@ struct kunit_suite {
 	struct kunit_case *test_cases;
 };
 
-/* The one suite of the program, and the seed that its init function draws. */
+/* The one suite of a tree, and the seed that its init function draws. */
 extern struct kunit_suite *const shim_kunit_suite;
 void shim_kunit_forget_seed(void);
 

@@ -9,23 +9,19 @@
 
 #include <linux/compiler.h>
 #include <linux/types.h>
+#include <module/runtime.h>
 
-void __noreturn __cold gpu_buddy_rt_bug(const char *condition, const char *file,
-					unsigned int line);
-void __cold gpu_buddy_rt_warn(const char *condition, const char *file,
-			      unsigned int line);
-
-#define BUG() gpu_buddy_rt_bug("BUG()", __FILE__, __LINE__)
+#define BUG() shim_bug("BUG()", __FILE__, __LINE__)
 
 #define BUG_ON(condition) do {						\
 	if (unlikely(condition))					\
-		gpu_buddy_rt_bug(#condition, __FILE__, __LINE__);	\
+		shim_bug(#condition, __FILE__, __LINE__);	\
 } while (0)
 
 #define WARN_ON(condition) ({						\
 	bool shim_warn = (condition);					\
 	if (unlikely(shim_warn))					\
-		gpu_buddy_rt_warn(#condition, __FILE__, __LINE__);	\
+		shim_runtime->warn(#condition, __FILE__, __LINE__);	\
 	unlikely(shim_warn);						\
 })
 
@@ -33,7 +29,7 @@ void __cold gpu_buddy_rt_warn(const char *condition, const char *file,
 #define WARN(condition, text, ...) ({					\
 	bool shim_warn = (condition);					\
 	if (unlikely(shim_warn))					\
-		gpu_buddy_rt_warn(text, __FILE__, __LINE__);		\
+		shim_runtime->warn(text, __FILE__, __LINE__);		\
 	unlikely(shim_warn);						\
 })
 

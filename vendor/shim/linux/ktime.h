@@ -4,14 +4,13 @@
 #define SHIM_LINUX_KTIME_H
 
 #include <linux/types.h>
+#include <module/runtime.h>
 
 typedef s64 ktime_t;
 
-s64 gpu_buddy_rt_ktime_get(void);
-
 static inline ktime_t ktime_get(void)
 {
-	return gpu_buddy_rt_ktime_get();
+	return shim_runtime->ktime_get();
 }
 
 static inline ktime_t ktime_sub(ktime_t later, ktime_t earlier)

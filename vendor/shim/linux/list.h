@@ -38,7 +38,7 @@ static inline void shim_list_check(bool fits, const char *fault,
 				   const char *file, unsigned int line)
 {
 	if (unlikely(!fits))
-		gpu_buddy_rt_bug(fault, file, line);
+		shim_bug(fault, file, line);
 }
 
 static inline void shim_list_join(struct list_head *prev, struct list_head *next)
@@ -99,6 +99,8 @@ static inline void shim_list_splice(const struct list_head *list,
 	shim_list_join(list->prev, next);
 }
 
+#define __list_add(entry, prev, next) \
+	shim_list_insert(entry, prev, next, __FILE__, __LINE__)
 #define list_add(entry, head) \
 	shim_list_insert(entry, head, (head)->next, __FILE__, __LINE__)
 #define list_add_tail(entry, head) \

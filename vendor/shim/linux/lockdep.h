@@ -14,9 +14,7 @@ struct lockdep_map {
 	const char *name;
 };
 
-bool gpu_buddy_rt_lock_is_held(const struct lockdep_map *map);
-
-#define lock_is_held_type(map, read) gpu_buddy_rt_lock_is_held(map)
+#define lock_is_held_type(map, read) shim_runtime->lock_is_held(map)
 #define lockdep_assert(condition) ((void)WARN_ON(!(condition)))
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: the loader runs a module's init function before main(), so once
- * and before any thread. The two functions are also reachable under fixed
- * names, for tests; there is one module.
+ * Replacement: a module's init and exit functions are reachable under fixed
+ * names. module/adapter.c calls the first when the module is loaded, which is on
+ * first use for the kernel that is linked in. One module is one library.
  */
 #ifndef SHIM_LINUX_MODULE_H
 #define SHIM_LINUX_MODULE_H
@@ -16,14 +16,9 @@ int shim_module_init(void);
 void shim_module_exit(void);
 
 #define module_init(function)						\
-	bool shim_cache_fails;						\
 	int shim_module_init(void)					\
 	{								\
 		return function();					\
-	}								\
-	static void __attribute__((constructor)) shim_module_load(void)	\
-	{								\
-		(void)function();					\
 	}
 
 #define module_exit(function)						\

@@ -7,18 +7,17 @@
 #define SHIM_LINUX_RANDOM_H
 
 #include <linux/types.h>
-
-u32 gpu_buddy_rt_random_u32(void);
+#include <module/runtime.h>
 
 static inline u32 get_random_u32(void)
 {
-	return gpu_buddy_rt_random_u32();
+	return shim_runtime->random_u32();
 }
 
 static inline void get_random_bytes(void *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
-		((u8 *)bytes)[i] = gpu_buddy_rt_random_u32();
+		((u8 *)bytes)[i] = shim_runtime->random_u32();
 }
 
 #include <linux/prandom.h>

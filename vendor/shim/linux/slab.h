@@ -3,7 +3,7 @@
  * Replacement: memory comes from the arena of the allocator that the thread is
  * inside of, or from malloc where it is inside of none; see
  * src/runtime/arena.rs. Each allocation may fail there, on request. A cache is
- * a static description; creating one fails where a test says so, and destroying
+ * a static description; creating one fails if the runtime says so, and destroying
  * one does nothing.
  */
 #ifndef SHIM_LINUX_SLAB_H
@@ -12,6 +12,7 @@
 #include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <linux/types.h>
+#include <module/runtime.h>
 
 /* There is one kind of memory, so the kind asked for is not looked at. */
 #define GFP_KERNEL ((gfp_t)0)
@@ -21,20 +22,14 @@ struct kmem_cache {
 	size_t object_size;
 };
 
-void *gpu_buddy_rt_object_alloc(size_t size);
-void gpu_buddy_rt_object_free(void *object, size_t size);
-void *gpu_buddy_rt_kmalloc(size_t count, size_t size);
-void gpu_buddy_rt_kfree(const void *memory);
-
-/* Whether the next cache cannot be made; defined by linux/module.h. */
-extern bool shim_cache_fails;
-
 #define KMEM_CACHE(type, flags) ({				\
 	static struct kmem_cache shim_cache = {			\
 		.name = #type,					\
 		.object_size = sizeof(struct type),		\
 	};							\
-	shim_cache_fails ? NULL : &shim_cache;			\
+	shim_runtime->cache_create(shim_cache.name,		\
+				   shim_cache.object_size) ?	\
+		&shim_cache : NULL;				\
 })
 
 static inline void kmem_cache_destroy(struct kmem_cache *cache __maybe_unused)
@@ -44,18 +39,18 @@ static inline void kmem_cache_destroy(struct kmem_cache *cache __maybe_unused)
 static inline void *kmem_cache_zalloc(struct kmem_cache *cache,
 				      gfp_t flags __maybe_unused)
 {
-	return gpu_buddy_rt_object_alloc(cache->object_size);
+	return shim_runtime->object_alloc(cache->object_size);
 }
 
 static inline void kmem_cache_free(struct kmem_cache *cache, void *object)
 {
-	gpu_buddy_rt_object_free(object, cache->object_size);
+	shim_runtime->object_free(object, cache->object_size);
 }
 
 static inline void *kcalloc(size_t count, size_t size,
 			    gfp_t flags __maybe_unused)
 {
-	return gpu_buddy_rt_kmalloc(count, size);
+	return shim_runtime->kmalloc(count, size);
 }
 
 /*
@@ -85,7 +80,7 @@ static inline void *kmalloc_array(size_t count, size_t size, gfp_t flags)
 
 static inline void kfree(const void *memory)
 {
-	gpu_buddy_rt_kfree(memory);
+	shim_runtime->kfree(memory);
 }
 
 #endif

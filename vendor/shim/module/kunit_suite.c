@@ -2,7 +2,7 @@
 /*
  * The kernel's KUnit suite, unchanged, with access to the seed that it keeps in
  * a static variable: a run with another seed has to begin by forgetting it.
- * build.rs defines the path, and whether the suite keeps a seed.
+ * Whoever compiles it defines the path, and whether the suite keeps a seed.
  */
 
 #include SHIM_KUNIT_SUITE_FILE

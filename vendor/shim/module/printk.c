@@ -4,6 +4,7 @@
  * Rust. In C because a variadic function cannot be written in Rust.
  */
 
+#include <drm/drm_print.h>
 #include <linux/kernel.h>
 #include <kunit/test.h>
 
@@ -11,14 +12,6 @@
 #define LINE_LENGTH 1024
 
 int vsnprintf(char *text, size_t size, const char *format, __builtin_va_list arguments);
-
-void gpu_buddy_rt_printk(int level, const char *text);
-void gpu_buddy_rt_kunit_fail(struct kunit *test,
-			     const struct shim_kunit_check *check,
-			     const char *expected, const char *values,
-			     const char *message);
-void gpu_buddy_rt_kunit_fail_current_test(const char *file, unsigned int line,
-					  const char *message);
 
 #define FORMAT(text, format) do {					\
 	__builtin_va_list arguments;					\
@@ -32,7 +25,25 @@ void shim_printk(int level, const char *format, ...)
 	char text[LINE_LENGTH];
 
 	FORMAT(text, format);
-	gpu_buddy_rt_printk(level, text);
+	shim_runtime->printk(level, text);
+}
+
+void drm_printf(struct drm_printer *printer, const char *format, ...)
+{
+	size_t room = sizeof(printer->text) - printer->length;
+	__builtin_va_list arguments;
+	int length;
+
+	__builtin_va_start(arguments, format);
+	length = vsnprintf(printer->text + printer->length, room, format, arguments);
+	__builtin_va_end(arguments);
+	if (length < 0)
+		return;
+	printer->length += (size_t)length < room ? (size_t)length : room - 1;
+	if (printer->length && printer->text[printer->length - 1] == '\n') {
+		shim_runtime->printk(6, printer->text);
+		printer->length = 0;
+	}
 }
 
 void shim_kunit_fail(struct kunit *test, const struct shim_kunit_check *check,
@@ -42,7 +53,7 @@ void shim_kunit_fail(struct kunit *test, const struct shim_kunit_check *check,
 
 	if (format)
 		FORMAT(message, format);
-	gpu_buddy_rt_kunit_fail(test, check, expected, "", message);
+	shim_runtime->kunit_fail(test, check, expected, "", message);
 }
 
 static int format_values(char *text, size_t size, const char *format, ...)
@@ -68,7 +79,7 @@ void shim_kunit_fail_values(struct kunit *test,
 		      texts[0], left, (u64)left, texts[1], right, (u64)right);
 	if (format)
 		FORMAT(message, format);
-	gpu_buddy_rt_kunit_fail(test, check, expected, values, message);
+	shim_runtime->kunit_fail(test, check, expected, values, message);
 }
 
 void shim_kunit_fail_current_test(const char *file, unsigned int line,
@@ -77,5 +88,5 @@ void shim_kunit_fail_current_test(const char *file, unsigned int line,
 	char message[LINE_LENGTH];
 
 	FORMAT(message, format);
-	gpu_buddy_rt_kunit_fail_current_test(file, line, message);
+	shim_runtime->fail_current_test(file, line, message);
 }

@@ -1,0 +1,198 @@
+//! The two tables that cross the border between Rust and a kernel's C, as
+//! `vendor/shim/module/runtime.h` and `module.h` lay them out.
+
+use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+
+use crate::ffi::{list_head, lockdep_map};
+
+/// Raised with every change of what is in this file.
+pub const MODULE_ABI: u32 = 1;
+
+/// What the C calls: `struct gpu_buddy_runtime`.
+#[repr(C)]
+pub struct Runtime {
+    pub abi: u32,
+    pub size: u32,
+    pub object_alloc: extern "C-unwind" fn(usize) -> *mut c_void,
+    pub object_free: unsafe extern "C-unwind" fn(*mut c_void, usize),
+    pub kmalloc: extern "C-unwind" fn(usize, usize) -> *mut c_void,
+    pub kfree: unsafe extern "C-unwind" fn(*mut c_void),
+    pub cache_create: extern "C-unwind" fn(*const c_char, usize) -> bool,
+    pub bug: unsafe extern "C-unwind" fn(*const c_char, *const c_char, c_uint),
+    pub warn: unsafe extern "C-unwind" fn(*const c_char, *const c_char, c_uint),
+    pub printk: unsafe extern "C-unwind" fn(c_int, *const c_char),
+    pub lock_is_held: extern "C-unwind" fn(*const lockdep_map) -> bool,
+    pub random_u32: extern "C-unwind" fn() -> u32,
+    pub ktime_get: extern "C-unwind" fn() -> i64,
+    pub kunit_fail: unsafe extern "C-unwind" fn(
+        *mut Kunit,
+        *const KunitCheck,
+        *const c_char,
+        *const c_char,
+        *const c_char,
+    ),
+    pub fail_current_test: unsafe extern "C-unwind" fn(*const c_char, c_uint, *const c_char),
+}
+
+/// `struct kunit`
+#[repr(C)]
+pub struct Kunit {
+    pub name: *const c_char,
+    pub private: *mut c_void,
+}
+
+/// `struct kunit_case`
+#[repr(C)]
+pub struct KunitCase {
+    pub run_case: Option<unsafe extern "C-unwind" fn(*mut Kunit)>,
+    pub name: *const c_char,
+    pub slow: bool,
+}
+
+/// `struct kunit_suite`
+#[repr(C)]
+pub struct KunitSuite {
+    pub name: *const c_char,
+    pub suite_init: Option<unsafe extern "C-unwind" fn(*mut Self) -> c_int>,
+    pub suite_exit: Option<unsafe extern "C-unwind" fn(*mut Self)>,
+    pub init: Option<unsafe extern "C-unwind" fn(*mut Kunit) -> c_int>,
+    pub exit: Option<unsafe extern "C-unwind" fn(*mut Kunit)>,
+    pub test_cases: *const KunitCase,
+}
+
+/// `struct shim_kunit_check`
+#[repr(C)]
+pub struct KunitCheck {
+    pub file: *const c_char,
+    pub line: c_uint,
+    pub assertion: bool,
+}
+
+/// `struct gpu_buddy_record`: one block.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    pub block: *const c_void,
+    pub parent: *const c_void,
+    pub left: *const c_void,
+    pub right: *const c_void,
+    pub offset: u64,
+    pub links: [u64; 3],
+    pub order: u32,
+    pub subtree_max_alignment: u32,
+    pub state: u8,
+    pub clear: bool,
+}
+
+/// Values of [`Record::state`].
+pub const RECORD_ALLOCATED: u8 = 1;
+pub const RECORD_FREE: u8 = 2;
+pub const RECORD_SPLIT: u8 = 3;
+
+/// `struct gpu_buddy_order`: what is kept for one order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    pub free_count: u64,
+    pub used_count: u64,
+    pub heads: [Head; 2],
+}
+
+/// Where a tree or a list of free blocks begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    pub head: *const c_void,
+    pub first: *const c_void,
+    pub last: *const c_void,
+}
+
+/// `struct gpu_buddy_accounts`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    pub size: u64,
+    pub chunk_size: u64,
+    pub avail: u64,
+    pub clear_avail: u64,
+    pub n_roots: u32,
+    pub max_order: u32,
+}
+
+/// What can be done with an allocator: `struct gpu_buddy_module`.
+#[repr(C)]
+pub struct Table {
+    pub abi: u32,
+    pub size: u32,
+    pub runtime_size: u32,
+    pub record_size: u32,
+    pub order_size: u32,
+    pub accounts_size: u32,
+    pub kunit_suite_size: u32,
+    pub kunit_case_size: u32,
+    pub kunit_check_size: u32,
+    pub capabilities: u32,
+    pub free_kind: u32,
+    pub max_order: u32,
+    pub mm_size: u32,
+    pub block_size: u32,
+    pub link_offset: u32,
+    pub node_offset: u32,
+    pub load: unsafe extern "C-unwind" fn(*const Runtime) -> c_int,
+    pub unload: unsafe extern "C-unwind" fn(),
+    pub init: unsafe extern "C-unwind" fn(*mut c_void, u64, u64) -> c_int,
+    pub fini: unsafe extern "C-unwind" fn(*mut c_void),
+    pub set_lock: Option<unsafe extern "C-unwind" fn(*mut c_void, *mut lockdep_map)>,
+    pub alloc_blocks: unsafe extern "C-unwind" fn(
+        *mut c_void,
+        u64,
+        u64,
+        u64,
+        u64,
+        *mut list_head,
+        c_ulong,
+    ) -> c_int,
+    pub free_list: unsafe extern "C-unwind" fn(*mut c_void, *mut list_head, c_uint),
+    pub free_block: unsafe extern "C-unwind" fn(*mut c_void, *mut c_void),
+    pub block_trim:
+        unsafe extern "C-unwind" fn(*mut c_void, *mut u64, u64, *mut list_head) -> c_int,
+    pub reset_clear: Option<unsafe extern "C-unwind" fn(*mut c_void, bool)>,
+    pub addr_to_block: Option<unsafe extern "C-unwind" fn(*mut c_void, u64) -> *const c_void>,
+    pub print: unsafe extern "C-unwind" fn(*mut c_void),
+    pub accounts: unsafe extern "C-unwind" fn(*const c_void, *mut State),
+    pub record: unsafe extern "C-unwind" fn(*const c_void, *mut Record),
+    pub tree: unsafe extern "C-unwind" fn(*const c_void, *mut Record, usize) -> usize,
+    pub orders: unsafe extern "C-unwind" fn(*const c_void, *mut Order, u32),
+    pub suite: *const *const KunitSuite,
+    pub forget_seed: Option<unsafe extern "C-unwind" fn()>,
+}
+
+// SAFETY: nobody writes the table, and what it points to is written by the suite
+// alone, one case at a time.
+unsafe impl Sync for Table {}
+
+/// Values of [`Table::free_kind`].
+pub const FREE_TWO_TREES: u32 = 0;
+pub const FREE_TREE: u32 = 1;
+pub const FREE_LIST: u32 = 2;
+
+impl Table {
+    /// What keeps the two sides from understanding each other, if anything does.
+    pub fn mismatch(&self) -> Option<String> {
+        let sizes = [
+            ("ABI number", self.abi, MODULE_ABI as usize),
+            ("size of gpu_buddy_module", self.size, size_of::<Self>()),
+            ("size of gpu_buddy_runtime", self.runtime_size, size_of::<Runtime>()),
+            ("size of gpu_buddy_record", self.record_size, size_of::<Record>()),
+            ("size of gpu_buddy_order", self.order_size, size_of::<Order>()),
+            ("size of gpu_buddy_accounts", self.accounts_size, size_of::<State>()),
+            ("size of kunit_suite", self.kunit_suite_size, size_of::<KunitSuite>()),
+            ("size of kunit_case", self.kunit_case_size, size_of::<KunitCase>()),
+            ("size of shim_kunit_check", self.kunit_check_size, size_of::<KunitCheck>()),
+        ];
+        // With another ABI number, the fields behind it may be others.
+        let (what, is, expected) =
+            sizes.into_iter().find(|&(_, is, expected)| is as usize != expected)?;
+        Some(format!("the {what} is {is}, and {expected} is needed"))
+    }
+}

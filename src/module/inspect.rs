@@ -1,0 +1,123 @@
+//! The state of an allocator, read through a module's table.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use super::Module;
+use super::abi::{Head, Order, RECORD_ALLOCATED, RECORD_FREE, Record, State};
+use crate::{BlockInfo, BlockState, Snapshot};
+
+/// All that an allocator's own structures say, as plain data.
+pub(crate) struct Inspection {
+    pub module: Module,
+    pub state: State,
+    /// Parents first, the left half before the right.
+    pub records: Vec<Record>,
+    /// There are more blocks than there can be; the rest was not read.
+    pub endless: bool,
+}
+
+impl Record {
+    pub(crate) fn info(&self) -> BlockInfo {
+        let state = match self.state {
+            RECORD_ALLOCATED => BlockState::Allocated,
+            RECORD_FREE => BlockState::Free,
+            _ => BlockState::Split,
+        };
+        BlockInfo { offset: self.offset, order: self.order, state, clear: self.clear }
+    }
+}
+
+impl Module {
+    /// # Safety
+    ///
+    /// `mm` is an initialised allocator of this module, and is not changed
+    /// meanwhile. The same holds for the functions below.
+    pub(crate) unsafe fn state(self, mm: *const c_void) -> State {
+        let mut state = State::default();
+        // SAFETY: as the caller says.
+        unsafe { (self.table().accounts)(mm, &raw mut state) };
+        state
+    }
+
+    /// Reads the whole tree. `live` is how many objects are alive, and no fewer
+    /// than there are blocks.
+    ///
+    /// # Safety
+    ///
+    /// As for [`state`](Self::state).
+    pub(crate) unsafe fn inspect(self, mm: *const c_void, live: usize) -> Inspection {
+        // SAFETY: as the caller says.
+        let state = unsafe { self.state(mm) };
+        let mut records = Vec::with_capacity(live);
+        // SAFETY: as the caller says; there is room for `live` records.
+        let count = unsafe { (self.table().tree)(mm, records.as_mut_ptr(), live) };
+        // SAFETY: so many have been written.
+        unsafe { records.set_len(count.min(live)) };
+        Inspection { module: self, state, records, endless: count > live }
+    }
+
+    /// What is kept for each order.
+    ///
+    /// # Safety
+    ///
+    /// As for [`state`](Self::state).
+    pub(crate) unsafe fn orders(self, mm: *const c_void, max_order: u32) -> Vec<Order> {
+        let count = max_order + 1;
+        let mut orders = Vec::with_capacity(count as usize);
+        // SAFETY: as the caller says; the C fills in `count`.
+        unsafe {
+            (self.table().orders)(mm, orders.as_mut_ptr(), count);
+            orders.set_len(count as usize);
+        }
+        orders
+    }
+
+    /// The size of the largest free block in bytes; 0 where nothing is free.
+    ///
+    /// # Safety
+    ///
+    /// As for [`state`](Self::state).
+    pub(crate) unsafe fn largest_free_block(self, mm: *const c_void) -> u64 {
+        // SAFETY: as the caller says.
+        let (state, orders) = unsafe {
+            let state = self.state(mm);
+            (state, self.orders(mm, state.max_order))
+        };
+        let has_free = |order: &Order| order.heads.iter().any(Head::has_blocks);
+        let largest = orders.iter().rposition(has_free);
+        largest.map_or(0, |order| state.chunk_size << order)
+    }
+
+    /// # Safety
+    ///
+    /// `block` is a block of an allocator of this module, and is not changed
+    /// meanwhile.
+    pub(crate) unsafe fn record(self, block: *const c_void) -> Record {
+        let mut record = MaybeUninit::uninit();
+        // SAFETY: as the caller says; the C fills it in.
+        unsafe {
+            (self.table().record)(block, record.as_mut_ptr());
+            record.assume_init()
+        }
+    }
+}
+
+impl Head {
+    fn has_blocks(&self) -> bool {
+        // An empty list leads back to its head.
+        !self.first.is_null() && self.first != self.head
+    }
+}
+
+impl Inspection {
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            chunk_size: self.state.chunk_size,
+            size: self.state.size,
+            avail: self.state.avail,
+            clear_avail: self.state.clear_avail,
+            blocks: self.records.iter().map(Record::info).collect(),
+        }
+    }
+}

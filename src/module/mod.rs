@@ -1,0 +1,100 @@
+//! A kernel's C as a module: one table of functions, the same for every
+//! generation of the source.
+//!
+//! The kernel that is compiled in is one of them, see [`Module::compiled_in`]. With
+//! the feature `module`, the C of any other tree is compiled and loaded while the
+//! program runs, so that any number of kernels are in one process.
+
+pub(crate) mod abi;
+mod inspect;
+#[allow(dead_code, reason = "a part of it is for build.rs, or for the feature `module`")]
+mod tree;
+
+use core::fmt;
+use std::sync::Once;
+
+use abi::Table;
+pub(crate) use inspect::Inspection;
+
+use crate::runtime::table::RUNTIME;
+
+unsafe extern "C" {
+    #[link_name = "gpu_buddy_kernel_gpu_buddy_module"]
+    static COMPILED_IN: Table;
+}
+
+/// A kernel's C, ready to be called.
+///
+/// What a module has loaded stays loaded: the texts of warnings and BUGs are in it.
+#[derive(Clone, Copy)]
+pub struct Module(&'static Loaded);
+
+struct Loaded {
+    /// Such as `7.3`, or a path.
+    name: String,
+    table: &'static Table,
+    load: Once,
+}
+
+/// Something that the allocator of one kernel can do, and that of another not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Feature {
+    /// Its name, as in [`Kernel::capabilities`](crate::Kernel::capabilities).
+    pub name: &'static str,
+    /// What the allocator does that has it.
+    pub meaning: &'static str,
+}
+
+impl Module {
+    /// The kernel that was compiled in.
+    #[must_use]
+    pub fn compiled_in() -> Self {
+        static LOADED: std::sync::OnceLock<Loaded> = std::sync::OnceLock::new();
+        Self(LOADED.get_or_init(|| Loaded {
+            name: crate::KERNEL.series.to_owned(),
+            // SAFETY: the C initialises it at compile time and nobody writes it.
+            table: unsafe { &COMPILED_IN },
+            load: Once::new(),
+        }))
+    }
+
+    /// Calls the module's init function, the first time that it is asked to.
+    pub(crate) fn load(self) {
+        self.0.load.call_once(|| {
+            // SAFETY: the table of the runtime lives as long as the program, and the
+            // C has not been called so far.
+            unsafe { (self.table().load)(&raw const RUNTIME) };
+        });
+    }
+
+    pub(crate) fn table(self) -> &'static Table {
+        self.0.table
+    }
+
+    /// What it was asked for by: a series such as `7.3`, or a path.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        &self.0.name
+    }
+
+    /// What its allocator can do that not every kernel's can.
+    pub fn features(self) -> impl Iterator<Item = Feature> {
+        let bits = self.table().capabilities;
+        let all = (0..).zip(tree::CAPABILITIES);
+        all.filter(move |(bit, _)| bits & (1 << bit) != 0)
+            .map(|(_, (name, _, meaning))| Feature { name, meaning })
+    }
+
+    /// Whether its allocator has a feature.
+    #[must_use]
+    pub fn has(self, name: &str) -> bool {
+        self.features().any(|feature| feature.name == name)
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Module").field(&self.0.name).finish()
+    }
+}

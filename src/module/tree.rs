@@ -1,0 +1,274 @@
+//! The files of a kernel tree, and what they say of the allocator in them.
+//!
+//! build.rs reads this file too, for the kernel that is compiled in. So it needs
+//! no more than std.
+
+use std::path::{Path, PathBuf};
+
+/// Where a generation of the source keeps its files, relative to the tree.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The names begin with `drm_`, not with `gpu_`.
+    pub drm: bool,
+    pub allocator: &'static str,
+    pub header: &'static str,
+    /// The KUnit suite, and the helper that it draws orders with.
+    pub suite: &'static str,
+    pub random: &'static str,
+}
+
+/// The newest first: trees of the newer form may carry a file of the older name
+/// that only prints.
+pub const LAYOUTS: [Layout; 3] = [
+    Layout {
+        drm: false,
+        allocator: "drivers/gpu/buddy.c",
+        header: "include/linux/gpu_buddy.h",
+        suite: "drivers/gpu/tests/gpu_buddy_test.c",
+        random: "drivers/gpu/tests/gpu_random.c",
+    },
+    Layout {
+        drm: true,
+        allocator: "drivers/gpu/drm/drm_buddy.c",
+        header: "include/drm/drm_buddy.h",
+        suite: "drivers/gpu/drm/tests/drm_buddy_test.c",
+        random: "drivers/gpu/drm/lib/drm_random.c",
+    },
+    // OpenBSD's.
+    Layout {
+        drm: true,
+        allocator: "sys/dev/pci/drm/drm_buddy.c",
+        header: "sys/dev/pci/drm/include/drm/drm_buddy.h",
+        suite: "sys/dev/pci/drm/tests/drm_buddy_test.c",
+        random: "sys/dev/pci/drm/lib/drm_random.c",
+    },
+];
+
+/// The files beside the allocator that are compiled or included as they are. Every
+/// other header is a shim.
+pub const SUPPORT: [&str; 6] = [
+    "include/linux/rbtree.h",
+    "include/linux/rbtree_types.h",
+    "include/linux/rbtree_augmented.h",
+    "include/linux/prandom.h",
+    RBTREE,
+    PRANDOM,
+];
+
+pub const RBTREE: &str = "lib/rbtree.c";
+pub const PRANDOM: &str = "lib/random32.c";
+
+impl Layout {
+    /// The layout of the files that `has` says are there.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn find(has: impl Fn(&str) -> bool) -> Result<&'static Self, String> {
+        if let Some(layout) = LAYOUTS.iter().find(|layout| has(layout.allocator)) {
+            if has(layout.header) {
+                return Ok(layout);
+            }
+            return Err(format!("it has {}, but no {}", layout.allocator, layout.header));
+        }
+        let names: Vec<_> = LAYOUTS[..2].iter().map(|layout| layout.allocator).collect();
+        Err(format!("it has neither {}", names.join(" nor ")))
+    }
+
+    /// The file that a helper of the suite includes.
+    pub fn random_header(&self) -> String {
+        self.random.replace(".c", ".h")
+    }
+
+    /// As C includes the header.
+    pub fn header_name(&self) -> &'static str {
+        if self.drm { "drm/drm_buddy.h" } else { "linux/gpu_buddy.h" }
+    }
+}
+
+/// What a tree's texts say of its allocator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// Macros for the C that puts one table over all generations.
+    pub defines: Vec<&'static str>,
+}
+
+/// A capability: its name, the macro for the C, and what an allocator does that
+/// has it. In the order of the bits in vendor/shim/module/module.h.
+pub const CAPABILITIES: [(&str, &str, &str); 12] = [
+    ("clear", "SHIM_HAS_CLEAR", "tells clear memory from dirty"),
+    ("reset_clear", "SHIM_HAS_RESET_CLEAR", "makes all free memory clear or dirty"),
+    ("contiguous", "SHIM_HAS_CONTIGUOUS", "makes contiguous allocations"),
+    ("trim_disable", "SHIM_HAS_TRIM_DISABLE", "leaves an allocation untrimmed on request"),
+    ("trim_start", "SHIM_HAS_TRIM_START", "trims a block from a given start on"),
+    ("addr_to_block", "SHIM_HAS_ADDR_TO_BLOCK", "finds the allocated block at an address"),
+    ("scoreboard", "SHIM_HAS_SCOREBOARD", "counts its blocks by order"),
+    (
+        "offset_align",
+        "SHIM_HAS_OFFSET_ALIGN",
+        "aligns an allocation beyond its size without rounding it up",
+    ),
+    ("lockdep", "SHIM_HAS_LOCKDEP", "asserts that its lock is held"),
+    ("get_buddy", "SHIM_HAS_GET_BUDDY", "gives the buddy of a block"),
+    (
+        "undo_splits",
+        "SHIM_HAS_UNDO_SPLITS",
+        "takes a free block out of its tree before it undoes a split",
+    ),
+    ("rounds_up", "SHIM_HAS_ROUNDS_UP", "rounds a size up to min_block_size, and trims"),
+];
+
+/// A macro, the words that show it, and where to look.
+const WORDS: [(&str, Place, &str); 16] = [
+    ("SHIM_FREE_TREES", Place::Header, "**free_trees;"),
+    ("SHIM_FREE_TREE", Place::Header, "*free_tree;"),
+    ("SHIM_HAS_TREE_NAMES", Place::Header, "BUDDY_CLEAR_TREE"),
+    ("SHIM_HAS_CLEAR", Place::Header, "clear_avail;"),
+    ("SHIM_HAS_RESET_CLEAR", Place::Header, "buddy_reset_clear("),
+    ("SHIM_HAS_CONTIGUOUS", Place::Header, "BUDDY_CONTIGUOUS_ALLOCATION"),
+    ("SHIM_HAS_TRIM_DISABLE", Place::Header, "BUDDY_TRIM_DISABLE"),
+    ("SHIM_HAS_ADDR_TO_BLOCK", Place::Header, "buddy_allocated_addr_to_block("),
+    ("SHIM_HAS_SCOREBOARD", Place::Header, "*free_scoreboard;"),
+    ("SHIM_HAS_OFFSET_ALIGN", Place::Header, "subtree_max_alignment;"),
+    ("SHIM_HAS_LOCKDEP", Place::Header, "lock_dep_map;"),
+    ("SHIM_HAS_GET_BUDDY", Place::Header, "_get_buddy("),
+    ("SHIM_HAS_UNDO_SPLITS", Place::Source, "buddy_undo_splits("),
+    ("SHIM_HAS_ROUNDS_UP", Place::Source, "round_up(size,"),
+    ("SHIM_HAS_SUITE", Place::Suite, "kunit_test_suite("),
+    ("SHIM_KUNIT_SUITE_HAS_SEED", Place::Suite, "static unsigned int random_seed;"),
+];
+
+/// A macro, and the word that an argument of a function shows it by.
+const ARGUMENTS: [(&str, &str, &str); 3] = [
+    ("SHIM_HAS_FREE_FLAGS", "buddy_free_list(", "flags"),
+    ("SHIM_HAS_TRIM_START", "buddy_block_trim(", "start"),
+    ("SHIM_HAS_PRINTER", "buddy_print(", "drm_printer"),
+];
+
+enum Place {
+    Header,
+    Source,
+    Suite,
+}
+
+impl Signs {
+    pub fn read(layout: &Layout, header: &str, source: &str, suite: Option<&str>) -> Self {
+        let mut defines = Vec::new();
+        defines.extend(layout.drm.then_some("SHIM_DRM"));
+        for (define, place, words) in WORDS {
+            let text = match place {
+                Place::Header => header,
+                Place::Source => source,
+                Place::Suite => suite.unwrap_or_default(),
+            };
+            defines.extend(text.contains(words).then_some(define));
+        }
+        for (define, function, word) in ARGUMENTS {
+            let mut calls = header.split(function).skip(1);
+            let has = calls.any(|rest| rest.split(')').next().unwrap_or_default().contains(word));
+            defines.extend(has.then_some(define));
+        }
+        Self { defines }
+    }
+
+    pub fn has(&self, define: &str) -> bool {
+        self.defines.contains(&define)
+    }
+}
+
+/// Where a unit's text is from decides how strictly it is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Kernel,
+    Ours,
+}
+
+/// A file to compile.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    pub name: &'static str,
+    pub source: PathBuf,
+    pub origin: Origin,
+    /// Macros with their values.
+    pub defines: Vec<(&'static str, String)>,
+}
+
+/// The units of a module. `file` gives the path of a file of the tree, or of what
+/// stands in for it; `None` if there is neither.
+pub fn units(
+    layout: &Layout,
+    signs: &Signs,
+    shim: &Path,
+    file: impl Fn(&str) -> Option<PathBuf>,
+) -> Vec<Unit> {
+    let kernel = |name, path| {
+        let source = file(path)?;
+        Some(Unit { name, source, origin: Origin::Kernel, defines: Vec::new() })
+    };
+    let signs_of = |signs: &Signs| signs.defines.iter().map(|&sign| (sign, "1".into())).collect();
+    let mut units: Vec<_> = kernel("buddy", layout.allocator).into_iter().collect();
+    units.extend(kernel("rbtree", RBTREE));
+    if signs.has("SHIM_HAS_SUITE")
+        && let Some(suite) = file(layout.suite)
+    {
+        let mut defines: Vec<_> = signs_of(signs);
+        defines.push(("SHIM_KUNIT_SUITE_FILE", format!("\"{}\"", suite.display())));
+        units.push(Unit {
+            name: "kunit_suite",
+            source: shim.join("module/kunit_suite.c"),
+            origin: Origin::Kernel,
+            defines,
+        });
+        units.extend(kernel("random", layout.random));
+        units.extend(kernel("random32", PRANDOM));
+    }
+    units.push(Unit {
+        name: "printk",
+        source: shim.join("module/printk.c"),
+        origin: Origin::Ours,
+        defines: Vec::new(),
+    });
+    units.push(Unit {
+        name: "adapter",
+        source: shim.join("module/adapter.c"),
+        origin: Origin::Ours,
+        defines: signs_of(signs),
+    });
+    units
+}
+
+/// The flags for a unit, apart from optimisation. `headers` has a header for each
+/// of the kernel's own that is taken from the tree at `root`.
+pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<String> {
+    let mut flags = vec![
+        "-std=gnu11".into(),
+        "-fPIC".into(),
+        format!("-I{}", shim.display()),
+        format!("-I{}", headers.display()),
+        "-include".into(),
+        "linux/kconfig.h".into(),
+        "-nostdinc".into(),
+        "-fno-strict-aliasing".into(),
+        // A BUG unwinds through these frames.
+        "-fexceptions".into(),
+        "-fvisibility=hidden".into(),
+        // Places are reported as paths inside the kernel tree.
+        format!("-fmacro-prefix-map={}/=", root.display()),
+    ];
+    match origin {
+        Origin::Kernel => flags.push("-w".into()),
+        Origin::Ours => flags.extend(
+            // They include the kernel's headers, whose inline functions do the last two.
+            ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wno-unused-parameter", "-Wno-sign-compare"]
+                .map(String::from),
+        ),
+    }
+    flags
+}
+
+/// The headers of the kernel's own that are included as they are: the name in an
+/// include, and the path in the tree.
+pub fn headers(layout: &'static Layout) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let support = SUPPORT.into_iter().filter_map(|path| Some((path.strip_prefix("include/")?, path)));
+    std::iter::once((layout.header_name(), layout.header)).chain(support)
+}

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Puts one table over every generation of the allocator. What differs between
+ * them stays in this file: names, free lists or trees, arguments that came
+ * later. The file that compiles it says what the tree's header has: see
+ * src/module/tree.rs.
+ *
+ *   SHIM_DRM            the names begin with drm_, not with gpu_
+ *   SHIM_FREE_TREES     free blocks are in two trees per order
+ *   SHIM_FREE_TREE      ... in one tree
+ *                       ... else in one list
+ *   SHIM_HAS_...        a field or function is there
+ */
+
+#ifdef SHIM_DRM
+#include <drm/drm_buddy.h>
+#define NAME(name) drm_##name
+#define CONSTANT(name) DRM_##name
+#else
+#include <linux/gpu_buddy.h>
+#define NAME(name) gpu_##name
+#define CONSTANT(name) GPU_##name
+#endif
+#include <kunit/test.h>
+#include <module/module.h>
+
+typedef struct NAME(buddy) buddy_t;
+typedef struct NAME(buddy_block) block_t;
+
+const struct gpu_buddy_runtime *shim_runtime;
+
+int shim_module_init(void);
+void shim_module_exit(void);
+
+static int load(const struct gpu_buddy_runtime *runtime)
+{
+	shim_runtime = runtime;
+	return shim_module_init();
+}
+
+/* --- flags ------------------------------------------------------------------ */
+
+/*
+ * The flags of this crate have the numbers of the newest kernel. Where a tree
+ * has them, they must be the same, so that any number can be passed on as it is.
+ */
+#ifdef SHIM_DRM
+#define SAME(name, bit) _Static_assert(DRM_BUDDY_##name == 1 << (bit), #name)
+#else
+#define SAME(name, bit) _Static_assert(GPU_BUDDY_##name == 1 << (bit), #name)
+#endif
+
+SAME(RANGE_ALLOCATION, 0);
+SAME(TOPDOWN_ALLOCATION, 1);
+#ifdef SHIM_HAS_CONTIGUOUS
+SAME(CONTIGUOUS_ALLOCATION, 2);
+#endif
+#ifdef SHIM_HAS_CLEAR
+SAME(CLEAR_ALLOCATION, 3);
+SAME(CLEARED, 4);
+#endif
+#ifdef SHIM_HAS_TRIM_DISABLE
+SAME(TRIM_DISABLE, 5);
+#endif
+
+/* --- calls ------------------------------------------------------------------ */
+
+static int init(void *mm, u64 size, u64 chunk_size)
+{
+	return NAME(buddy_init)(mm, size, chunk_size);
+}
+
+static void fini(void *mm)
+{
+	NAME(buddy_fini)(mm);
+}
+
+#ifdef SHIM_HAS_LOCKDEP
+static void set_lock(void *mm, struct lockdep_map *map)
+{
+	((buddy_t *)mm)->lock_dep_map = map;
+}
+#endif
+
+static int alloc_blocks(void *mm, u64 start, u64 end, u64 size,
+			u64 min_block_size, struct list_head *blocks,
+			unsigned long flags)
+{
+	return NAME(buddy_alloc_blocks)(mm, start, end, size, min_block_size,
+					blocks, flags);
+}
+
+static void free_list(void *mm, struct list_head *blocks, unsigned int flags)
+{
+#ifdef SHIM_HAS_FREE_FLAGS
+	NAME(buddy_free_list)(mm, blocks, flags);
+#else
+	(void)flags;
+	NAME(buddy_free_list)(mm, blocks);
+#endif
+}
+
+static void free_block(void *mm, void *block)
+{
+	NAME(buddy_free_block)(mm, block);
+}
+
+static int block_trim(void *mm, u64 *start, u64 new_size,
+		      struct list_head *blocks)
+{
+#ifdef SHIM_HAS_TRIM_START
+	return NAME(buddy_block_trim)(mm, start, new_size, blocks);
+#else
+	(void)start;
+	return NAME(buddy_block_trim)(mm, new_size, blocks);
+#endif
+}
+
+#ifdef SHIM_HAS_RESET_CLEAR
+static void reset_clear(void *mm, bool clear)
+{
+	NAME(buddy_reset_clear)(mm, clear);
+}
+#endif
+
+#ifdef SHIM_HAS_ADDR_TO_BLOCK
+static const void *addr_to_block(void *mm, u64 addr)
+{
+	return NAME(buddy_allocated_addr_to_block)(mm, addr);
+}
+#endif
+
+static void print(void *mm)
+{
+#ifdef SHIM_HAS_PRINTER
+	struct drm_printer printer = {};
+
+	NAME(buddy_print)(mm, &printer);
+#else
+	NAME(buddy_print)(mm);
+#endif
+}
+
+/* --- state as plain data ---------------------------------------------------- */
+
+static void accounts(const void *memory, struct gpu_buddy_accounts *accounts)
+{
+	const buddy_t *mm = memory;
+
+	accounts->size = mm->size;
+	accounts->chunk_size = mm->chunk_size;
+	accounts->avail = mm->avail;
+#ifdef SHIM_HAS_CLEAR
+	accounts->clear_avail = mm->clear_avail;
+#else
+	accounts->clear_avail = 0;
+#endif
+	accounts->n_roots = mm->n_roots;
+	accounts->max_order = mm->max_order;
+}
+
+static u8 record_state(u64 header)
+{
+	u64 state = header & CONSTANT(BUDDY_HEADER_STATE);
+
+	if (state == CONSTANT(BUDDY_ALLOCATED))
+		return GPU_BUDDY_RECORD_ALLOCATED;
+	if (state == CONSTANT(BUDDY_FREE))
+		return GPU_BUDDY_RECORD_FREE;
+	if (state == CONSTANT(BUDDY_SPLIT))
+		return GPU_BUDDY_RECORD_SPLIT;
+	return GPU_BUDDY_RECORD_INVALID;
+}
+
+static void record(const void *memory, struct gpu_buddy_record *record)
+{
+	const block_t *block = memory;
+	u64 header = block->header;
+
+	record->block = block;
+	record->parent = block->parent;
+	record->left = block->left;
+	record->right = block->right;
+	record->offset = header & CONSTANT(BUDDY_HEADER_OFFSET);
+	record->order = header & CONSTANT(BUDDY_HEADER_ORDER);
+	record->state = record_state(header);
+#ifdef SHIM_HAS_CLEAR
+	record->clear = header & CONSTANT(BUDDY_HEADER_CLEAR);
+#else
+	record->clear = false;
+#endif
+#if defined(SHIM_FREE_TREES) || defined(SHIM_FREE_TREE)
+	record->links[0] = block->rb.__rb_parent_color;
+	record->links[1] = (u64)block->rb.rb_right;
+	record->links[2] = (u64)block->rb.rb_left;
+#else
+	record->links[0] = (u64)block->link.next;
+	record->links[1] = (u64)block->link.prev;
+	record->links[2] = 0;
+#endif
+#ifdef SHIM_HAS_OFFSET_ALIGN
+	record->subtree_max_alignment = block->subtree_max_alignment;
+#else
+	record->subtree_max_alignment = 0;
+#endif
+}
+
+/* What would be read is at least aligned, and no null. */
+static bool is_readable(const void *block)
+{
+	return block && (uintptr_t)block % _Alignof(block_t) == 0;
+}
+
+static size_t tree(const void *memory, struct gpu_buddy_record *records,
+		   size_t capacity)
+{
+	const buddy_t *mm = memory;
+	/* Each block on the way down leaves one right half behind. */
+	struct { const block_t *block; u32 below; } next[CONSTANT(BUDDY_MAX_ORDER) + 3];
+	size_t count = 0;
+
+	for (u32 i = 0; i < mm->n_roots; i++) {
+		u32 waiting = 0;
+
+		next[waiting].block = mm->roots[i];
+		next[waiting++].below = CONSTANT(BUDDY_MAX_ORDER) + 1;
+		while (waiting) {
+			const block_t *block = next[--waiting].block;
+			u32 below = next[waiting].below;
+			struct gpu_buddy_record *out = &records[count];
+
+			if (!is_readable(block))
+				continue;
+			if (count++ == capacity)
+				return count;
+			record(block, out);
+			/* Orders descend, so that this ends, whatever the links say. */
+			if (out->state != GPU_BUDDY_RECORD_SPLIT || !out->order ||
+			    out->order >= below)
+				continue;
+			next[waiting].block = block->right;
+			next[waiting++].below = out->order;
+			next[waiting].block = block->left;
+			next[waiting++].below = out->order;
+		}
+	}
+	return count;
+}
+
+/* The numbers of the two trees, where the header does not give them. */
+#ifdef SHIM_HAS_TREE_NAMES
+#define CLEAR_TREE CONSTANT(BUDDY_CLEAR_TREE)
+#define DIRTY_TREE CONSTANT(BUDDY_DIRTY_TREE)
+#else
+#define CLEAR_TREE 0
+#define DIRTY_TREE 1
+#endif
+
+static void orders(const void *memory, struct gpu_buddy_order *orders, u32 count)
+{
+	const buddy_t *mm = memory;
+
+	for (u32 i = 0; i < count; i++) {
+		struct gpu_buddy_order *order = &orders[i];
+
+		__builtin_memset(order, 0, sizeof(*order));
+#ifdef SHIM_HAS_SCOREBOARD
+		order->free_count = mm->free_scoreboard[i];
+		order->used_count = mm->used_scoreboard[i];
+#endif
+#if defined(SHIM_FREE_TREES)
+		order->heads[0].head = &mm->free_trees[CLEAR_TREE][i];
+		order->heads[0].first = mm->free_trees[CLEAR_TREE][i].rb_node;
+		order->heads[1].head = &mm->free_trees[DIRTY_TREE][i];
+		order->heads[1].first = mm->free_trees[DIRTY_TREE][i].rb_node;
+#elif defined(SHIM_FREE_TREE)
+		order->heads[0].head = &mm->free_tree[i];
+		order->heads[0].first = mm->free_tree[i].rb_node;
+#else
+		order->heads[0].head = &mm->free_list[i];
+		order->heads[0].first = mm->free_list[i].next;
+		order->heads[0].last = mm->free_list[i].prev;
+#endif
+	}
+}
+
+/* --- the table -------------------------------------------------------------- */
+
+#ifdef SHIM_HAS_SUITE
+static void forget_seed(void)
+{
+	shim_kunit_forget_seed();
+}
+#endif
+
+__attribute__((visibility("default")))
+extern const struct gpu_buddy_module gpu_buddy_module;
+
+const struct gpu_buddy_module gpu_buddy_module = {
+	.abi = GPU_BUDDY_MODULE_ABI,
+	.size = sizeof(struct gpu_buddy_module),
+	.runtime_size = sizeof(struct gpu_buddy_runtime),
+	.record_size = sizeof(struct gpu_buddy_record),
+	.order_size = sizeof(struct gpu_buddy_order),
+	.accounts_size = sizeof(struct gpu_buddy_accounts),
+	.kunit_suite_size = sizeof(struct kunit_suite),
+	.kunit_case_size = sizeof(struct kunit_case),
+	.kunit_check_size = sizeof(struct shim_kunit_check),
+
+	.capabilities = 0
+#ifdef SHIM_HAS_CLEAR
+		| GPU_BUDDY_CAP_CLEAR
+#endif
+#ifdef SHIM_HAS_RESET_CLEAR
+		| GPU_BUDDY_CAP_RESET_CLEAR
+#endif
+#ifdef SHIM_HAS_CONTIGUOUS
+		| GPU_BUDDY_CAP_CONTIGUOUS
+#endif
+#ifdef SHIM_HAS_TRIM_DISABLE
+		| GPU_BUDDY_CAP_TRIM_DISABLE
+#endif
+#ifdef SHIM_HAS_TRIM_START
+		| GPU_BUDDY_CAP_TRIM_START
+#endif
+#ifdef SHIM_HAS_ADDR_TO_BLOCK
+		| GPU_BUDDY_CAP_ADDR_TO_BLOCK
+#endif
+#ifdef SHIM_HAS_SCOREBOARD
+		| GPU_BUDDY_CAP_SCOREBOARD
+#endif
+#ifdef SHIM_HAS_OFFSET_ALIGN
+		| GPU_BUDDY_CAP_OFFSET_ALIGN
+#endif
+#ifdef SHIM_HAS_LOCKDEP
+		| GPU_BUDDY_CAP_LOCKDEP
+#endif
+#ifdef SHIM_HAS_GET_BUDDY
+		| GPU_BUDDY_CAP_GET_BUDDY
+#endif
+#ifdef SHIM_HAS_UNDO_SPLITS
+		| GPU_BUDDY_CAP_UNDO_SPLITS
+#endif
+#ifdef SHIM_HAS_ROUNDS_UP
+		| GPU_BUDDY_CAP_ROUNDS_UP
+#endif
+		,
+#if defined(SHIM_FREE_TREES)
+	.free_kind = GPU_BUDDY_FREE_TWO_TREES,
+	.node_offset = offsetof(block_t, rb),
+#elif defined(SHIM_FREE_TREE)
+	.free_kind = GPU_BUDDY_FREE_TREE,
+	.node_offset = offsetof(block_t, rb),
+#else
+	.free_kind = GPU_BUDDY_FREE_LIST,
+	.node_offset = offsetof(block_t, link),
+#endif
+	.max_order = CONSTANT(BUDDY_MAX_ORDER),
+	.mm_size = sizeof(buddy_t),
+	.block_size = sizeof(block_t),
+	.link_offset = offsetof(block_t, link),
+
+	.load = load,
+	.unload = shim_module_exit,
+	.init = init,
+	.fini = fini,
+#ifdef SHIM_HAS_LOCKDEP
+	.set_lock = set_lock,
+#endif
+	.alloc_blocks = alloc_blocks,
+	.free_list = free_list,
+	.free_block = free_block,
+	.block_trim = block_trim,
+#ifdef SHIM_HAS_RESET_CLEAR
+	.reset_clear = reset_clear,
+#endif
+#ifdef SHIM_HAS_ADDR_TO_BLOCK
+	.addr_to_block = addr_to_block,
+#endif
+	.print = print,
+	.accounts = accounts,
+	.record = record,
+	.tree = tree,
+	.orders = orders,
+#ifdef SHIM_HAS_SUITE
+	.suite = &shim_kunit_suite,
+	.forget_seed = forget_seed,
+#endif
+};

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The table of what can be done with a kernel's allocator: the one symbol that a
+ * module gives away. It is the same for every generation of the source; what a
+ * generation lacks has no capability here, and a null function.
+ *
+ * src/module/abi.rs has the same in Rust.
+ */
+#ifndef SHIM_MODULE_MODULE_H
+#define SHIM_MODULE_MODULE_H
+
+#include <linux/types.h>
+#include <module/runtime.h>
+
+#define GPU_BUDDY_MODULE_ABI 1
+
+struct gpu_buddy_module;
+struct kunit_suite;
+struct list_head;
+struct lockdep_map;
+
+/* Bits of gpu_buddy_module.capabilities. */
+enum gpu_buddy_capability {
+	GPU_BUDDY_CAP_CLEAR = 1 << 0,		/* tells clear and dirty apart */
+	GPU_BUDDY_CAP_RESET_CLEAR = 1 << 1,
+	GPU_BUDDY_CAP_CONTIGUOUS = 1 << 2,
+	GPU_BUDDY_CAP_TRIM_DISABLE = 1 << 3,
+	GPU_BUDDY_CAP_TRIM_START = 1 << 4,	/* trims from a start on */
+	GPU_BUDDY_CAP_ADDR_TO_BLOCK = 1 << 5,
+	GPU_BUDDY_CAP_SCOREBOARD = 1 << 6,	/* counts blocks by order */
+	GPU_BUDDY_CAP_OFFSET_ALIGN = 1 << 7,
+	GPU_BUDDY_CAP_LOCKDEP = 1 << 8,
+	GPU_BUDDY_CAP_GET_BUDDY = 1 << 9,
+	GPU_BUDDY_CAP_UNDO_SPLITS = 1 << 10,	/* survives a failed split */
+	GPU_BUDDY_CAP_ROUNDS_UP = 1 << 11,	/* takes odd sizes: rounds, then trims */
+};
+
+/* Where free blocks are kept, for each order. */
+enum gpu_buddy_free_kind {
+	GPU_BUDDY_FREE_TWO_TREES,	/* a tree of clear ones, a tree of dirty ones */
+	GPU_BUDDY_FREE_TREE,
+	GPU_BUDDY_FREE_LIST,
+};
+
+enum gpu_buddy_record_state {
+	GPU_BUDDY_RECORD_INVALID,
+	GPU_BUDDY_RECORD_ALLOCATED,
+	GPU_BUDDY_RECORD_FREE,
+	GPU_BUDDY_RECORD_SPLIT,
+};
+
+/* One block as plain data. */
+struct gpu_buddy_record {
+	const void *block, *parent, *left, *right;
+	u64 offset;
+	/*
+	 * Of a free block, its place among the free ones. In a tree: parent and
+	 * colour, right, left. In a list: next, prev.
+	 */
+	u64 links[3];
+	u32 order;
+	u32 subtree_max_alignment;
+	u8 state;
+	bool clear;
+};
+
+/* What is kept for one order. `heads` are of the clear and the dirty blocks, or the first is of all. */
+struct gpu_buddy_order {
+	u64 free_count, used_count;
+	struct {
+		const void *head;
+		/* The root of a tree, or the first and the last of a list. */
+		const void *first, *last;
+	} heads[2];
+};
+
+struct gpu_buddy_accounts {
+	u64 size, chunk_size, avail, clear_avail;
+	u32 n_roots, max_order;
+};
+
+struct gpu_buddy_module {
+	u32 abi;
+	/* Sizes of this table and of what crosses the border with it. */
+	u32 size, runtime_size, record_size, order_size, accounts_size;
+	u32 kunit_suite_size, kunit_case_size, kunit_check_size;
+
+	u32 capabilities;
+	u32 free_kind;
+	/* The highest order that a header has room for. */
+	u32 max_order;
+	/* Memory for an allocator, and where in a block its links are. */
+	u32 mm_size, block_size, link_offset, node_offset;
+
+	/* Takes the table of the runtime, and calls the module's init function. */
+	int (*load)(const struct gpu_buddy_runtime *runtime);
+	void (*unload)(void);
+
+	int (*init)(void *mm, u64 size, u64 chunk_size);
+	void (*fini)(void *mm);
+	void (*set_lock)(void *mm, struct lockdep_map *map);
+	int (*alloc_blocks)(void *mm, u64 start, u64 end, u64 size,
+			    u64 min_block_size, struct list_head *blocks,
+			    unsigned long flags);
+	void (*free_list)(void *mm, struct list_head *blocks, unsigned int flags);
+	void (*free_block)(void *mm, void *block);
+	int (*block_trim)(void *mm, u64 *start, u64 new_size,
+			  struct list_head *blocks);
+	void (*reset_clear)(void *mm, bool clear);
+	/* A block, null, or an error pointer. */
+	const void *(*addr_to_block)(void *mm, u64 addr);
+	void (*print)(void *mm);
+
+	void (*accounts)(const void *mm, struct gpu_buddy_accounts *accounts);
+	void (*record)(const void *block, struct gpu_buddy_record *record);
+	/*
+	 * All blocks, parents first and the left half before the right. Writes at
+	 * most `capacity` records, and returns how many there would be, but no
+	 * more than one above that: a damaged tree may have no end.
+	 */
+	size_t (*tree)(const void *mm, struct gpu_buddy_record *records,
+		       size_t capacity);
+	/* For the orders from 0 on. */
+	void (*orders)(const void *mm, struct gpu_buddy_order *orders, u32 count);
+
+	/* Null where the tree has no suite. */
+	struct kunit_suite *const *suite;
+	void (*forget_seed)(void);
+};
+
+#endif
