@@ -6,7 +6,15 @@
 //! program runs, so that any number of kernels are in one process.
 
 pub(crate) mod abi;
+#[cfg(feature = "module")]
+mod cache;
+#[cfg(feature = "module")]
+mod compile;
 mod inspect;
+#[cfg(feature = "module")]
+mod load;
+#[cfg(feature = "module")]
+mod source;
 #[allow(dead_code, reason = "a part of it is for build.rs, or for the feature `module`")]
 mod tree;
 
@@ -32,8 +40,49 @@ pub struct Module(&'static Loaded);
 struct Loaded {
     /// Such as `7.3`, or a path.
     name: String,
+    /// Lines of `key: value` on where the files are from.
+    revision: String,
+    /// The files of the tree, with the SHA-256 of each.
+    files: Vec<(String, String)>,
+    /// What the tree lacks, and has from the kernel that is compiled in.
+    borrowed: Vec<&'static str>,
     table: &'static Table,
     load: Once,
+}
+
+/// Why a kernel could not be loaded.
+#[cfg(feature = "module")]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModuleError {
+    /// There is no such kernel, or it lacks the allocator.
+    #[error("{0}")]
+    NotFound(String),
+    /// It does not compile.
+    #[error("{0}")]
+    Compile(String),
+    /// The folder for what was compiled is of no use.
+    #[error("{}: {error}", path.display())]
+    Cache {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        error: std::io::Error,
+    },
+    /// What was compiled cannot be loaded.
+    #[error("{0}")]
+    Load(String),
+}
+
+#[cfg(feature = "module")]
+impl ModuleError {
+    fn not_found(reason: String) -> Self {
+        Self::NotFound(reason)
+    }
+
+    fn cache(path: &std::path::Path, error: std::io::Error) -> Self {
+        Self::Cache { path: path.to_owned(), error }
+    }
 }
 
 /// Something that the allocator of one kernel can do, and that of another not.
@@ -53,6 +102,13 @@ impl Module {
         static LOADED: std::sync::OnceLock<Loaded> = std::sync::OnceLock::new();
         Self(LOADED.get_or_init(|| Loaded {
             name: crate::KERNEL.series.to_owned(),
+            revision: crate::KERNEL.revision.to_owned(),
+            files: crate::KERNEL
+                .files
+                .iter()
+                .map(|file| (file.path.to_owned(), file.sha256.to_owned()))
+                .collect(),
+            borrowed: Vec::new(),
             // SAFETY: the C initialises it at compile time and nobody writes it.
             table: unsafe { &COMPILED_IN },
             load: Once::new(),
@@ -76,6 +132,25 @@ impl Module {
     #[must_use]
     pub fn name(self) -> &'static str {
         &self.0.name
+    }
+
+    /// Where its files are from: lines of `key: value`.
+    #[must_use]
+    pub fn revision(self) -> &'static str {
+        &self.0.revision
+    }
+
+    /// The files of its tree that it is made of, with the SHA-256 of each in
+    /// hexadecimal.
+    #[must_use]
+    pub fn files(self) -> &'static [(String, String)] {
+        &self.0.files
+    }
+
+    /// The files that its tree lacks, and that the kernel that is compiled in has lent.
+    #[must_use]
+    pub fn borrowed_files(self) -> &'static [&'static str] {
+        &self.0.borrowed
     }
 
     /// What its allocator can do that not every kernel's can.

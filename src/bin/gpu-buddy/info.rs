@@ -2,29 +2,38 @@
 
 use std::io::{Write, stdout};
 
-use gpu_buddy::KERNEL;
-
+use crate::kernel::Kernel;
 use crate::{Failure, Verdict};
 
-/// Say which kernel is compiled in
+/// Say which kernel is compiled in, or what is known of another one
 #[derive(clap::Args)]
-#[command(after_help = "Example: GPU_BUDDY_KERNEL=~/linux cargo run -- info")]
-pub struct Arguments {}
+#[command(after_help = "Examples:\n  gpu-buddy info\n  gpu-buddy info --kernel v7.2@~/linux")]
+pub struct Arguments {
+    #[command(flatten)]
+    kernel: Kernel,
+}
 
-pub fn run(_: &Arguments) -> Result<Verdict, Failure> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let module = arguments.kernel.open()?;
     let mut out = stdout().lock();
     writeln!(out, "gpu-buddy {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "\nkernel")?;
-    for line in KERNEL.revision.lines() {
+    for line in module.revision().lines() {
         writeln!(out, "  {line}")?;
     }
     writeln!(out, "\ncapabilities")?;
-    for capability in KERNEL.capabilities {
-        writeln!(out, "  {:14} {}", capability.name, capability.meaning)?;
+    for feature in module.features() {
+        writeln!(out, "  {:14} {}", feature.name, feature.meaning)?;
     }
     writeln!(out, "\nfiles (sha256)")?;
-    for file in KERNEL.files {
-        writeln!(out, "  {}  {}", file.sha256, file.path)?;
+    for (path, sha256) in module.files() {
+        writeln!(out, "  {sha256}  {path}")?;
+    }
+    if !module.borrowed_files().is_empty() {
+        writeln!(out, "\nfiles that the tree lacks, from the kernel that is compiled in")?;
+        for path in module.borrowed_files() {
+            writeln!(out, "  {path}")?;
+        }
     }
     Ok(Verdict::Passed)
 }

@@ -3,13 +3,15 @@
 use std::io::{Write, stdout};
 
 use globset::Glob;
-use gpu_buddy::kunit::{self, Case, CaseResult};
+use gpu_buddy::kunit::{Case, CaseResult, Suite};
 
+use crate::kernel::Kernel;
 use crate::{Failure, Verdict};
 
 /// Run the kernel's own KUnit suite and print the results as KTAP
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  gpu-buddy kunit\n  \
+                        gpu-buddy kunit --kernel ~/linux\n  \
                         gpu-buddy kunit --filter '*clear*' --seed 7\n  \
                         gpu-buddy kunit | ./tools/testing/kunit/kunit.py parse")]
 pub struct Arguments {
@@ -24,6 +26,9 @@ pub struct Arguments {
     /// Seed of the suite's random numbers, decimal or 0x…; printed on every run
     #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u32>,
+
+    #[command(flatten)]
+    kernel: Kernel,
 }
 
 fn seed(text: &str) -> Result<u32, String> {
@@ -40,7 +45,12 @@ fn seed(text: &str) -> Result<u32, String> {
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let filter = arguments.filter.as_ref().map(Glob::compile_matcher);
-    let cases: Vec<_> = kunit::cases()
+    let module = arguments.kernel.open()?;
+    let Some(suite) = Suite::of(module) else {
+        return Err(Failure::Usage(format!("{}: the tree has no KUnit suite", module.name())));
+    };
+    let cases: Vec<_> = suite
+        .cases()
         .into_iter()
         .filter(|case| filter.as_ref().is_none_or(|filter| filter.is_match(case.name())))
         .collect();
@@ -53,16 +63,15 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         let mut out = stdout().lock();
         for case in cases {
             let slow = if case.is_slow() { " (slow)" } else { "" };
-            writeln!(out, "{}.{}{slow}", kunit::suite_name(), case.name())?;
+            writeln!(out, "{}.{}{slow}", suite.name(), case.name())?;
         }
         return Ok(Verdict::Passed);
     }
-    run_cases(&cases, arguments.seed)
+    run_cases(suite.name(), &cases, arguments.seed)
 }
 
 /// Runs the cases and prints each result as it comes, in version 1 of KTAP.
-fn run_cases(cases: &[Case], seed: Option<u32>) -> Result<Verdict, Failure> {
-    let suite = kunit::suite_name();
+fn run_cases(suite: &str, cases: &[Case], seed: Option<u32>) -> Result<Verdict, Failure> {
     let mut out = stdout().lock();
     // One seed for all, so that the one that is printed repeats the run.
     let seed = seed.or_else(|| getrandom::u32().ok().filter(|&seed| seed != 0));

@@ -5,6 +5,7 @@
 
 mod generate;
 mod info;
+mod kernel;
 mod kunit;
 mod replay;
 mod torture;
