@@ -7,5 +7,7 @@
 
 #define U32_MAX ((u32)~0U)
 #define U64_MAX ((u64)~0ULL)
+#define ULONG_MAX (~0UL)
+#define LONG_MAX ((long)(~0UL >> 1))
 
 #endif

@@ -12,6 +12,10 @@
 
 void __printf(2, 3) shim_printk(int level, const char *format, ...);
 
+void shim_vprintk(const char *format, __builtin_va_list arguments);
+
+#define vprintk(format, arguments) shim_vprintk(format, arguments)
+
 #ifndef pr_fmt
 #define pr_fmt(format) format
 #endif

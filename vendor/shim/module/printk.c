@@ -28,6 +28,14 @@ void shim_printk(int level, const char *format, ...)
 	shim_runtime->printk(level, text);
 }
 
+void shim_vprintk(const char *format, __builtin_va_list arguments)
+{
+	char text[LINE_LENGTH];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	shim_runtime->printk(6, text);
+}
+
 void drm_printf(struct drm_printer *printer, const char *format, ...)
 {
 	size_t room = sizeof(printer->text) - printer->length;

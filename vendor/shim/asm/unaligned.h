@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Replacement: where the header was before it moved. */
+#ifndef SHIM_ASM_UNALIGNED_H
+#define SHIM_ASM_UNALIGNED_H
+
+#include <linux/unaligned.h>
+
+#endif
