@@ -16,6 +16,11 @@ use tempfile::TempDir;
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 const OPTIONAL: &str = "rust/kernel/gpu/buddy.rs";
 
+/// Files that a tree has and that are not wanted: one of a wanted file's name in
+/// another folder, and what is left of the drm form in a tree of the gpu form.
+const ELSEWHERE: &str = "not this one\n";
+const ONLY_PRINTS: &str = "#include <linux/gpu_buddy.h>\n";
+
 /// Answers for one package mirror: a folder with a folder of packages per suite.
 const APT_GET: &str = r#"#!/usr/bin/env bash
 echo "$0 $*" >>"$MIRROR/calls"
@@ -140,23 +145,42 @@ impl Clone {
         }
     }
 
-    /// The text of the wanted files: the same for equal `salt`.
+    /// A tree of the gpu form; its text is the same for equal `salt`.
     fn tree(&self, salt: &str) -> BTreeMap<String, String> {
+        let mut tree = self.tree_of_form("gpu", "7.3.4", salt);
+        for path in ["drivers/gpu/drm/drm_buddy.c", "include/drm/drm_buddy.h"] {
+            tree.insert(path.into(), ONLY_PRINTS.into());
+        }
+        tree
+    }
+
+    fn drm_tree(&self, salt: &str) -> BTreeMap<String, String> {
+        self.tree_of_form("drm", "6.12.95", salt)
+    }
+
+    fn tree_of_form(&self, form: &str, version: &str, salt: &str) -> BTreeMap<String, String> {
         let manifest = fs::read_to_string(self.manifest()).unwrap();
         let (_, files) = manifest.split_once("[files]\n").unwrap();
         let mut tree: BTreeMap<_, _> = files
             .lines()
             .take_while(|line| !line.starts_with('['))
             .filter_map(|line| line.strip_prefix('"')?.split_once('"'))
+            .filter(|(_, facts)| {
+                !facts.contains("form = ") || facts.contains(&format!("form = \"{form}\""))
+            })
             .map(|(path, _)| (path.to_owned(), format!("made up for {path}, {salt}\n")))
             .collect();
+        let numbers: Vec<_> = version.split('.').collect();
+        let [version, patchlevel, sublevel] = numbers[..] else { panic!("{version}") };
         tree.insert(
             "Makefile".into(),
-            "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\nEXTRAVERSION =\nNAME = Made Up\n".into(),
+            format!(
+                "VERSION = {version}\nPATCHLEVEL = {patchlevel}\nSUBLEVEL = {sublevel}\n\
+                 EXTRAVERSION =\nNAME = Made Up\n"
+            ),
         );
-        // Files of the same names elsewhere in a real tree.
-        tree.insert("tools/lib/rbtree.c".into(), "not this one\n".into());
-        tree.insert("tools/include/linux/rbtree.h".into(), "not this one\n".into());
+        tree.insert("tools/lib/rbtree.c".into(), ELSEWHERE.into());
+        tree.insert("tools/include/linux/rbtree.h".into(), ELSEWHERE.into());
         tree
     }
 
@@ -193,10 +217,13 @@ impl Clone {
     fn assert_holds(&self, series: &str, tree: &BTreeMap<String, String>) {
         for (path, text) in tree {
             let found = fs::read_to_string(self.vendored(series).join(path)).ok();
-            let kept = path != "Makefile" && text != "not this one\n";
-            assert_eq!(found.as_ref(), kept.then_some(text), "{path}");
+            assert_eq!(found.as_ref(), is_wanted(path, text).then_some(text), "{path}");
         }
     }
+}
+
+fn is_wanted(path: &str, text: &str) -> bool {
+    path != "Makefile" && ![ELSEWHERE, ONLY_PRINTS].contains(&text)
 }
 
 fn result(output: &Output) -> (i32, String) {
@@ -256,10 +283,116 @@ fn takes_a_tree_or_a_tarball(#[case] mode: &str, #[case] top: &str, #[case] memb
     let revision = clone.revision("7.3");
     let header = format!("series: 7.3\nversion: 7.3.4\nfrom: {from}\nsha256 ");
     assert!(revision.starts_with(&header), "{revision}");
-    assert_eq!(revision.lines().filter(|line| line.starts_with("sha256 ")).count(), tree.len() - 3);
+    let wanted = tree.iter().filter(|(path, text)| is_wanted(path, text)).count();
+    assert_eq!(revision.lines().filter(|line| line.starts_with("sha256 ")).count(), wanted);
 
     assert_eq!(clone.succeeds(&[]), "");
     assert!(!clone.at("home/cache").exists());
+}
+
+/// A series may have either form, as 6.12 does.
+#[rstest]
+#[case::tree(false)]
+#[case::tarball(true)]
+fn takes_the_drm_form(#[case] tarball: bool) {
+    let clone = Clone::new();
+    let tree = clone.drm_tree("one");
+    write_tree(&clone.at("k/linux-6.12.95"), &tree);
+    let mut from = "k/linux-6.12.95";
+    if tarball {
+        tar(&clone.at("k"), "cJf", &clone.at("k.tar.xz"), &["linux-6.12.95"]);
+        from = "k.tar.xz";
+    }
+    let text = clone.succeeds(&["--from", from]);
+    let notice = "NOTICE: cargo cannot compile in vendor/linux/6.12, which has the allocator in its \
+                  older form, drivers/gpu/drm/drm_buddy.c; use it with --kernel vendor/linux/6.12\n";
+    assert!(text.contains(notice), "{text}");
+    assert!(!text.contains("absent"), "{text}");
+    clone.assert_holds("6.12", &tree);
+    assert!(!clone.revision("6.12").contains("absent"));
+    assert!(!clone.succeeds(&["--from", from]).contains("vendor/linux/6.12 is"));
+    assert_eq!(clone.succeeds(&["--series", "6.12"]), "");
+
+    fs::write(clone.vendored("6.12/drivers/gpu/drm/drm_buddy.c"), "changed\n").unwrap();
+    assert!(clone.succeeds(&["--from", from]).contains("vendor/linux/6.12 is"));
+    clone.assert_holds("6.12", &tree);
+}
+
+#[rstest]
+#[case::gpu("gpu", &["drivers/gpu/buddy.c", "include/linux/gpu_buddy.h"])]
+#[case::drm("drm", &["drivers/gpu/drm/drm_buddy.c", "include/drm/drm_buddy.h"])]
+fn takes_an_allocator_alone(#[case] form: &str, #[case] allocator: &[&str]) {
+    let clone = Clone::new();
+    let mut tree = clone.tree_of_form(form, "7.3.4", "one");
+    let whole = tree.clone();
+    tree.retain(|path, _| allocator.contains(&path.as_str()));
+    write_tree(&clone.at("k"), &tree);
+    let text = clone.succeeds(&["--from", "k"]);
+    clone.assert_holds("local", &tree);
+
+    let notice = text.lines().find(|line| line.contains("cargo cannot compile in")).unwrap();
+    let revision = clone.revision("local");
+    for (path, text) in whole.iter().filter(|(path, text)| is_wanted(path, text)) {
+        let absent = !tree.contains_key(path);
+        let line = format!("absent: {path}\n");
+        assert_eq!(revision.contains(&line), absent, "{path} {text}");
+        if path.ends_with(".c") || path.ends_with(".h") {
+            let named =
+                notice.contains(&format!(" {path} ")) || notice.contains(&format!(" {path};"));
+            assert_eq!(named, absent, "{path}: {notice}");
+        }
+    }
+    let rust = if form == "gpu" { " rust/kernel/gpu/buddy.rs" } else { "" };
+    let absent = format!(
+        "absent there, and not needed:{rust} COPYING LICENSES/preferred/ tools/testing/kunit/\n"
+    );
+    assert!(text.contains(&absent), "{text}");
+    assert_eq!(clone.succeeds(&["--from", "k"]), "");
+    assert_eq!(clone.succeeds(&["--series", "local"]), "");
+}
+
+/// What cargo compiles is enough; more is needed only of a package.
+#[rstest]
+fn takes_a_tree_without_what_is_optional() {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    write_tree(&clone.at("whole"), &tree);
+    clone.succeeds(&["--from", "whole"]);
+    clone.accept("7.3");
+
+    tree.retain(|path, _| path.ends_with(".c") || path.ends_with(".h") || path == "Makefile");
+    tree.insert("tools/testing/kunit/kunit.py".into(), "made up, other\n".into());
+    write_tree(&clone.at("k"), &tree);
+    clone.fails(&["--locked", "--from", "k"], &["the tested 0 in: tools/testing/kunit/kunit.py\n"]);
+    fs::remove_dir_all(clone.at("k/tools/testing")).unwrap();
+    tree.remove("tools/testing/kunit/kunit.py");
+
+    let text = clone.succeeds(&["--locked", "--from", "k"]);
+    assert!(!text.contains("NOTICE"), "{text}");
+    clone.assert_holds("7.3", &tree);
+    assert_eq!(clone.succeeds(&["--locked"]), "");
+}
+
+/// A plain run promises that cargo can compile in the default series.
+#[rstest]
+#[case::part_of_the_gpu_form("gpu", "lacks lib/rbtree.c; placing it again")]
+#[case::drm_form("drm", "drivers/gpu/drm/drm_buddy.c; placing it again")]
+fn replaces_a_default_that_cargo_cannot_compile_in(#[case] form: &str, #[case] message: &str) {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    let mut other = clone.tree_of_form(form, "7.3.1", "other");
+    if form == "gpu" {
+        other.remove("lib/rbtree.c");
+    }
+    write_tree(&clone.at("k"), &other);
+    clone.succeeds(&["--from", "k"]);
+    assert_eq!(clone.succeeds(&["--series", "7.3"]), "");
+    clone.assert_holds("7.3", &other);
+
+    let text = clone.succeeds(&[]);
+    assert!(text.contains(message), "{text}");
+    clone.assert_holds("7.3", &tree);
 }
 
 #[rstest]
@@ -344,12 +477,20 @@ fn prints_help() {
 
 #[rstest]
 #[case::nothing_there("gone", "there is no gone")]
-#[case::empty_folder("empty", "no drivers/gpu/buddy.c")]
-#[case::one_file_missing("short", "short lacks include/linux/rbtree.h lib/rbtree.c")]
+#[case::empty_folder(
+    "empty",
+    "empty has neither drivers/gpu/buddy.c nor drivers/gpu/drm/drm_buddy.c"
+)]
+#[case::no_header("short", "short lacks include/linux/gpu_buddy.h\n")]
+#[case::no_drm_header("drm", "drm lacks include/drm/drm_buddy.h\n")]
+#[case::no_allocator(
+    "prints",
+    "prints has no drivers/gpu/buddy.c, and its drivers/gpu/drm/drm_buddy.c only"
+)]
 #[case::no_tarball("k/Makefile", "damaged or no tar file")]
 #[case::empty_file("nothing", "damaged or no tar file")]
 #[case::device("/dev/null", "damaged or no tar file")]
-#[case::tarball_without("other.tar", "no drivers/gpu/buddy.c")]
+#[case::tarball_without("other.tar", "other.tar has neither drivers/gpu/buddy.c nor")]
 #[case::truncated_tar("cut.tar", "damaged")]
 #[case::truncated_gz("cut.tar.gz", "damaged")]
 #[case::truncated_xz("cut.tar.xz", "damaged")]
@@ -379,8 +520,13 @@ fn refuses_a_bad_source(#[case] from: &str, #[case] message: &str) {
         bytes[end..end + 9].fill(0x55);
         fs::write(clone.at(&format!("bad.{name}")), &bytes).unwrap();
     }
-    tree.retain(|path, _| path != "lib/rbtree.c" && path != "include/linux/rbtree.h");
+    tree.remove("include/linux/gpu_buddy.h");
     write_tree(&clone.at("short"), &tree);
+    tree.remove("drivers/gpu/buddy.c");
+    write_tree(&clone.at("prints"), &tree);
+    tree = clone.drm_tree("one");
+    tree.remove("include/drm/drm_buddy.h");
+    write_tree(&clone.at("drm"), &tree);
 
     clone.fails(&["--from", from], &[message]);
     assert_eq!(clone.revision("7.3"), before);
@@ -545,7 +691,7 @@ fn takes_the_newest_series_when_the_default_is_gone(#[case] before: &[&str]) {
     }
     let text = clone.succeeds(&[]);
     assert!(text.contains("NOTICE: linux-source-7.3 is in no suite any more"), "{text}");
-    assert!(text.contains("7.11.1-1 in trixie lacks drivers/gpu/buddy.c"), "{text}");
+    assert!(text.contains("7.11.1-1 in trixie has no drivers/gpu/buddy.c"), "{text}");
     assert_eq!(names(&clone.vendored("")), ["7.10"]);
     assert!(clone.revision("7.10").contains("instead-of: 7.3\n"));
     assert_eq!(clone.succeeds(&[]), "");
@@ -646,10 +792,11 @@ fn finds_libclang(#[case] name: &str, #[case] found: bool) {
     clone.fails(&[], &["LIBCLANG_PATH", "no libclang is there"]);
 }
 
-/// What the script asks of the manifest, and the build too.
+/// What the script asks of the manifest.
 #[rstest]
 fn the_manifest_is_in_order() {
     let manifest = fs::read_to_string(format!("{PROJECT}/vendor/manifest.toml")).unwrap();
+    // Path and form of what a package has to have.
     let mut required = vec![];
     let mut revisions: Vec<Vec<&str>> = vec![];
     for line in manifest.lines() {
@@ -660,9 +807,11 @@ fn the_manifest_is_in_order() {
             }
             continue;
         };
-        if value.starts_with("{ license = \"") {
+        if let Some(facts) = value.strip_prefix("{ license = \"") {
+            let form = facts.split_once("\", form = \"").map(|(_, rest)| &rest[..3]);
+            assert!(form.is_none_or(|form| ["gpu", "drm"].contains(&form)), "{line}");
             if !value.contains("optional = true") {
-                required.push(path);
+                required.push((path, form));
             }
         } else {
             let hash = value.trim_matches('"');
@@ -673,10 +822,11 @@ fn the_manifest_is_in_order() {
             revisions.last_mut().unwrap().push(path);
         }
     }
-    assert!(required.contains(&"drivers/gpu/buddy.c") && !revisions.is_empty());
+    assert!(!revisions.is_empty());
     for revision in &revisions {
-        for path in &required {
-            assert!(revision.contains(path), "{path}");
+        let of = if revision.contains(&"drivers/gpu/buddy.c") { "gpu" } else { "drm" };
+        for (path, form) in &required {
+            assert_eq!(revision.contains(path), form.is_none_or(|form| form == of), "{path}");
         }
     }
 }
