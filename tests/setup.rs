@@ -602,6 +602,61 @@ fn fetches_from_the_first_suite_that_has_it() {
     assert_eq!(clone.downloads(), 4);
 }
 
+/// Debian keeps kernels of the drm form in suites that are older than the
+/// machine's own.
+#[rstest]
+fn fetches_the_drm_form() {
+    let clone = Clone::new();
+    let tree = clone.drm_tree("one");
+    clone.package("bookworm", "6.1", "6.1.9-1", &tree);
+    clone.package("oldstable-security", "6.1", "6.1.9-1", &tree);
+    let text = clone.succeeds(&["--series", "6.1"]);
+    assert!(text.contains("NOTICE: cargo cannot compile in vendor/linux/6.1, which"), "{text}");
+    clone.assert_holds("6.1", &tree);
+    let header = "series: 6.1\npackage: linux-source-6.1\nversion: 6.1.9-1\n\
+                  suite: oldstable-security\nsha256 ";
+    assert!(clone.revision("6.1").starts_with(header));
+    assert_eq!(clone.downloads(), 1);
+
+    fs::write(clone.at("mirror/offline"), "").unwrap();
+    assert_eq!(clone.succeeds(&["--series", "6.1"]), "");
+    fs::remove_dir_all(clone.vendored("6.1")).unwrap();
+    clone.succeeds(&["--series", "6.1"]);
+    clone.assert_holds("6.1", &tree);
+}
+
+#[rstest]
+fn fetches_the_release_that_three_numbers_name() {
+    let clone = Clone::new();
+    let tree = clone.drm_tree("one");
+    let other = clone.tree("other");
+    clone.package("trixie", "6.12", "6.12.117-1", &other);
+    clone.package("trixie", "6.12", "6.12.9-1", &other);
+    clone.package("bookworm-backports", "6.12", "6.12.96-1~bpo12+1", &other);
+    clone.package("bookworm-backports", "6.12", "6.12.95-2~bpo12+1", &tree);
+    clone.package("bookworm-backports", "6.12", "6.12.95-1~bpo12+1", &other);
+    clone.package("bookworm-backports", "6.12", "6.12.9-1~bpo12+1", &other);
+
+    clone.succeeds(&["--series", "6.12.95"]);
+    clone.assert_holds("6.12.95", &tree);
+    let header = "series: 6.12.95\npackage: linux-source-6.12\nversion: 6.12.95-2~bpo12+1\n\
+                  suite: bookworm-backports\nsha256 ";
+    assert!(clone.revision("6.12.95").starts_with(header), "{}", clone.revision("6.12.95"));
+    assert_eq!(names(&clone.vendored("")), ["6.12.95"]);
+    assert_eq!(clone.downloads(), 1);
+    assert_eq!(clone.succeeds(&["--series", "6.12.95"]), "");
+
+    // Again from the cache, where it is kept under this name.
+    fs::remove_dir_all(clone.vendored("")).unwrap();
+    clone.succeeds(&["--series", "6.12.95"]);
+    clone.assert_holds("6.12.95", &tree);
+    assert_eq!(clone.downloads(), 1);
+
+    clone.succeeds(&["--series", "6.12", "--series", "6.12.9"]);
+    assert!(clone.revision("6.12").contains("version: 6.12.117-1\nsuite: trixie\n"));
+    assert!(clone.revision("6.12.9").contains("version: 6.12.9-1\nsuite: trixie\n"));
+}
+
 #[rstest]
 fn a_second_clone_needs_no_network() {
     let clone = Clone::new();
