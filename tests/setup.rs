@@ -33,6 +33,7 @@ indextargets)
   echo 'stub:/security oldstable-security main Debian-Security' ;;
 update)
   if [[ -e $MIRROR/offline ]]; then echo "E: Failed to fetch $suite  Could not resolve 'mirror'" >&2; exit 100; fi
+  if [[ -e $MIRROR/$suite/unsigned ]]; then echo "E: The repository '$suite' is not signed." >&2; exit 100; fi
   if [[ ! -d $MIRROR/$suite ]]; then echo "E: The repository '$suite' does not have a Release file." >&2; exit 100; fi ;;
 download) cp "$MIRROR/$suite/${2/=/_}.deb" . ;;
 *) exit 1 ;;
@@ -468,9 +469,15 @@ fn explains_wrong_usage(#[case] arguments: &[&str], #[case] message: &str) {
 #[rstest]
 fn prints_help() {
     let text = Clone::new().succeeds(&["--help"]);
-    for word in
-        ["--series", "--all", "--from", "--locked", "--refresh", "(default: 7.3)", "7.3 7.2 6.12"]
-    {
+    for word in [
+        "--series",
+        "--all",
+        "--from",
+        "--locked",
+        "--refresh",
+        "(default: 7.3)",
+        "7.3 7.2 6.12.95 6.12 6.1\n",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
@@ -589,17 +596,21 @@ fn fetches_from_the_first_suite_that_has_it() {
     assert!(clone.revision("7.3").starts_with(header));
     assert_eq!(clone.succeeds(&[]), "");
 
+    clone.package("bookworm-backports", "6.12", "6.12.95-1~bpo12+1", &clone.drm_tree("one"));
+    clone.package("bookworm", "6.1", "6.1.9-1", &clone.drm_tree("one"));
     clone.succeeds(&["--all"]);
+    assert!(clone.revision("6.12.95").contains("suite: bookworm-backports\n"));
+    assert!(clone.revision("6.1").contains("suite: bookworm\n"));
     assert!(clone.revision("7.2").contains("version: 7.2~rc3-1\nsuite: sid\n"));
     assert!(clone.revision("6.12").contains("suite: oldstable-security\n"));
-    assert_eq!(clone.downloads(), 3);
+    assert_eq!(clone.downloads(), 5);
 
     clone.package("sid", "7.3", "7.3.6-1", &other);
     assert_eq!(clone.succeeds(&[]), "");
     clone.succeeds(&["--refresh"]);
     clone.assert_holds("7.3", &other);
     assert!(clone.succeeds(&["--refresh"]).contains("up to date"));
-    assert_eq!(clone.downloads(), 4);
+    assert_eq!(clone.downloads(), 6);
 }
 
 /// Debian keeps kernels of the drm form in suites that are older than the
@@ -623,6 +634,20 @@ fn fetches_the_drm_form() {
     fs::remove_dir_all(clone.vendored("6.1")).unwrap();
     clone.succeeds(&["--series", "6.1"]);
     clone.assert_holds("6.1", &tree);
+}
+
+/// cargo has to be able to compile in what stands in for the default.
+#[rstest]
+fn takes_no_drm_form_for_the_default() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.4", "7.4.1-1", &clone.drm_tree("one"));
+    clone.package("trixie", "7.2", "7.2.1-1", &tree);
+    let text = clone.succeeds(&[]);
+    let message = "7.4.1-1 in sid has the allocator in its older form, drivers/gpu/drm/drm_buddy.c";
+    assert!(text.contains(message), "{text}");
+    assert_eq!(names(&clone.vendored("")), ["7.2"]);
+    clone.assert_holds("7.2", &tree);
 }
 
 #[rstest]
@@ -728,7 +753,88 @@ fn lists_the_series_there_are() {
     let tree = clone.tree("one");
     clone.package("sid", "7.1", "7.1.9-1", &tree);
     clone.package("forky", "6.99", "6.99-1", &tree);
-    clone.fails(&["--series", "9.9"], &["no suite has linux-source-9.9", "there are: 7.1 6.99"]);
+    clone.fails(&["--series", "9.9"], &["no suite has linux-source-9.9; there are: 7.1 6.99\n"]);
+    clone.fails(&["--series", "9.9.1"], &["no suite has linux-source-9.9; there are: 7.1 6.99\n"]);
+    clone.package("forky", "7.1", "7.1.10-1", &tree);
+    clone.fails(
+        &["--series", "7.1.1"],
+        &["no suite has linux-source-7.1 in a version that begins 7.1.1-; there are: 7.1.10-1 7.1.9-1\n"],
+    );
+    assert_eq!(clone.downloads(), 0);
+}
+
+/// What a package lacks is said, and the same version is not fetched from another
+/// suite.
+#[rstest]
+fn says_what_a_package_lacks() {
+    let clone = Clone::new();
+    let mut tree = clone.drm_tree("one");
+    tree.remove("include/linux/rbtree.h");
+    tree.remove("drivers/gpu/drm/tests/drm_buddy_test.c");
+    clone.package("oldstable", "6.1", "6.1.9-1", &tree);
+    clone.package("bookworm", "6.1", "6.1.9-1", &tree);
+    let lacks = "lacks include/linux/rbtree.h drivers/gpu/drm/tests/drm_buddy_test.c";
+    clone.fails(
+        &["--series", "6.1"],
+        &[
+            &format!("linux-source-6.1 6.1.9-1 in oldstable {lacks}; looking further\n"),
+            &format!("no linux-source-6.1 can be used: 6.1.9-1 in oldstable {lacks}\n"),
+        ],
+    );
+    assert_eq!(clone.downloads(), 1);
+    assert!(names(&clone.vendored("")).is_empty());
+
+    tree.remove("drivers/gpu/drm/drm_buddy.c");
+    clone.package("bookworm", "6.1", "6.1.8-1", &tree);
+    fs::remove_file(clone.at("mirror/bookworm/linux-source-6.1_6.1.9-1.deb")).unwrap();
+    let neither = "has neither drivers/gpu/buddy.c nor drivers/gpu/drm/drm_buddy.c";
+    clone.fails(
+        &["--series", "6.1"],
+        &[&format!("can be used: 6.1.9-1 in oldstable {lacks}; 6.1.8-1 in bookworm {neither}\n")],
+    );
+    // A package that is there and of no use is no series that Debian has dropped.
+    clone.package("sid", "7.3", "7.3.4-1", &clone.tree("one"));
+    clone.fails(&["--all"], &["no linux-source-6.1 can be used", "NOTICE: passing over 7.2"]);
+    clone.assert_holds("7.3", &clone.tree("one"));
+}
+
+#[rstest]
+fn passes_over_a_series_that_debian_has_dropped() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    clone.package("trixie", "6.12", "6.12.117-1", &tree);
+    let text = clone.succeeds(&["--all"]);
+    for message in [
+        "NOTICE: passing over 7.2: no suite has linux-source-7.2; there are: 7.3 6.12\n",
+        "NOTICE: passing over 6.12.95: no suite has linux-source-6.12 in a version that begins \
+         6.12.95-; there are: 6.12.117-1\n",
+        "NOTICE: passing over 6.1: no suite has linux-source-6.1; there are: 7.3 6.12\n",
+    ] {
+        assert!(text.contains(message), "{text}");
+    }
+    let mut found = names(&clone.vendored(""));
+    found.sort();
+    assert_eq!(found, ["6.12", "7.3"]);
+
+    // By name, it is a failure.
+    clone.fails(&["--series", "7.2"], &["no suite has linux-source-7.2"]);
+    // It is not known to be dropped where a suite or the network is not there.
+    fs::create_dir(clone.at("mirror/forky")).unwrap();
+    fs::write(clone.at("mirror/forky/unsigned"), "").unwrap();
+    clone.fails(
+        &["--all"],
+        &["no suite has linux-source-7.2; there are: 7.3 6.12; not read: forky\n"],
+    );
+    fs::write(clone.at("mirror/offline"), "").unwrap();
+    clone.fails(&["--all"], &["Check the network"]);
+}
+
+#[rstest]
+fn a_mirror_without_any_series_is_a_failure() {
+    let clone = Clone::new();
+    clone.fails(&["--all"], &["no series in vendor/manifest.toml is in any suite of the mirror"]);
+    clone.fails(&["--series", "7.3"], &["no suite has linux-source-7.3; there are: none\n"]);
 }
 
 #[rstest]
