@@ -329,6 +329,7 @@ fn takes_an_allocator_alone(#[case] form: &str, #[case] allocator: &[&str]) {
     tree.retain(|path, _| allocator.contains(&path.as_str()));
     write_tree(&clone.at("k"), &tree);
     let text = clone.succeeds(&["--from", "k"]);
+    assert!(text.contains("vendor/linux/local is of an unknown version from /"), "{text}");
     clone.assert_holds("local", &tree);
 
     let notice = text.lines().find(|line| line.contains("cargo cannot compile in")).unwrap();
@@ -352,9 +353,9 @@ fn takes_an_allocator_alone(#[case] form: &str, #[case] allocator: &[&str]) {
     assert_eq!(clone.succeeds(&["--series", "local"]), "");
 }
 
-/// What cargo compiles is enough; more is needed only of a package.
+/// A file that is absent is no difference to what was tested.
 #[rstest]
-fn takes_a_tree_without_what_is_optional() {
+fn takes_a_part_of_a_tested_tree() {
     let clone = Clone::new();
     let mut tree = clone.tree("one");
     write_tree(&clone.at("whole"), &tree);
@@ -372,6 +373,14 @@ fn takes_a_tree_without_what_is_optional() {
     assert!(!text.contains("NOTICE"), "{text}");
     clone.assert_holds("7.3", &tree);
     assert_eq!(clone.succeeds(&["--locked"]), "");
+
+    fs::remove_file(clone.at("k/lib/rbtree.c")).unwrap();
+    let text = clone.succeeds(&["--locked", "--from", "k"]);
+    assert!(
+        text.contains("cargo cannot compile in vendor/linux/7.3, which lacks lib/rbtree.c;"),
+        "{text}"
+    );
+    assert!(!text.contains("not passed"), "{text}");
 }
 
 /// A plain run promises that cargo can compile in the default series.
