@@ -16,6 +16,11 @@ use tempfile::TempDir;
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 const OPTIONAL: &str = "rust/kernel/gpu/buddy.rs";
 
+/// Files that a tree has and that are not wanted: one of a wanted file's name in
+/// another folder, and what is left of the drm form in a tree of the gpu form.
+const ELSEWHERE: &str = "not this one\n";
+const ONLY_PRINTS: &str = "#include <linux/gpu_buddy.h>\n";
+
 /// Answers for one package mirror: a folder with a folder of packages per suite.
 const APT_GET: &str = r#"#!/usr/bin/env bash
 echo "$0 $*" >>"$MIRROR/calls"
@@ -28,6 +33,7 @@ indextargets)
   echo 'stub:/security oldstable-security main Debian-Security' ;;
 update)
   if [[ -e $MIRROR/offline ]]; then echo "E: Failed to fetch $suite  Could not resolve 'mirror'" >&2; exit 100; fi
+  if [[ -e $MIRROR/$suite/unsigned ]]; then echo "E: The repository '$suite' is not signed." >&2; exit 100; fi
   if [[ ! -d $MIRROR/$suite ]]; then echo "E: The repository '$suite' does not have a Release file." >&2; exit 100; fi ;;
 download) cp "$MIRROR/$suite/${2/=/_}.deb" . ;;
 *) exit 1 ;;
@@ -140,23 +146,42 @@ impl Clone {
         }
     }
 
-    /// The text of the wanted files: the same for equal `salt`.
+    /// A tree of the gpu form; its text is the same for equal `salt`.
     fn tree(&self, salt: &str) -> BTreeMap<String, String> {
+        let mut tree = self.tree_of_form("gpu", "7.3.4", salt);
+        for path in ["drivers/gpu/drm/drm_buddy.c", "include/drm/drm_buddy.h"] {
+            tree.insert(path.into(), ONLY_PRINTS.into());
+        }
+        tree
+    }
+
+    fn drm_tree(&self, salt: &str) -> BTreeMap<String, String> {
+        self.tree_of_form("drm", "6.12.95", salt)
+    }
+
+    fn tree_of_form(&self, form: &str, version: &str, salt: &str) -> BTreeMap<String, String> {
         let manifest = fs::read_to_string(self.manifest()).unwrap();
         let (_, files) = manifest.split_once("[files]\n").unwrap();
         let mut tree: BTreeMap<_, _> = files
             .lines()
             .take_while(|line| !line.starts_with('['))
             .filter_map(|line| line.strip_prefix('"')?.split_once('"'))
+            .filter(|(_, facts)| {
+                !facts.contains("form = ") || facts.contains(&format!("form = \"{form}\""))
+            })
             .map(|(path, _)| (path.to_owned(), format!("made up for {path}, {salt}\n")))
             .collect();
+        let numbers: Vec<_> = version.split('.').collect();
+        let [version, patchlevel, sublevel] = numbers[..] else { panic!("{version}") };
         tree.insert(
             "Makefile".into(),
-            "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\nEXTRAVERSION =\nNAME = Made Up\n".into(),
+            format!(
+                "VERSION = {version}\nPATCHLEVEL = {patchlevel}\nSUBLEVEL = {sublevel}\n\
+                 EXTRAVERSION =\nNAME = Made Up\n"
+            ),
         );
-        // Files of the same names elsewhere in a real tree.
-        tree.insert("tools/lib/rbtree.c".into(), "not this one\n".into());
-        tree.insert("tools/include/linux/rbtree.h".into(), "not this one\n".into());
+        tree.insert("tools/lib/rbtree.c".into(), ELSEWHERE.into());
+        tree.insert("tools/include/linux/rbtree.h".into(), ELSEWHERE.into());
         tree
     }
 
@@ -193,10 +218,13 @@ impl Clone {
     fn assert_holds(&self, series: &str, tree: &BTreeMap<String, String>) {
         for (path, text) in tree {
             let found = fs::read_to_string(self.vendored(series).join(path)).ok();
-            let kept = path != "Makefile" && text != "not this one\n";
-            assert_eq!(found.as_ref(), kept.then_some(text), "{path}");
+            assert_eq!(found.as_ref(), is_wanted(path, text).then_some(text), "{path}");
         }
     }
+}
+
+fn is_wanted(path: &str, text: &str) -> bool {
+    path != "Makefile" && ![ELSEWHERE, ONLY_PRINTS].contains(&text)
 }
 
 fn result(output: &Output) -> (i32, String) {
@@ -256,10 +284,125 @@ fn takes_a_tree_or_a_tarball(#[case] mode: &str, #[case] top: &str, #[case] memb
     let revision = clone.revision("7.3");
     let header = format!("series: 7.3\nversion: 7.3.4\nfrom: {from}\nsha256 ");
     assert!(revision.starts_with(&header), "{revision}");
-    assert_eq!(revision.lines().filter(|line| line.starts_with("sha256 ")).count(), tree.len() - 3);
+    let wanted = tree.iter().filter(|(path, text)| is_wanted(path, text)).count();
+    assert_eq!(revision.lines().filter(|line| line.starts_with("sha256 ")).count(), wanted);
 
     assert_eq!(clone.succeeds(&[]), "");
     assert!(!clone.at("home/cache").exists());
+}
+
+/// A series may have either form, as 6.12 does.
+#[rstest]
+#[case::tree(false)]
+#[case::tarball(true)]
+fn takes_the_drm_form(#[case] tarball: bool) {
+    let clone = Clone::new();
+    let tree = clone.drm_tree("one");
+    write_tree(&clone.at("k/linux-6.12.95"), &tree);
+    let mut from = "k/linux-6.12.95";
+    if tarball {
+        tar(&clone.at("k"), "cJf", &clone.at("k.tar.xz"), &["linux-6.12.95"]);
+        from = "k.tar.xz";
+    }
+    let text = clone.succeeds(&["--from", from]);
+    let notice = "NOTICE: cargo cannot compile in vendor/linux/6.12, which has the allocator in its \
+                  older form, drivers/gpu/drm/drm_buddy.c; use it with --kernel vendor/linux/6.12\n";
+    assert!(text.contains(notice), "{text}");
+    assert!(!text.contains("absent"), "{text}");
+    clone.assert_holds("6.12", &tree);
+    assert!(!clone.revision("6.12").contains("absent"));
+    assert!(!clone.succeeds(&["--from", from]).contains("vendor/linux/6.12 is"));
+    assert_eq!(clone.succeeds(&["--series", "6.12"]), "");
+
+    fs::write(clone.vendored("6.12/drivers/gpu/drm/drm_buddy.c"), "changed\n").unwrap();
+    assert!(clone.succeeds(&["--from", from]).contains("vendor/linux/6.12 is"));
+    clone.assert_holds("6.12", &tree);
+}
+
+#[rstest]
+#[case::gpu("gpu", &["drivers/gpu/buddy.c", "include/linux/gpu_buddy.h"])]
+#[case::drm("drm", &["drivers/gpu/drm/drm_buddy.c", "include/drm/drm_buddy.h"])]
+fn takes_an_allocator_alone(#[case] form: &str, #[case] allocator: &[&str]) {
+    let clone = Clone::new();
+    let mut tree = clone.tree_of_form(form, "7.3.4", "one");
+    let whole = tree.clone();
+    tree.retain(|path, _| allocator.contains(&path.as_str()));
+    write_tree(&clone.at("k"), &tree);
+    let text = clone.succeeds(&["--from", "k"]);
+    assert!(text.contains("vendor/linux/local is of an unknown version from /"), "{text}");
+    clone.assert_holds("local", &tree);
+
+    let notice = text.lines().find(|line| line.contains("cargo cannot compile in")).unwrap();
+    let revision = clone.revision("local");
+    for (path, text) in whole.iter().filter(|(path, text)| is_wanted(path, text)) {
+        let absent = !tree.contains_key(path);
+        let line = format!("absent: {path}\n");
+        assert_eq!(revision.contains(&line), absent, "{path} {text}");
+        if path.ends_with(".c") || path.ends_with(".h") {
+            let named =
+                notice.contains(&format!(" {path} ")) || notice.contains(&format!(" {path};"));
+            assert_eq!(named, absent, "{path}: {notice}");
+        }
+    }
+    let rust = if form == "gpu" { " rust/kernel/gpu/buddy.rs" } else { "" };
+    let absent = format!(
+        "absent there, and not needed:{rust} COPYING LICENSES/preferred/ tools/testing/kunit/\n"
+    );
+    assert!(text.contains(&absent), "{text}");
+    assert_eq!(clone.succeeds(&["--from", "k"]), "");
+    assert_eq!(clone.succeeds(&["--series", "local"]), "");
+}
+
+/// A file that is absent is no difference to what was tested.
+#[rstest]
+fn takes_a_part_of_a_tested_tree() {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    write_tree(&clone.at("whole"), &tree);
+    clone.succeeds(&["--from", "whole"]);
+    clone.accept("7.3");
+
+    tree.retain(|path, _| path.ends_with(".c") || path.ends_with(".h") || path == "Makefile");
+    tree.insert("tools/testing/kunit/kunit.py".into(), "made up, other\n".into());
+    write_tree(&clone.at("k"), &tree);
+    clone.fails(&["--locked", "--from", "k"], &["the tested 0 in: tools/testing/kunit/kunit.py\n"]);
+    fs::remove_dir_all(clone.at("k/tools/testing")).unwrap();
+    tree.remove("tools/testing/kunit/kunit.py");
+
+    let text = clone.succeeds(&["--locked", "--from", "k"]);
+    assert!(!text.contains("NOTICE"), "{text}");
+    clone.assert_holds("7.3", &tree);
+    assert_eq!(clone.succeeds(&["--locked"]), "");
+
+    fs::remove_file(clone.at("k/lib/rbtree.c")).unwrap();
+    let text = clone.succeeds(&["--locked", "--from", "k"]);
+    assert!(
+        text.contains("cargo cannot compile in vendor/linux/7.3, which lacks lib/rbtree.c;"),
+        "{text}"
+    );
+    assert!(!text.contains("not passed"), "{text}");
+}
+
+/// A plain run promises that cargo can compile in the default series.
+#[rstest]
+#[case::part_of_the_gpu_form("gpu", "lacks lib/rbtree.c; placing it again")]
+#[case::drm_form("drm", "drivers/gpu/drm/drm_buddy.c; placing it again")]
+fn replaces_a_default_that_cargo_cannot_compile_in(#[case] form: &str, #[case] message: &str) {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    let mut other = clone.tree_of_form(form, "7.3.1", "other");
+    if form == "gpu" {
+        other.remove("lib/rbtree.c");
+    }
+    write_tree(&clone.at("k"), &other);
+    clone.succeeds(&["--from", "k"]);
+    assert_eq!(clone.succeeds(&["--series", "7.3"]), "");
+    clone.assert_holds("7.3", &other);
+
+    let text = clone.succeeds(&[]);
+    assert!(text.contains(message), "{text}");
+    clone.assert_holds("7.3", &tree);
 }
 
 #[rstest]
@@ -335,21 +478,35 @@ fn explains_wrong_usage(#[case] arguments: &[&str], #[case] message: &str) {
 #[rstest]
 fn prints_help() {
     let text = Clone::new().succeeds(&["--help"]);
-    for word in
-        ["--series", "--all", "--from", "--locked", "--refresh", "(default: 7.3)", "7.3 7.2 6.12"]
-    {
+    for word in [
+        "--series",
+        "--all",
+        "--from",
+        "--locked",
+        "--refresh",
+        "(default: 7.3)",
+        "7.3 7.2 6.12.95 6.12 6.1\n",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
 
 #[rstest]
 #[case::nothing_there("gone", "there is no gone")]
-#[case::empty_folder("empty", "no drivers/gpu/buddy.c")]
-#[case::one_file_missing("short", "short lacks include/linux/rbtree.h lib/rbtree.c")]
+#[case::empty_folder(
+    "empty",
+    "empty has neither drivers/gpu/buddy.c nor drivers/gpu/drm/drm_buddy.c"
+)]
+#[case::no_header("short", "short lacks include/linux/gpu_buddy.h\n")]
+#[case::no_drm_header("drm", "drm lacks include/drm/drm_buddy.h\n")]
+#[case::no_allocator(
+    "prints",
+    "prints has no drivers/gpu/buddy.c, and its drivers/gpu/drm/drm_buddy.c only"
+)]
 #[case::no_tarball("k/Makefile", "damaged or no tar file")]
 #[case::empty_file("nothing", "damaged or no tar file")]
 #[case::device("/dev/null", "damaged or no tar file")]
-#[case::tarball_without("other.tar", "no drivers/gpu/buddy.c")]
+#[case::tarball_without("other.tar", "other.tar has neither drivers/gpu/buddy.c nor")]
 #[case::truncated_tar("cut.tar", "damaged")]
 #[case::truncated_gz("cut.tar.gz", "damaged")]
 #[case::truncated_xz("cut.tar.xz", "damaged")]
@@ -379,8 +536,13 @@ fn refuses_a_bad_source(#[case] from: &str, #[case] message: &str) {
         bytes[end..end + 9].fill(0x55);
         fs::write(clone.at(&format!("bad.{name}")), &bytes).unwrap();
     }
-    tree.retain(|path, _| path != "lib/rbtree.c" && path != "include/linux/rbtree.h");
+    tree.remove("include/linux/gpu_buddy.h");
     write_tree(&clone.at("short"), &tree);
+    tree.remove("drivers/gpu/buddy.c");
+    write_tree(&clone.at("prints"), &tree);
+    tree = clone.drm_tree("one");
+    tree.remove("include/drm/drm_buddy.h");
+    write_tree(&clone.at("drm"), &tree);
 
     clone.fails(&["--from", from], &[message]);
     assert_eq!(clone.revision("7.3"), before);
@@ -443,17 +605,90 @@ fn fetches_from_the_first_suite_that_has_it() {
     assert!(clone.revision("7.3").starts_with(header));
     assert_eq!(clone.succeeds(&[]), "");
 
+    clone.package("bookworm-backports", "6.12", "6.12.95-1~bpo12+1", &clone.drm_tree("one"));
+    clone.package("bookworm", "6.1", "6.1.9-1", &clone.drm_tree("one"));
     clone.succeeds(&["--all"]);
+    assert!(clone.revision("6.12.95").contains("suite: bookworm-backports\n"));
+    assert!(clone.revision("6.1").contains("suite: bookworm\n"));
     assert!(clone.revision("7.2").contains("version: 7.2~rc3-1\nsuite: sid\n"));
     assert!(clone.revision("6.12").contains("suite: oldstable-security\n"));
-    assert_eq!(clone.downloads(), 3);
+    assert_eq!(clone.downloads(), 5);
 
     clone.package("sid", "7.3", "7.3.6-1", &other);
     assert_eq!(clone.succeeds(&[]), "");
     clone.succeeds(&["--refresh"]);
     clone.assert_holds("7.3", &other);
     assert!(clone.succeeds(&["--refresh"]).contains("up to date"));
-    assert_eq!(clone.downloads(), 4);
+    assert_eq!(clone.downloads(), 6);
+}
+
+/// Debian keeps kernels of the drm form in suites that are older than the
+/// machine's own.
+#[rstest]
+fn fetches_the_drm_form() {
+    let clone = Clone::new();
+    let tree = clone.drm_tree("one");
+    clone.package("bookworm", "6.1", "6.1.9-1", &tree);
+    clone.package("oldstable-security", "6.1", "6.1.9-1", &tree);
+    let text = clone.succeeds(&["--series", "6.1"]);
+    assert!(text.contains("NOTICE: cargo cannot compile in vendor/linux/6.1, which"), "{text}");
+    clone.assert_holds("6.1", &tree);
+    let header = "series: 6.1\npackage: linux-source-6.1\nversion: 6.1.9-1\n\
+                  suite: oldstable-security\nsha256 ";
+    assert!(clone.revision("6.1").starts_with(header));
+    assert_eq!(clone.downloads(), 1);
+
+    fs::write(clone.at("mirror/offline"), "").unwrap();
+    assert_eq!(clone.succeeds(&["--series", "6.1"]), "");
+    fs::remove_dir_all(clone.vendored("6.1")).unwrap();
+    clone.succeeds(&["--series", "6.1"]);
+    clone.assert_holds("6.1", &tree);
+}
+
+/// cargo has to be able to compile in what stands in for the default.
+#[rstest]
+fn takes_no_drm_form_for_the_default() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.4", "7.4.1-1", &clone.drm_tree("one"));
+    clone.package("trixie", "7.2", "7.2.1-1", &tree);
+    let text = clone.succeeds(&[]);
+    let message = "7.4.1-1 in sid has the allocator in its older form, drivers/gpu/drm/drm_buddy.c";
+    assert!(text.contains(message), "{text}");
+    assert_eq!(names(&clone.vendored("")), ["7.2"]);
+    clone.assert_holds("7.2", &tree);
+}
+
+#[rstest]
+fn fetches_the_release_that_three_numbers_name() {
+    let clone = Clone::new();
+    let tree = clone.drm_tree("one");
+    let other = clone.tree("other");
+    clone.package("trixie", "6.12", "6.12.117-1", &other);
+    clone.package("trixie", "6.12", "6.12.9-1", &other);
+    clone.package("bookworm-backports", "6.12", "6.12.96-1~bpo12+1", &other);
+    clone.package("bookworm-backports", "6.12", "6.12.95-2~bpo12+1", &tree);
+    clone.package("bookworm-backports", "6.12", "6.12.95-1~bpo12+1", &other);
+    clone.package("bookworm-backports", "6.12", "6.12.9-1~bpo12+1", &other);
+
+    clone.succeeds(&["--series", "6.12.95"]);
+    clone.assert_holds("6.12.95", &tree);
+    let header = "series: 6.12.95\npackage: linux-source-6.12\nversion: 6.12.95-2~bpo12+1\n\
+                  suite: bookworm-backports\nsha256 ";
+    assert!(clone.revision("6.12.95").starts_with(header), "{}", clone.revision("6.12.95"));
+    assert_eq!(names(&clone.vendored("")), ["6.12.95"]);
+    assert_eq!(clone.downloads(), 1);
+    assert_eq!(clone.succeeds(&["--series", "6.12.95"]), "");
+
+    // Again from the cache, where it is kept under this name.
+    fs::remove_dir_all(clone.vendored("")).unwrap();
+    clone.succeeds(&["--series", "6.12.95"]);
+    clone.assert_holds("6.12.95", &tree);
+    assert_eq!(clone.downloads(), 1);
+
+    clone.succeeds(&["--series", "6.12", "--series", "6.12.9"]);
+    assert!(clone.revision("6.12").contains("version: 6.12.117-1\nsuite: trixie\n"));
+    assert!(clone.revision("6.12.9").contains("version: 6.12.9-1\nsuite: trixie\n"));
 }
 
 #[rstest]
@@ -527,7 +762,88 @@ fn lists_the_series_there_are() {
     let tree = clone.tree("one");
     clone.package("sid", "7.1", "7.1.9-1", &tree);
     clone.package("forky", "6.99", "6.99-1", &tree);
-    clone.fails(&["--series", "9.9"], &["no suite has linux-source-9.9", "there are: 7.1 6.99"]);
+    clone.fails(&["--series", "9.9"], &["no suite has linux-source-9.9; there are: 7.1 6.99\n"]);
+    clone.fails(&["--series", "9.9.1"], &["no suite has linux-source-9.9; there are: 7.1 6.99\n"]);
+    clone.package("forky", "7.1", "7.1.10-1", &tree);
+    clone.fails(
+        &["--series", "7.1.1"],
+        &["no suite has linux-source-7.1 in a version that begins 7.1.1-; there are: 7.1.10-1 7.1.9-1\n"],
+    );
+    assert_eq!(clone.downloads(), 0);
+}
+
+/// What a package lacks is said, and the same version is not fetched from another
+/// suite.
+#[rstest]
+fn says_what_a_package_lacks() {
+    let clone = Clone::new();
+    let mut tree = clone.drm_tree("one");
+    tree.remove("include/linux/rbtree.h");
+    tree.remove("drivers/gpu/drm/tests/drm_buddy_test.c");
+    clone.package("oldstable", "6.1", "6.1.9-1", &tree);
+    clone.package("bookworm", "6.1", "6.1.9-1", &tree);
+    let lacks = "lacks include/linux/rbtree.h drivers/gpu/drm/tests/drm_buddy_test.c";
+    clone.fails(
+        &["--series", "6.1"],
+        &[
+            &format!("linux-source-6.1 6.1.9-1 in oldstable {lacks}; looking further\n"),
+            &format!("no linux-source-6.1 can be used: 6.1.9-1 in oldstable {lacks}\n"),
+        ],
+    );
+    assert_eq!(clone.downloads(), 1);
+    assert!(names(&clone.vendored("")).is_empty());
+
+    tree.remove("drivers/gpu/drm/drm_buddy.c");
+    clone.package("bookworm", "6.1", "6.1.8-1", &tree);
+    fs::remove_file(clone.at("mirror/bookworm/linux-source-6.1_6.1.9-1.deb")).unwrap();
+    let neither = "has neither drivers/gpu/buddy.c nor drivers/gpu/drm/drm_buddy.c";
+    clone.fails(
+        &["--series", "6.1"],
+        &[&format!("can be used: 6.1.9-1 in oldstable {lacks}; 6.1.8-1 in bookworm {neither}\n")],
+    );
+    // A package that is there and of no use is no series that Debian has dropped.
+    clone.package("sid", "7.3", "7.3.4-1", &clone.tree("one"));
+    clone.fails(&["--all"], &["no linux-source-6.1 can be used", "NOTICE: passing over 7.2"]);
+    clone.assert_holds("7.3", &clone.tree("one"));
+}
+
+#[rstest]
+fn passes_over_a_series_that_debian_has_dropped() {
+    let clone = Clone::new();
+    let tree = clone.tree("one");
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    clone.package("trixie", "6.12", "6.12.117-1", &tree);
+    let text = clone.succeeds(&["--all"]);
+    for message in [
+        "NOTICE: passing over 7.2: no suite has linux-source-7.2; there are: 7.3 6.12\n",
+        "NOTICE: passing over 6.12.95: no suite has linux-source-6.12 in a version that begins \
+         6.12.95-; there are: 6.12.117-1\n",
+        "NOTICE: passing over 6.1: no suite has linux-source-6.1; there are: 7.3 6.12\n",
+    ] {
+        assert!(text.contains(message), "{text}");
+    }
+    let mut found = names(&clone.vendored(""));
+    found.sort();
+    assert_eq!(found, ["6.12", "7.3"]);
+
+    // By name, it is a failure.
+    clone.fails(&["--series", "7.2"], &["no suite has linux-source-7.2"]);
+    // It is not known to be dropped where a suite or the network is not there.
+    fs::create_dir(clone.at("mirror/forky")).unwrap();
+    fs::write(clone.at("mirror/forky/unsigned"), "").unwrap();
+    clone.fails(
+        &["--all"],
+        &["no suite has linux-source-7.2; there are: 7.3 6.12; not read: forky\n"],
+    );
+    fs::write(clone.at("mirror/offline"), "").unwrap();
+    clone.fails(&["--all"], &["Check the network"]);
+}
+
+#[rstest]
+fn a_mirror_without_any_series_is_a_failure() {
+    let clone = Clone::new();
+    clone.fails(&["--all"], &["no series in vendor/manifest.toml is in any suite of the mirror"]);
+    clone.fails(&["--series", "7.3"], &["no suite has linux-source-7.3; there are: none\n"]);
 }
 
 #[rstest]
@@ -545,7 +861,7 @@ fn takes_the_newest_series_when_the_default_is_gone(#[case] before: &[&str]) {
     }
     let text = clone.succeeds(&[]);
     assert!(text.contains("NOTICE: linux-source-7.3 is in no suite any more"), "{text}");
-    assert!(text.contains("7.11.1-1 in trixie lacks drivers/gpu/buddy.c"), "{text}");
+    assert!(text.contains("7.11.1-1 in trixie has no drivers/gpu/buddy.c"), "{text}");
     assert_eq!(names(&clone.vendored("")), ["7.10"]);
     assert!(clone.revision("7.10").contains("instead-of: 7.3\n"));
     assert_eq!(clone.succeeds(&[]), "");
@@ -646,10 +962,11 @@ fn finds_libclang(#[case] name: &str, #[case] found: bool) {
     clone.fails(&[], &["LIBCLANG_PATH", "no libclang is there"]);
 }
 
-/// What the script asks of the manifest, and the build too.
+/// What the script asks of the manifest.
 #[rstest]
 fn the_manifest_is_in_order() {
     let manifest = fs::read_to_string(format!("{PROJECT}/vendor/manifest.toml")).unwrap();
+    // Path and form of what a package has to have.
     let mut required = vec![];
     let mut revisions: Vec<Vec<&str>> = vec![];
     for line in manifest.lines() {
@@ -660,9 +977,11 @@ fn the_manifest_is_in_order() {
             }
             continue;
         };
-        if value.starts_with("{ license = \"") {
+        if let Some(facts) = value.strip_prefix("{ license = \"") {
+            let form = facts.split_once("\", form = \"").map(|(_, rest)| &rest[..3]);
+            assert!(form.is_none_or(|form| ["gpu", "drm"].contains(&form)), "{line}");
             if !value.contains("optional = true") {
-                required.push(path);
+                required.push((path, form));
             }
         } else {
             let hash = value.trim_matches('"');
@@ -673,10 +992,11 @@ fn the_manifest_is_in_order() {
             revisions.last_mut().unwrap().push(path);
         }
     }
-    assert!(required.contains(&"drivers/gpu/buddy.c") && !revisions.is_empty());
+    assert!(!revisions.is_empty());
     for revision in &revisions {
-        for path in &required {
-            assert!(revision.contains(path), "{path}");
+        let of = if revision.contains(&"drivers/gpu/buddy.c") { "gpu" } else { "drm" };
+        for (path, form) in &required {
+            assert_eq!(revision.contains(path), form.is_none_or(|form| form == of), "{path}");
         }
     }
 }
