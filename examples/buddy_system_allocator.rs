@@ -9,7 +9,7 @@
 
 use buddy_system_allocator::FrameAllocator;
 use gpu_buddy::diff::{
-    Block, C, Capabilities, Capability, Implementation, Settings, Space, Strength, torture,
+    Block, Capabilities, Capability, Implementation, KernelC, Settings, Space, Strength, torture,
 };
 use gpu_buddy::{AllocRequest, Errno};
 
@@ -93,7 +93,7 @@ pub(crate) fn main() {
         settings: Settings { strength: Strength::Contract, ..Settings::default() },
         ..torture::Options::default()
     };
-    let (report, failure) = torture::run::<Frames, C>(&options, |_| true);
+    let (report, failure) = torture::run::<Frames, KernelC>(&options, |_| true);
     println!("{} operations on {} allocators", report.operations, report.allocators);
     println!("not compared: {}", report.not_compared);
     if let Some(failure) = failure {

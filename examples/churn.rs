@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{C, Implementation, Space};
+use gpu_buddy::diff::{Implementation, SafeApi, Space};
 use gpu_buddy::{AllocRequest, Errno};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -40,7 +40,7 @@ fn churn<I: Implementation>(seed: u64) -> Result<Duration, Errno> {
 fn main() -> Result<(), Errno> {
     let mut ratios = Vec::new();
     for seed in 1..=ROUNDS {
-        let (c, twin) = (churn::<C>(seed)?, churn::<Reference>(seed)?);
+        let (c, twin) = (churn::<SafeApi>(seed)?, churn::<Reference>(seed)?);
         let ratio = c.as_secs_f64() / twin.as_secs_f64();
         println!("C {c:9.1?}  twin {twin:9.1?}  the twin is {ratio:.2} times as fast");
         ratios.push(ratio);

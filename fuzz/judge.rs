@@ -4,14 +4,13 @@
 #![allow(dead_code, reason = "each target uses one of the two")]
 
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{C, Finding, Implementation, Lockstep, Operation, Settings, Space, Trace};
-use gpu_buddy::{Errno, KERNEL};
+use gpu_buddy::diff::{
+    Finding, Implementation, KernelC, Lockstep, NotCreated, Operation, Settings, Space, Trace,
+};
+use gpu_buddy::module::Module;
 
 /// The whole tree is looked at after so many operations.
 const DEEP_EVERY: u64 = 8;
-
-/// What a series has that the twin is a twin of.
-const TWIN_OF: [&str; 4] = ["scoreboard", "addr_to_block", "offset_align", "undo_splits"];
 
 /// The C in step with its twin, under the contract; in another series than the
 /// twin's, under the contract alone.
@@ -20,10 +19,10 @@ const TWIN_OF: [&str; 4] = ["scoreboard", "addr_to_block", "offset_align", "undo
 ///
 /// With what is wrong, and the trace.
 pub fn lockstep(trace: &Trace) {
-    if TWIN_OF.iter().all(|capability| KERNEL.has(capability)) {
-        judge(trace, false, Lockstep::<C, Reference>::new);
+    if Reference::models(Module::compiled_in().features()) {
+        judge(trace, false, Lockstep::<KernelC, Reference>::new);
     } else {
-        judge(trace, false, Lockstep::<C, C>::alone);
+        judge(trace, false, Lockstep::<KernelC, KernelC>::alone);
     }
 }
 
@@ -33,18 +32,22 @@ pub fn lockstep(trace: &Trace) {
 ///
 /// With what is wrong, and the trace.
 pub fn faults(trace: &Trace) {
-    judge(trace, false, Lockstep::<C, C>::alone);
+    judge(trace, false, Lockstep::<KernelC, KernelC>::alone);
 }
 
 /// Where `strict`, a breach that the C is known for is a finding as well.
 pub fn judge<R: Implementation>(
     trace: &Trace,
     strict: bool,
-    start: fn(Space, Settings) -> Result<Lockstep<C, R>, Errno>,
+    start: fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
 ) {
     let settings = Settings { deep_every: DEEP_EVERY, strict, ..Settings::default() };
-    // Of a space that there cannot be, both have to say so, which `start` checks.
-    let Ok(mut pair) = start(trace.space, settings) else { return };
+    let mut pair = match start(trace.space, settings) {
+        Ok(pair) => pair,
+        // A space that no allocator can have, as both have said.
+        Err(NotCreated::Refused(_)) => return,
+        Err(NotCreated::Finding(finding)) => return check(trace, &[], &[*finding]),
+    };
     for (done, operation) in trace.operations.iter().enumerate() {
         let step = pair.step(operation);
         check(trace, &trace.operations[..=done], &step.findings);

@@ -20,7 +20,6 @@ use crate::{
 };
 
 use inner::Inner;
-pub(crate) use inner::take_last_call;
 
 /// A handle of a GPU buddy allocator.
 ///

@@ -9,10 +9,10 @@ use core::fmt;
 
 use rustc_hash::FxHashMap;
 
+use crate::module::Inspection;
 use crate::module::abi::{
     FREE_TREE, FREE_TWO_TREES, Head, Order, RECORD_ALLOCATED, RECORD_FREE, RECORD_SPLIT, Record,
 };
-use crate::module::Inspection;
 
 /// Where the C's own structures contradict each other. Offsets and sizes are in
 /// bytes, from the start of the space; a block has `chunk_size << order` bytes.
@@ -447,8 +447,9 @@ impl<'a> Scan<'a> {
     fn fold_from_below(&mut self, nodes: &mut [Node], order: u32, tree: FreeTree) {
         let augmented = self.inspection.module.has("offset_align");
         for index in (0..nodes.len()).rev() {
-            let Node { above, is_left, red, offset, black_heights, is_alignment, alignment, .. } =
-                nodes[index];
+            let Node {
+                above, is_left, red, offset, black_heights, is_alignment, alignment, ..
+            } = nodes[index];
             let [left, right] = black_heights;
             if left != right {
                 self.found.push(Inconsistency::BlackHeight { offset, order, tree });

@@ -6,12 +6,11 @@ use std::fs;
 
 use gpu_buddy::BlockState::{self, Allocated, Free, Split};
 use gpu_buddy::diff::{
-    Accounts, Block, Broken, C, Capabilities, Contract, Id, Implementation, KNOWN, Operation,
-    Promise, Space, Trace, known,
+    Accounts, Block, Broken, Capabilities, Contract, Id, Implementation, KNOWN, KernelC, Kernels,
+    Operation, Promise, Space, Trace, known,
 };
-use gpu_buddy::{
-    AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, Inconsistency, KERNEL, Snapshot,
-};
+use gpu_buddy::module::{Features, Module};
+use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, Inconsistency, Snapshot};
 
 /// Runs operations and judges each in full depth.
 struct Judge<I: Implementation> {
@@ -124,6 +123,11 @@ impl<I: Implementation> Judge<I> {
     }
 }
 
+/// Those of the kernel that is compiled in.
+fn features() -> Features {
+    Module::compiled_in().features()
+}
+
 #[test]
 fn known_breaches_show_in_their_traces() {
     let mut names = BTreeSet::new();
@@ -137,20 +141,25 @@ fn known_breaches_show_in_their_traces() {
     for entry in KNOWN {
         let text = fs::read_to_string(format!("tests/known/{}.trace", entry.name)).unwrap();
         let promise = format!("# promise: {}", entry.promises[0]);
-        let series = format!("# series: {}", entry.series.join(" "));
-        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), [promise, series], "{}", entry.name);
+        let kernels = match entry.kernels {
+            Kernels::All => "all".to_owned(),
+            Kernels::With(feature) => format!("with {feature}"),
+            Kernels::Without(feature) => format!("without {feature}"),
+            _ => panic!("{}: which kernels?", entry.name),
+        };
+        let kernels = format!("# kernels: {kernels}");
+        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), [promise, kernels], "{}", entry.name);
 
         let trace: Trace = text.parse().unwrap();
-        let broken = Judge::<C>::run(&trace);
+        let broken = Judge::<KernelC>::run(&trace);
         let shows = broken.iter().any(|broken| {
             broken.promise == entry.promises[0]
-                && known(broken).is_some_and(|known| known.name == entry.name)
+                && known(broken, features()).is_some_and(|known| known.name == entry.name)
         });
-        let listed = entry.series.contains(&KERNEL.series);
+        let listed = entry.kernels.include(features());
         // Besides, nothing is broken that is not known.
-        if shows != listed || broken.iter().any(|broken| known(broken).is_none()) {
-            let series = KERNEL.series;
-            wrong += &format!("{}: listed for {series}: {listed}, shows: {shows}\n", entry.name);
+        if shows != listed || broken.iter().any(|broken| known(broken, features()).is_none()) {
+            wrong += &format!("{}: listed: {listed}, shows: {shows}\n", entry.name);
             wrong.extend(broken.iter().map(|broken| format!("    {broken}\n")));
         }
     }
@@ -169,10 +178,10 @@ fn a_large_request_that_is_pieced_together_is_known() {
         c = alloc 96553471200K contiguous clear topdown\n"
         .parse()
         .unwrap();
-    let broken = Judge::<C>::run(&trace);
+    let broken = Judge::<KernelC>::run(&trace);
     assert!(broken.iter().any(|broken| broken.promise == Promise::TopDown), "{broken:?}");
     for broken in broken {
-        assert!(known(&broken).is_some(), "{broken}");
+        assert!(known(&broken, features()).is_some(), "{broken}");
     }
 }
 
@@ -268,8 +277,8 @@ impl Random {
 fn nothing_unknown(seeds: core::ops::Range<u64>, faults: bool) {
     for seed in seeds {
         let trace = Random(seed).trace(faults);
-        let broken = Judge::<C>::run(&trace);
-        if let Some(broken) = broken.iter().find(|broken| known(broken).is_none()) {
+        let broken = Judge::<KernelC>::run(&trace);
+        if let Some(broken) = broken.iter().find(|broken| known(broken, features()).is_none()) {
             panic!("seed {seed}: {broken}\n{:?}\n{trace}", broken.operation);
         }
     }

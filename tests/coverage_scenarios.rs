@@ -254,15 +254,12 @@ fn there_is_no_merging_beyond_the_largest_order() {
 #[test]
 fn a_module_without_its_cache_does_not_load() {
     let _module = module();
-    // SAFETY: nothing uses the allocator meanwhile, and the cache is there again
-    // before anything does.
-    unsafe {
-        ffi::fail_caches(true);
-        let result = ffi::module_init();
-        ffi::fail_caches(false);
-        assert_eq!(result, -Errno::ENOMEM.code());
-        assert_eq!(ffi::module_init(), 0);
-    }
+    // The cache is there again before anything uses the allocator.
+    ffi::fail_caches(true);
+    let result = ffi::module_init();
+    ffi::fail_caches(false);
+    assert_eq!(result, -Errno::ENOMEM.code());
+    assert_eq!(ffi::module_init(), 0);
     let buddy = space(MIB);
     drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
     assert_eq!(buddy.fini().expect("the last handle").warnings, []);
@@ -271,11 +268,9 @@ fn a_module_without_its_cache_does_not_load() {
 #[test]
 fn a_module_can_be_loaded_again() {
     let _module = module();
-    // SAFETY: as above.
-    unsafe {
-        ffi::module_exit();
-        assert_eq!(ffi::module_init(), 0);
-    }
+    // SAFETY: nothing uses the allocator meanwhile.
+    unsafe { ffi::module_exit() };
+    assert_eq!(ffi::module_init(), 0);
     let buddy = space(MIB);
     drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
 }

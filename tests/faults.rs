@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use gpu_buddy::diff::{
-    Block, C, CAllocation, Capability, Id, Implementation, Operation, Space, Trace,
+    Block, Capability, Id, Implementation, Operation, SafeAllocation, SafeApi, Space, Trace,
 };
 use gpu_buddy::fault::Fault;
 use gpu_buddy::{
@@ -311,13 +311,13 @@ fn recovers() -> bool {
 
 /// An allocator in the middle of a trace.
 struct Player {
-    c: C,
-    allocations: HashMap<Id, CAllocation>,
+    c: SafeApi,
+    allocations: HashMap<Id, SafeAllocation>,
 }
 
 impl Player {
     fn new(space: Space) -> Self {
-        Self { c: C::create(space).unwrap(), allocations: HashMap::new() }
+        Self { c: SafeApi::create(space).unwrap(), allocations: HashMap::new() }
     }
 
     fn buddy(&self) -> &GpuBuddy {
@@ -546,7 +546,7 @@ fn init_fails_at_each_allocation() {
             // The fault was for the creation alone.
             assert_eq!(buddy.fault(), None);
             assert_eq!(buddy.live_objects() as u64, attempts);
-            Player { c: C::new(buddy), allocations: HashMap::new() }.finish();
+            Player { c: SafeApi::new(buddy), allocations: HashMap::new() }.finish();
         }
     }
     assert_eq!(ERRORS.take(), [""; 0], "leaks are logged");

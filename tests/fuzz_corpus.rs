@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{project, within};
 use gpu_buddy::KERNEL;
-use gpu_buddy::diff::{C, Lockstep, Operation, Trace};
+use gpu_buddy::diff::{KernelC, Lockstep, Operation, Trace};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -124,5 +124,5 @@ fn every_byte_repeated_is_a_trace() {
 fn a_finding_is_shown_with_its_trace() {
     let known = include_str!("known/contiguous-ignores-alignment.trace");
     let trace: Trace = known.parse().expect("a trace");
-    judge::judge(&trace, true, Lockstep::<C, C>::alone);
+    judge::judge(&trace, true, Lockstep::<KernelC, KernelC>::alone);
 }

@@ -11,9 +11,10 @@ use std::marker::PhantomData;
 use gpu_buddy::diff::reference::{Allocation, Reference};
 use gpu_buddy::diff::torture::{self, Failure, Options};
 use gpu_buddy::diff::{
-    Aspect, Block, C, Capabilities, Capability, Finding, Implementation, Lockstep, Operation,
+    Aspect, Block, Capabilities, Capability, Finding, Implementation, KernelC, Lockstep, Operation,
     Outcome, Promise, Settings, Space, Step, Strength, Trace,
 };
+use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, Snapshot};
 use my_allocator::Bitmap;
 use rstest::rstest;
@@ -55,9 +56,11 @@ struct Liar<L> {
 }
 
 impl<L: Lie> Implementation for Liar<L> {
-    const IS_KERNEL: bool = true;
-
     type Allocation = Allocation;
+
+    fn kernel(&self) -> Option<Features> {
+        self.twin.kernel()
+    }
 
     fn capabilities(&self) -> Capabilities {
         L::capabilities(self.twin.capabilities())
@@ -263,7 +266,7 @@ fn the_same_seed_gives_the_same_run() {
     let options = Options { space: None, ..options(Strength::Exact) };
     let run = |seed| {
         let options = Options { seed, ..options.clone() };
-        let (report, failure) = torture::run::<C, Reference>(&options, |_| true);
+        let (report, failure) = torture::run::<KernelC, Reference>(&options, |_| true);
         assert!(failure.is_none(), "{}", failure.expect("one"));
         (report.operations, report.allocators, report.known, report.took_over, report.coverage)
     };
@@ -374,7 +377,8 @@ fn the_end_finds_what_was_not_given_back() {
 
 #[test]
 fn a_step_without_its_allocation_does_nothing() {
-    let mut pair = Lockstep::<C, Reference>::new(SPACE, Settings::default()).expect("a space");
+    let mut pair =
+        Lockstep::<KernelC, Reference>::new(SPACE, Settings::default()).expect("a space");
     for operation in [
         Operation::Free { id: 3, cleared: true },
         Operation::FreeBlock { id: 3, index: 0, cleared: true },
@@ -409,8 +413,8 @@ fn the_c_serves_as_the_reference() {
         steps[3].took_over
     };
     let settings = Settings { deep_every: 1, ..Settings::default() };
-    assert!(takes_over(&steps::<C, Reference>(text, settings)));
-    assert!(takes_over(&steps::<Reference, C>(text, settings)));
+    assert!(takes_over(&steps::<KernelC, Reference>(text, settings)));
+    assert!(takes_over(&steps::<Reference, KernelC>(text, settings)));
     torture::check::<Reference>(&Options { space: None, ..options(Strength::Exact) });
 }
 
@@ -452,7 +456,8 @@ impl Implementation for Mistaken {
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn placements_are_not_observed() {
-    let (report, failure) = torture::run::<Reference, C>(&options(Strength::Observable), |_| true);
+    let (report, failure) =
+        torture::run::<Reference, KernelC>(&options(Strength::Observable), |_| true);
     assert!(failure.is_none());
     let placed = Capability::FreeBlock | Capability::Trim | Capability::BlockAt;
     assert!(report.not_compared.contains(placed), "{:?}", report.not_compared);
@@ -462,7 +467,8 @@ fn placements_are_not_observed() {
 /// fill up if its memory were given back only in ways that it lacks.
 #[test]
 fn what_is_not_offered_is_not_chosen() {
-    let (report, failure) = torture::run::<Bitmap, C>(&options(Strength::Observable), |_| true);
+    let (report, failure) =
+        torture::run::<Bitmap, KernelC>(&options(Strength::Observable), |_| true);
     assert!(failure.is_none());
     let met = report.coverage.kinds();
     let count = |kind: &str| {
@@ -475,7 +481,7 @@ fn what_is_not_offered_is_not_chosen() {
 
 #[test]
 fn a_mistake_is_found_and_made_short() {
-    let (_, failure) = torture::run::<Mistaken, C>(&options(Strength::Observable), |_| true);
+    let (_, failure) = torture::run::<Mistaken, KernelC>(&options(Strength::Observable), |_| true);
     let failure = failure.expect("it is found");
     // What is left is freed at the end.
     let text = failure.trace.to_string();

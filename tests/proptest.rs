@@ -1,23 +1,9 @@
 //! The C in step with the twin, driven by `proptest`. What once failed is in
 //! `proptest.seeds` beside this file, and is run first.
 
-#[cfg(feature = "proptest")]
-use gpu_buddy::diff::strategy;
-/// Without the feature the file is read as a part of this test, with its imports,
-/// so that `cargo test` runs all of this.
-#[cfg(not(feature = "proptest"))]
-#[allow(dead_code, reason = "this test uses a part of it")]
-#[path = "../src/diff/strategy.rs"]
-mod strategy;
-
-use gpu_buddy::KERNEL;
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{C, Finding, Lockstep, Settings, Space, Trace};
-#[cfg(not(feature = "proptest"))]
-use gpu_buddy::{
-    AllocRequest, GpuBuddyAllocFlag, GpuBuddyAllocFlags,
-    diff::{Id, Implementation, Operation},
-};
+use gpu_buddy::diff::{Finding, KernelC, Lockstep, Settings, Space, Trace, strategy};
+use gpu_buddy::module::Module;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError};
 
@@ -38,7 +24,7 @@ fn spaces() -> impl Strategy<Value = Space> {
 }
 
 /// The first finding, with what is known not among them.
-fn run(trace: &Trace, mut pair: Lockstep<C, Reference>) -> Option<Finding> {
+fn run(trace: &Trace, mut pair: Lockstep<KernelC, Reference>) -> Option<Finding> {
     let steps = trace.operations.iter().map(|operation| pair.step(operation));
     let found = steps.flat_map(|step| step.findings).next();
     found.or_else(|| pair.finish().findings.into_iter().next())
@@ -53,7 +39,7 @@ proptest! {
 
     #[test]
     fn c_does_as_the_twin(trace in strategy::trace(spaces(), 1..80)) {
-        if KERNEL.series != "7.3" {
+        if !Reference::models(Module::compiled_in().features()) {
             return Ok(());
         }
         let settings = Settings { deep_every: 1, ..Settings::default() };

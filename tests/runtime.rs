@@ -547,7 +547,6 @@ fn the_module_can_be_initialised_again() {
     let before = live_objects();
     let mut raw = Raw::new(MIB, CHUNK).expect("a space");
     let mut list = raw.simple(CHUNK);
-    // SAFETY: it sets the cache to what it is.
     assert_eq!(ffi::module_init(), 0);
     raw.free(&mut list);
     drop(raw);

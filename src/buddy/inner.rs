@@ -1,7 +1,5 @@
 //! The allocator's lock, and the edge between Rust and the C.
 
-use core::cell::Cell;
-
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
@@ -25,8 +23,6 @@ pub(super) struct State {
     pub(super) warnings: Vec<Warning>,
     /// The BUG that ended this allocator's use.
     pub(super) bug: Option<KernelBug>,
-    /// How often the C was called.
-    calls: u64,
     /// `gpu_buddy_fini` was called.
     pub(super) finished: bool,
 }
@@ -43,16 +39,6 @@ unsafe impl Sync for Inner {}
 
 /// Warnings kept by an allocator; further ones are logged only.
 const WARNINGS_KEPT: usize = 256;
-
-thread_local! {
-    static LAST_CALL: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Which call of its allocator this thread's last call of a C was, counted from 1.
-/// Calls of one allocator happen in this order. It is forgotten.
-pub(crate) fn take_last_call() -> Option<u64> {
-    Some(LAST_CALL.replace(0)).filter(|&call| call != 0)
-}
 
 /// Events that could not be logged while the lock was held.
 #[must_use]
@@ -79,7 +65,6 @@ impl Inner {
                 arena: Arena::for_init(fault),
                 warnings: Vec::new(),
                 bug: None,
-                calls: 0,
                 // Until it is initialised there is nothing to tear down.
                 finished: true,
             }),
@@ -115,8 +100,6 @@ impl State {
         if let Some(bug) = self.bug {
             return (Err(Error::Bug(bug)), Pending(Vec::new()));
         }
-        self.calls += 1;
-        LAST_CALL.set(self.calls);
         let mm = &raw mut self.mm;
         let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
         for event in &events {

@@ -15,12 +15,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::generate::{self, Generator};
 use super::lockstep::{Divergence, first_difference, list};
 use super::side::Side;
+use super::subject::take_last_call;
 use super::torture::{Failure, Options, Report};
 use super::{
-    Aspect, Block, C, Capability, Finding, Id, Implementation, Lockstep, Operation, Outcome, Space,
-    Trace,
+    Aspect, Block, Capability, Finding, Id, Implementation, KernelC, Lockstep, NotCreated,
+    Operation, Outcome, Settings, Space, Trace,
 };
-use crate::{GpuBuddy, Snapshot, buddy};
+use crate::{Errno, Snapshot};
 
 /// Each thread does at most so many operations on one allocator.
 const MOST_OPERATIONS: u64 = 4096;
@@ -36,9 +37,9 @@ struct Entry {
     blocks: Vec<Block>,
 }
 
-/// Runs threads on one allocator after the other, and holds what they saw against
-/// the same calls one after the other; those go in lockstep with `R`, or only under
-/// the contract. `watch` is called after each allocator, and ends the run by
+/// Runs threads on one allocator after the other, which `create` makes, and holds what
+/// they saw against the same calls one after the other. `start` makes what does those:
+/// another such allocator, in lockstep with `R` or only under the contract. `watch` is called after each allocator, and ends the run by
 /// returning false.
 ///
 /// Which thread gets the lock when is not decided by the seed. So a failure comes
@@ -46,7 +47,8 @@ struct Entry {
 pub fn run<R: Implementation>(
     options: &Options,
     threads: u32,
-    alone: bool,
+    create: impl Fn(Space) -> Result<KernelC, Errno>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
     let mut report = Report::default();
@@ -55,16 +57,14 @@ pub fn run<R: Implementation>(
         let space = options.space.unwrap_or_else(|| generate::space(&mut random));
         let left = (options.operations - report.operations).div_ceil(u64::from(threads));
         let operations = generate::log_uniform(&mut random, MOST_OPERATIONS).min(left);
-        let Ok(subject) = C::create(space) else { continue };
-        let buddy = subject.into_buddy();
+        let Ok(buddy) = create(space) else { continue };
         let seeds: Vec<u64> = (0..threads).map(|_| random.random()).collect();
         let (mut log, sides) = contend(&buddy, space, &seeds, operations);
         log.sort_by_key(|entry| entry.call);
 
-        let start = if alone { Lockstep::<C, R>::alone } else { Lockstep::<C, R>::new };
         let Ok(serial) = start(space, options.settings) else { continue };
         report.allocators += 1;
-        let finding = replay(serial, &log, buddy.snapshot().ok(), &mut report);
+        let finding = replay(serial, &log, buddy.snapshot(), &mut report);
         drop(sides);
         if let Some((finding, count)) = finding.or_else(|| left_behind(&buddy, log.len())) {
             let operations = log.into_iter().take(count).map(|entry| entry.operation).collect();
@@ -79,14 +79,14 @@ pub fn run<R: Implementation>(
 /// Lets a thread for each seed loose on an allocator. Returns what they did, and
 /// what they hold.
 fn contend(
-    buddy: &GpuBuddy,
+    buddy: &KernelC,
     space: Space,
     seeds: &[u64],
     operations: u64,
-) -> (Vec<Entry>, Vec<Side<C>>) {
+) -> (Vec<Entry>, Vec<Side<KernelC>>) {
     let barrier = Barrier::new(seeds.len());
     let work = |thread: usize, seed: u64| {
-        let mut side = Side::of(C::new(buddy.clone()));
+        let mut side = Side::of(buddy.share());
         // Memory that fails would fail for whoever comes next.
         let capabilities = side.implementation.capabilities() & !Capability::FailNth;
         let mut generator = Generator::new(seed, space, capabilities, 0.0);
@@ -96,7 +96,7 @@ fn contend(
         for _ in 0..operations {
             let operation = generator.next();
             let outcome = side.apply(&operation);
-            let call = buddy::take_last_call();
+            let call = take_last_call();
             last = call.unwrap_or(last);
             generator.observe(&operation, outcome, &side.blocks, buddy.avail());
             if outcome != Outcome::Skipped {
@@ -130,7 +130,7 @@ fn contend(
 /// Does what the threads did once more. Returns the first difference, and how many
 /// calls there were until then.
 fn replay<R: Implementation>(
-    mut serial: Lockstep<C, R>,
+    mut serial: Lockstep<KernelC, R>,
     log: &[Entry],
     left: Option<Snapshot>,
     report: &mut Report,
@@ -166,13 +166,14 @@ fn replay<R: Implementation>(
 }
 
 /// What is wrong with an allocator that everything has been given back to.
-fn left_behind(buddy: &GpuBuddy, count: usize) -> Option<(Finding, usize)> {
-    let (size, avail) = (buddy.size(), buddy.avail());
+fn left_behind(buddy: &KernelC, count: usize) -> Option<(Finding, usize)> {
+    let Space { size, chunk_size } = buddy.space();
+    let (size, avail) = (size - size % chunk_size, buddy.avail());
     if avail != size {
         let finding = differs(Aspect::Avail, &avail.to_string(), &size.to_string());
         return Some((finding, count));
     }
-    let wrong = buddy.check_integrity().unwrap_or_default();
+    let wrong = buddy.scan();
     let wrong = wrong.first()?;
     Some((differs(Aspect::Snapshot, &wrong.to_string(), "no inconsistency"), count))
 }
@@ -194,16 +195,16 @@ mod tests {
     const SPACE: Space = Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 };
 
     fn verdict(log: &[Entry], left: Option<Snapshot>) -> Option<(Finding, usize)> {
-        let serial = Lockstep::<C, Reference>::alone(SPACE, Default::default()).unwrap();
+        let serial = Lockstep::<KernelC, Reference>::alone(SPACE, Default::default()).unwrap();
         replay(serial, log, left, &mut Report::default())
     }
 
     #[test]
     fn an_order_that_was_not_is_seen() {
-        let buddy = C::create(SPACE).unwrap().into_buddy();
+        let buddy = KernelC::create(SPACE).unwrap();
         let (mut log, sides) = contend(&buddy, SPACE, &[1, 2, 3, 4], 500);
         log.sort_by_key(|entry| entry.call);
-        let left = buddy.snapshot().ok();
+        let left = buddy.snapshot();
         assert_eq!(verdict(&log, left.clone()).map(|(finding, _)| finding), None);
 
         // The calls in the order of the threads, as if each had been alone.

@@ -24,7 +24,7 @@ use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Spac
 
 pub use broken::Broken;
 use broken::Detail;
-pub use known::{KNOWN, Known, known};
+pub use known::{KNOWN, Kernels, Known, known};
 use live::{Blocks, Live};
 pub use promise::Promise;
 use ranges::Ranges;
@@ -41,7 +41,7 @@ pub struct Accounts {
 impl Accounts {
     /// What an implementation says now.
     pub fn of(implementation: &impl Implementation) -> Self {
-        Self { avail: implementation.avail(), clear_avail: implementation.clear_avail() }
+        implementation.accounts()
     }
 }
 
@@ -53,11 +53,11 @@ impl Accounts {
 /// is reported once.
 ///
 /// ```
-/// use gpu_buddy::diff::{Accounts, Block, C, Contract, Implementation, Space};
+/// use gpu_buddy::diff::{Accounts, Block, Contract, Implementation, KernelC, Space};
 /// use gpu_buddy::{AllocRequest, GpuBuddyAllocMode};
 ///
 /// let space = Space { size: 16 << 20, chunk_size: 4 << 10 };
-/// let mut buddy = C::create(space)?;
+/// let mut buddy = KernelC::create(space)?;
 /// let mut contract = Contract::new(space, buddy.capabilities());
 /// assert_eq!(contract.created(Accounts::of(&buddy)), []);
 ///

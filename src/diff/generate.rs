@@ -195,13 +195,14 @@ impl Generator {
             let most = (end - start).saturating_sub(new_size) / chunk_size;
             start + self.random.random_range(0..=most) * chunk_size
         });
+        let takes_start = self.capabilities.contains(Capability::TrimStart);
         match self.random.random_range(0..40) {
             0 => new_size = self.odd_number(),
             1 => at = Some(self.odd_number()),
             2 => at = Some(start.wrapping_sub(chunk_size)),
             _ => {}
         }
-        Operation::Trim { id, start: at, new_size }
+        Operation::Trim { id, start: at.filter(|_| takes_start), new_size }
     }
 
     fn lookup(&mut self) -> Operation {
@@ -253,6 +254,15 @@ impl Generator {
             (request.range, request.start, request.end) = (false, 0, 0);
         }
         request.top_down &= self.capabilities.contains(Capability::TopDown);
+        let AllocRequest { size, min_block_size, .. } = *request;
+        if size < min_block_size && lacks(Capability::OffsetAlign) {
+            request.min_block_size = self.space.chunk_size;
+        }
+        if lacks(Capability::RoundsUp) && min_block_size.is_power_of_two() {
+            let bits = size.trailing_zeros().min(63);
+            request.min_block_size =
+                request.min_block_size.min(1 << bits).max(self.space.chunk_size);
+        }
         if lacks(Capability::Alignment) {
             request.min_block_size = request.min_block_size.min(self.space.chunk_size);
         }

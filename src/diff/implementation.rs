@@ -4,6 +4,8 @@ use core::fmt;
 
 use enumflags2::{BitFlags, bitflags};
 
+use super::{Accounts, Operation};
+use crate::module::Features;
 use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
 
 /// The space that an allocator manages.
@@ -70,6 +72,13 @@ pub enum Capability {
     TrimDisable = 1 << 10,
     /// [`Implementation::fail_nth`].
     FailNth = 1 << 11,
+    /// Trims from a start other than the block's own.
+    TrimStart = 1 << 12,
+    /// A size that is a power of two below `min_block_size` is aligned, and not rounded
+    /// up.
+    OffsetAlign = 1 << 13,
+    /// Sizes that are no multiple of `min_block_size`.
+    RoundsUp = 1 << 14,
 }
 
 /// A set of [`Capability`]s.
@@ -81,10 +90,6 @@ pub type Capabilities = BitFlags<Capability>;
 /// that fails changes nothing and returns the error number that the kernel
 /// would. A caller passes an allocation only to the allocator it came from.
 pub trait Implementation: Sized {
-    /// Whether this is the kernel's own code, or does all that it does, so that
-    /// breaches of the contract may be known.
-    const IS_KERNEL: bool = false;
-
     /// What is allocated by one [`alloc`](Self::alloc): one or more blocks.
     type Allocation;
 
@@ -92,6 +97,22 @@ pub trait Implementation: Sized {
     /// [`FailNth`](Capability::FailNth).
     fn capabilities(&self) -> Capabilities {
         !Capabilities::from_flag(Capability::FailNth)
+    }
+
+    /// The features of the kernel whose choices this makes: those of a kernel's own code,
+    /// or of code that does all that it does. Breaches of the contract may then be known.
+    fn kernel(&self) -> Option<Features> {
+        None
+    }
+
+    /// Whether this is the kernel's own code.
+    fn runs_kernel_code(&self) -> bool {
+        false
+    }
+
+    /// Why an operation must not be done here, if it must not. It is then skipped.
+    fn declines(&self, _operation: &Operation) -> Option<&'static str> {
+        None
     }
 
     /// A new allocator with all of `space` free and dirty.
@@ -143,6 +164,11 @@ pub trait Implementation: Sized {
     /// Free bytes known to be zeroed.
     fn clear_avail(&self) -> u64 {
         0
+    }
+
+    /// What is free, of both kinds.
+    fn accounts(&self) -> Accounts {
+        Accounts { avail: self.avail(), clear_avail: self.clear_avail() }
     }
 
     /// The whole state as plain data.

@@ -38,6 +38,8 @@ pub struct Divergence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Aspect {
+    /// Whether there can be an allocator of the space.
+    Creation,
     /// Success, or the error number; or what a lookup found.
     Outcome,
     /// The blocks of an allocation.
@@ -53,6 +55,7 @@ pub enum Aspect {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let aspect = match self.aspect {
+            Aspect::Creation => "creation",
             Aspect::Outcome => "outcome",
             Aspect::Blocks => "blocks",
             Aspect::Avail => "avail",
@@ -111,6 +114,40 @@ pub struct Step {
     pub took_over: bool,
 }
 
+/// Why there is nothing to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotCreated {
+    /// The space is none that an allocator can have: the error number that both gave.
+    Refused(Errno),
+    /// Only one of the two refused it, or it was refused for no good reason.
+    Finding(Box<Finding>),
+}
+
+impl NotCreated {
+    fn refused(errno: Errno, space: Space) -> Self {
+        let Space { size, chunk_size } = space;
+        let valid = chunk_size.is_power_of_two() && chunk_size >= 4096 && size >= chunk_size;
+        if errno == Errno::EINVAL && !valid {
+            return Self::Refused(errno);
+        }
+        match Broken::of_creation(errno, space) {
+            Some(broken) => Self::Finding(Box::new(Finding::Broken(broken))),
+            None => Self::Refused(errno),
+        }
+    }
+}
+
+impl fmt::Display for NotCreated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(errno) => write!(f, "no allocator has such a space: {errno}"),
+            Self::Finding(finding) => finding.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for NotCreated {}
+
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -154,23 +191,38 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     ///
     /// # Errors
     ///
-    /// Where neither can be made: the error number that both agree on.
+    /// Where not both can be made.
+    pub fn new(space: Space, settings: Settings) -> Result<Self, NotCreated> {
+        Self::between(S::create(space), R::create(space), space, settings)
+    }
+
+    /// Two that have just been made.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Where only one of them can be made.
-    pub fn new(space: Space, settings: Settings) -> Result<Self, Errno> {
-        let (subject, reference) = (Side::create(space), Side::create(space));
+    /// Where not both could be made.
+    pub fn between(
+        subject: Result<S, Errno>,
+        reference: Result<R, Errno>,
+        space: Space,
+        settings: Settings,
+    ) -> Result<Self, NotCreated> {
         match (subject, reference) {
             (Ok(subject), Ok(reference)) => {
-                Ok(Self::with(subject, Some(reference), space, settings))
+                Ok(Self::with(Side::of(subject), Some(Side::of(reference)), space, settings))
             }
-            (Err(errno), Err(other)) if errno == other => Err(errno),
-            (subject, reference) => panic!(
-                "of {space:?}, the one under test says {:?}, the reference {:?}",
-                subject.err(),
-                reference.err()
-            ),
+            (Err(errno), Err(other)) if errno == other => Err(NotCreated::refused(errno, space)),
+            (subject, reference) => {
+                let text = |error: Option<Errno>| match error {
+                    Some(errno) => errno.to_string(),
+                    None => "an allocator".to_owned(),
+                };
+                Err(NotCreated::Finding(Box::new(Finding::Divergence(Divergence {
+                    aspect: Aspect::Creation,
+                    subject: text(subject.err()),
+                    reference: text(reference.err()),
+                }))))
+            }
         }
     }
 
@@ -179,8 +231,24 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// # Errors
     ///
     /// Those of [`Implementation::create`].
-    pub fn alone(space: Space, settings: Settings) -> Result<Self, Errno> {
-        Ok(Self::with(Side::create(space)?, None, space, settings))
+    pub fn alone(space: Space, settings: Settings) -> Result<Self, NotCreated> {
+        Self::only(S::create(space), space, settings)
+    }
+
+    /// One that has just been made, without a reference.
+    ///
+    /// # Errors
+    ///
+    /// Where it could not be made.
+    pub fn only(
+        subject: Result<S, Errno>,
+        space: Space,
+        settings: Settings,
+    ) -> Result<Self, NotCreated> {
+        match subject {
+            Ok(subject) => Ok(Self::with(Side::of(subject), None, space, settings)),
+            Err(errno) => Err(NotCreated::refused(errno, space)),
+        }
     }
 
     fn with(
@@ -255,7 +323,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Does one operation on both, compares and judges.
     pub fn step(&mut self, operation: &Operation) -> Step {
         let mut step = Step::new(Outcome::Skipped);
-        if !self.capabilities.contains(needs(operation, self.space)) {
+        let declines = self.subject.implementation.declines(operation).is_some()
+            || self
+                .reference
+                .as_ref()
+                .is_some_and(|reference| reference.implementation.declines(operation).is_some());
+        if declines || !self.capabilities.contains(needs(operation, self.space)) {
             return step;
         }
         self.steps += 1;
@@ -417,9 +490,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             step.took_over =
                 snapshot.is_some_and(|snapshot| reference.implementation.restore(&snapshot));
             // Where the C is the reference: what it missed it finds in the end.
+            // Of two kernels, it is a difference.
+            let is_oracle = reference.implementation.runs_kernel_code()
+                && !self.subject.implementation.runs_kernel_code();
             for _ in 0..MOST_RESETS {
                 other = Accounts::of(&reference.implementation);
-                if step.took_over || !R::IS_KERNEL || other.clear_avail == accounts.clear_avail {
+                if step.took_over || !is_oracle || other.clear_avail == accounts.clear_avail {
                     break;
                 }
                 reference.implementation.reset_clear(clear);
@@ -439,7 +515,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Sorts breaches into those that are known and findings.
     fn settle(&self, broken: Vec<Broken>, step: &mut Step) {
         for broken in broken {
-            let known = S::IS_KERNEL.then(|| known(&broken)).flatten();
+            let kernel = self.subject.implementation.kernel();
+            let known = kernel.and_then(|kernel| known(&broken, kernel));
             step.known.extend(known);
             if known.is_none() || self.settings.strict {
                 step.findings.push(Finding::Broken(broken));

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::Errno;
+use crate::{AllocRequest, Errno};
 
 use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
 
@@ -55,10 +55,6 @@ pub(super) struct Side<I: Implementation> {
 }
 
 impl<I: Implementation> Side<I> {
-    pub fn create(space: Space) -> Result<Self, Errno> {
-        I::create(space).map(Self::of)
-    }
-
     pub fn of(implementation: I) -> Self {
         Self { implementation, allocations: Vec::new(), blocks: Vec::new() }
     }
@@ -142,6 +138,13 @@ pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
     match operation {
         Operation::Alloc { request, .. } => {
             let flags = request.flags;
+            let AllocRequest { size, min_block_size, .. } = *request;
+            let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
+            let exact = request.start.checked_add(size) == Some(request.end);
+            let odd_size =
+                !exact && min_block_size.is_power_of_two() && !size.is_multiple_of(min_block_size);
+            let offset_aligned =
+                odd_size && !contiguous && size < min_block_size && size.is_power_of_two();
             for (asked, capability) in [
                 (request.range, Capability::Range),
                 // The C looks at both without the flag as well.
@@ -151,6 +154,8 @@ pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
                 (flags.contains(GpuBuddyAllocFlag::Contiguous), Capability::Contiguous),
                 (flags.contains(GpuBuddyAllocFlag::Clear), Capability::Clear),
                 (flags.contains(GpuBuddyAllocFlag::TrimDisable), Capability::TrimDisable),
+                (offset_aligned, Capability::OffsetAlign),
+                (odd_size && !offset_aligned && !contiguous, Capability::RoundsUp),
             ] {
                 if asked {
                     needs |= capability;
@@ -168,7 +173,12 @@ pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
                 needs |= Capability::Clear;
             }
         }
-        Operation::Trim { .. } => needs |= Capability::Trim,
+        Operation::Trim { start, .. } => {
+            needs |= Capability::Trim;
+            if start.is_some() {
+                needs |= Capability::TrimStart;
+            }
+        }
         Operation::ResetClear { .. } => needs |= Capability::ResetClear,
         Operation::BlockAt { .. } => needs |= Capability::BlockAt,
         Operation::FailNth { .. } => needs |= Capability::FailNth,

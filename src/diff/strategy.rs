@@ -17,7 +17,7 @@ use proptest::test_runner::TestCaseError;
 
 use crate::{AllocRequest, GpuBuddyAllocFlag, GpuBuddyAllocFlags};
 
-use super::{C, Id, Implementation, Lockstep, Operation, Settings, Space, Trace};
+use super::{Id, Implementation, KernelC, Lockstep, Operation, Settings, Space, Trace};
 
 /// Allocations are put in this many places. To free one is to name its place, so
 /// that a trace that shrinks keeps its meaning when other operations go.
@@ -48,7 +48,7 @@ pub fn small_space() -> impl Strategy<Value = Space> {
 /// The first difference or broken promise, with the trace as text.
 pub fn check<S: Implementation>(trace: &Trace) -> Result<(), TestCaseError> {
     let settings = Settings { deep_every: 1, ..Settings::default() };
-    let mut pair = Lockstep::<S, C>::new(trace.space, settings)
+    let mut pair = Lockstep::<S, KernelC>::new(trace.space, settings)
         .map_err(|errno| TestCaseError::reject(format!("no such space: {errno}")))?;
     let found = trace.operations.iter().flat_map(|operation| pair.step(operation).findings).next();
     let found = found.or_else(|| pair.finish().findings.into_iter().next());

@@ -11,7 +11,8 @@ use super::coverage::Coverage;
 use super::generate::{self, Generator};
 use super::shrink::{self, renamed};
 use super::{
-    Capabilities, Finding, Implementation, Lockstep, Operation, Settings, Space, Step, Trace,
+    Capabilities, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation, Settings,
+    Space, Step, Trace,
 };
 
 /// What to run, and for how long.
@@ -150,7 +151,17 @@ pub fn run<S: Implementation, R: Implementation>(
     options: &Options,
     watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    Run { options, start: Lockstep::<S, R>::new, report: Report::default() }.run(watch)
+    run_with(options, Lockstep::<S, R>::new, watch)
+}
+
+/// Runs what `start` makes, with a reference or without: for implementations that are
+/// not made by [`Implementation::create`].
+pub fn run_with<S: Implementation, R: Implementation>(
+    options: &Options,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    watch: impl FnMut(&Report) -> bool,
+) -> (Report, Option<Box<Failure>>) {
+    Run { options, start, report: Report::default() }.run(watch)
 }
 
 /// Runs an implementation under the contract alone.
@@ -158,24 +169,24 @@ pub fn run_alone<S: Implementation>(
     options: &Options,
     watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    Run { options, start: Lockstep::<S, S>::alone, report: Report::default() }.run(watch)
+    run_with(options, Lockstep::<S, S>::alone, watch)
 }
 
 /// Runs an implementation in lockstep with the kernel's C, and panics with a
 /// short trace at the first difference. For tests.
 ///
 /// ```
-/// use gpu_buddy::diff::{C, torture};
+/// use gpu_buddy::diff::{KernelC, torture};
 ///
 /// // Any implementation, in place of the C itself.
-/// torture::check::<C>(&torture::Options { operations: 2_000, ..Default::default() });
+/// torture::check::<KernelC>(&torture::Options { operations: 2_000, ..Default::default() });
 /// ```
 ///
 /// # Panics
 ///
 /// Where the two differ, or a promise is broken.
 pub fn check<S: Implementation>(options: &Options) {
-    if let (_, Some(failure)) = run::<S, super::C>(options, |_| true) {
+    if let (_, Some(failure)) = run::<S, KernelC>(options, |_| true) {
         panic!("{failure}");
     }
 }
@@ -187,7 +198,7 @@ pub fn check<S: Implementation>(options: &Options) {
 /// # Errors
 ///
 /// Where there can be no such space.
-pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, crate::Errno> {
+pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, NotCreated> {
     type Twin = super::reference::Reference;
     let options = Options::default();
     let start = Lockstep::<Twin, Twin>::alone;
@@ -199,8 +210,13 @@ pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, c
 /// Lives one life of a run again, to its end, under the contract alone. `each` is
 /// told of each operation before it is done: so it knows which one kills the
 /// process.
-pub fn relive<S: Implementation>(options: &Options, life: Life, each: impl FnMut(&Operation)) {
-    let run = Run { options, start: Lockstep::<S, S>::alone, report: Report::default() };
+pub fn relive<S: Implementation, R: Implementation>(
+    options: &Options,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    life: Life,
+    each: impl FnMut(&Operation),
+) {
+    let run = Run { options, start, report: Report::default() };
     if let Some(mut pair) = run.relive(life, life.operations, each) {
         pair.finish();
     }
@@ -236,7 +252,7 @@ impl<S, R, F> Run<'_, F>
 where
     S: Implementation,
     R: Implementation,
-    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, crate::Errno>,
+    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
 {
     fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(self.options.seed);
@@ -279,7 +295,11 @@ where
         life: Life,
         watch: &mut impl FnMut(&Report) -> bool,
     ) -> Option<(Finding, u64)> {
-        let mut pair = (self.start)(life.space, self.settings(life)).ok()?;
+        let mut pair = match (self.start)(life.space, self.settings(life)) {
+            Ok(pair) => pair,
+            Err(NotCreated::Finding(finding)) => return Some((*finding, 0)),
+            Err(NotCreated::Refused(_)) => return None,
+        };
         let mut generator = self.generator(life, pair.capabilities());
         self.report.allocators += 1;
         self.report.not_compared |= !pair.capabilities();
@@ -401,9 +421,13 @@ fn first_finding<S, R, F>(
 where
     S: Implementation,
     R: Implementation,
-    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, crate::Errno>,
+    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
 {
-    let mut pair = start(trace.space, settings).ok()?;
+    let mut pair = match start(trace.space, settings) {
+        Ok(pair) => pair,
+        Err(NotCreated::Finding(finding)) => return Some((*finding, 0)),
+        Err(NotCreated::Refused(_)) => return None,
+    };
     let count = trace.operations.len();
     if close {
         pair.set_deep_every(0);

@@ -280,7 +280,9 @@ fn membership() {
         planted.set(to, *from);
         planted.set(from, ptr::null_mut());
     }
-    planted.shows(|found| *found == I::WrongTree { offset: 4 * CHUNK, order: 1, tree: FreeTree::Clear });
+    planted.shows(|found| {
+        *found == I::WrongTree { offset: 4 * CHUNK, order: 1, tree: FreeTree::Clear }
+    });
 
     // A node twice, and one that is none.
     let mut planted = Planted::new();

@@ -171,10 +171,9 @@ pub struct Table {
 // alone, one case at a time.
 unsafe impl Sync for Table {}
 
-/// Values of [`Table::free_kind`].
+/// Values of [`Table::free_kind`]; 2 is a list.
 pub const FREE_TWO_TREES: u32 = 0;
 pub const FREE_TREE: u32 = 1;
-pub const FREE_LIST: u32 = 2;
 
 impl Table {
     /// What keeps the two sides from understanding each other, if anything does.

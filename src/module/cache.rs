@@ -29,7 +29,8 @@ pub(super) struct Cache {
 
 /// The user's folder for this crate; `None` where the environment names none.
 pub(super) fn user_folder() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache =
         absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(cache.join("gpu-buddy"))
@@ -42,14 +43,14 @@ impl Cache {
     pub fn open() -> Result<Self, ModuleError> {
         let temporary = || {
             let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir();
-            let folder = folder.map_err(|error| ModuleError::cache(&std::env::temp_dir(), error))?;
+            let folder =
+                folder.map_err(|error| ModuleError::cache(&std::env::temp_dir(), error))?;
             Ok(Self { folder: folder.path().to_owned(), _temporary: Some(folder) })
         };
         let Some(user) = user_folder() else { return temporary() };
         let folder = user.join("modules");
-        let made = fs::create_dir_all(&user).and_then(|()| {
-            DirBuilder::new().mode(0o700).recursive(true).create(&folder)
-        });
+        let made = fs::create_dir_all(&user)
+            .and_then(|()| DirBuilder::new().mode(0o700).recursive(true).create(&folder));
         match made {
             Ok(()) => {}
             // A home that cannot be written is no reason to give up.
@@ -60,7 +61,8 @@ impl Cache {
             check_owner(path)?;
         }
         let private = fs::Permissions::from_mode(0o700);
-        fs::set_permissions(&folder, private).map_err(|error| ModuleError::cache(&folder, error))?;
+        fs::set_permissions(&folder, private)
+            .map_err(|error| ModuleError::cache(&folder, error))?;
         Ok(Self { folder, _temporary: None })
     }
 
@@ -106,7 +108,9 @@ impl Cache {
         let mut files: Vec<_> = entries
             .filter_map(|entry| {
                 let facts = entry.metadata().ok()?;
-                facts.is_file().then(|| Some((facts.modified().ok()?, facts.len(), entry.path())))?
+                facts
+                    .is_file()
+                    .then(|| Some((facts.modified().ok()?, facts.len(), entry.path())))?
             })
             .collect();
         let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
@@ -136,7 +140,10 @@ fn check_owner(path: &Path) -> Result<(), ModuleError> {
     } else {
         return Ok(());
     };
-    Err(ModuleError::cache(path, io::Error::other(format!("it {reason}, and code is loaded from it"))))
+    Err(ModuleError::cache(
+        path,
+        io::Error::other(format!("it {reason}, and code is loaded from it")),
+    ))
 }
 
 fn is_refusal(error: &io::Error) -> bool {

@@ -48,8 +48,11 @@ impl Compiler {
         let mut identity = format!("{:?} {:?}", self.program, self.flags);
         for word in &self.program {
             let places = std::env::split_paths(&path).map(|folder| folder.join(word));
-            let file = places.filter(|file| file.is_file()).find_map(|file| file.canonicalize().ok());
-            if let Some((file, facts)) = file.and_then(|file| Some((file.clone(), file.metadata().ok()?))) {
+            let file =
+                places.filter(|file| file.is_file()).find_map(|file| file.canonicalize().ok());
+            if let Some((file, facts)) =
+                file.and_then(|file| Some((file.clone(), file.metadata().ok()?)))
+            {
                 identity += &format!(" {} {} {}", file.display(), facts.len(), facts.mtime());
             }
         }

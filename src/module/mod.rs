@@ -85,6 +85,10 @@ impl ModuleError {
     }
 }
 
+/// What the allocator of a kernel can do that not every kernel's can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Features(u32);
+
 /// Something that the allocator of one kernel can do, and that of another not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -100,18 +104,20 @@ impl Module {
     #[must_use]
     pub fn compiled_in() -> Self {
         static LOADED: std::sync::OnceLock<Loaded> = std::sync::OnceLock::new();
-        Self(LOADED.get_or_init(|| Loaded {
-            name: crate::KERNEL.series.to_owned(),
-            revision: crate::KERNEL.revision.to_owned(),
-            files: crate::KERNEL
-                .files
-                .iter()
-                .map(|file| (file.path.to_owned(), file.sha256.to_owned()))
-                .collect(),
-            borrowed: Vec::new(),
-            // SAFETY: the C initialises it at compile time and nobody writes it.
-            table: unsafe { &COMPILED_IN },
-            load: Once::new(),
+        Self(LOADED.get_or_init(|| {
+            Loaded {
+                name: crate::KERNEL.series.to_owned(),
+                revision: crate::KERNEL.revision.to_owned(),
+                files: crate::KERNEL
+                    .files
+                    .iter()
+                    .map(|file| (file.path.to_owned(), file.sha256.to_owned()))
+                    .collect(),
+                borrowed: Vec::new(),
+                // SAFETY: the C initialises it at compile time and nobody writes it.
+                table: unsafe { &COMPILED_IN },
+                load: Once::new(),
+            }
         }))
     }
 
@@ -154,17 +160,33 @@ impl Module {
     }
 
     /// What its allocator can do that not every kernel's can.
-    pub fn features(self) -> impl Iterator<Item = Feature> {
-        let bits = self.table().capabilities;
-        let all = (0..).zip(tree::CAPABILITIES);
-        all.filter(move |(bit, _)| bits & (1 << bit) != 0)
-            .map(|(_, (name, _, meaning))| Feature { name, meaning })
+    #[must_use]
+    pub fn features(self) -> Features {
+        Features(self.table().capabilities)
     }
 
     /// Whether its allocator has a feature.
     #[must_use]
     pub fn has(self, name: &str) -> bool {
-        self.features().any(|feature| feature.name == name)
+        self.features().has(name)
+    }
+}
+
+impl Features {
+    /// All that there are: those of the newest kernel.
+    pub const ALL: Self = Self((1 << tree::CAPABILITIES.len()) - 1);
+
+    /// Whether a feature is among them. A name that is none is not.
+    #[must_use]
+    pub fn has(self, name: &str) -> bool {
+        self.iter().any(|feature| feature.name == name)
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = Feature> {
+        let all = (0..).zip(tree::CAPABILITIES);
+        all.filter(move |(bit, _)| self.0 & (1 << bit) != 0)
+            .map(|(_, (name, _, meaning))| Feature { name, meaning })
     }
 }
 

@@ -129,7 +129,8 @@ impl Source {
 
     fn read(name: &str, tree: &Tree<'_>) -> Result<Self, ModuleError> {
         let mut files = BTreeMap::new();
-        let mut wanted: Vec<String> = LAYOUTS.iter().map(|layout| layout.allocator.into()).collect();
+        let mut wanted: Vec<String> =
+            LAYOUTS.iter().map(|layout| layout.allocator.into()).collect();
         wanted.extend(LAYOUTS.iter().map(|layout| layout.header.into()));
         for file in wanted {
             if let Some(text) = tree.read(&file) {
@@ -252,8 +253,10 @@ fn places() -> Vec<PathBuf> {
 
 /// The newest of the folders that are named after versions.
 fn newest(folder: PathBuf) -> Option<PathBuf> {
-    let mut versions: Vec<_> =
-        names(&folder).into_iter().filter(|name| name.starts_with(|c: char| c.is_numeric())).collect();
+    let mut versions: Vec<_> = names(&folder)
+        .into_iter()
+        .filter(|name| name.starts_with(|c: char| c.is_numeric()))
+        .collect();
     let numbers = |name: &str| -> Vec<u64> {
         name.split(|c: char| !c.is_numeric()).filter_map(|number| number.parse().ok()).collect()
     };

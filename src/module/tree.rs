@@ -259,8 +259,14 @@ pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<St
         Origin::Kernel => flags.push("-w".into()),
         Origin::Ours => flags.extend(
             // They include the kernel's headers, whose inline functions do the last two.
-            ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wno-unused-parameter", "-Wno-sign-compare"]
-                .map(String::from),
+            [
+                "-Wall",
+                "-Wextra",
+                "-Wmissing-prototypes",
+                "-Wno-unused-parameter",
+                "-Wno-sign-compare",
+            ]
+            .map(String::from),
         ),
     }
     flags
@@ -269,6 +275,7 @@ pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<St
 /// The headers of the kernel's own that are included as they are: the name in an
 /// include, and the path in the tree.
 pub fn headers(layout: &'static Layout) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let support = SUPPORT.into_iter().filter_map(|path| Some((path.strip_prefix("include/")?, path)));
+    let support =
+        SUPPORT.into_iter().filter_map(|path| Some((path.strip_prefix("include/")?, path)));
     std::iter::once((layout.header_name(), layout.header)).chain(support)
 }

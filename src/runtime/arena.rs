@@ -47,6 +47,10 @@ pub(crate) struct Arena {
     floor: Option<Floor>,
     /// Decides which allocations fail.
     fault: Option<Fault>,
+    /// How many allocations have failed.
+    failed: u64,
+    /// The init function has returned.
+    initialised: bool,
     /// Whether the C may be told that there is no memory. If not, it is stopped
     /// instead.
     recovers: bool,
@@ -86,6 +90,8 @@ impl Arena {
             in_slabs: 0,
             freed: false,
             fault: None,
+            failed: 0,
+            initialised: false,
             recovers,
         }
     }
@@ -102,6 +108,7 @@ impl Arena {
     /// it recovers from them.
     pub fn initialised(&mut self, recovers: bool) {
         self.recovers = recovers;
+        self.initialised = true;
         // They were given out ascending, unless some came back.
         self.floor =
             (!self.freed).then_some(Floor { objects: self.in_slabs, slabs: self.slabs.len() });
@@ -116,6 +123,16 @@ impl Arena {
     /// How many objects are alive, of the slabs and of kmalloc.
     pub fn live(&self) -> usize {
         self.live
+    }
+
+    /// Whether there is an allocator to tear down.
+    pub fn is_initialised(&self) -> bool {
+        self.initialised
+    }
+
+    /// How many allocations have failed, whatever for.
+    pub fn failed(&self) -> u64 {
+        self.failed
     }
 
     /// What decides over allocations, with what it has counted.
@@ -142,6 +159,7 @@ impl Arena {
                 return memory;
             }
         }
+        self.failed += 1;
         if !recovers {
             std::panic::resume_unwind(Box::new(KernelBug::OUT_OF_MEMORY));
         }

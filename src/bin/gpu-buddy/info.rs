@@ -22,7 +22,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         writeln!(out, "  {line}")?;
     }
     writeln!(out, "\ncapabilities")?;
-    for feature in module.features() {
+    for feature in module.features().iter() {
         writeln!(out, "  {:14} {}", feature.name, feature.meaning)?;
     }
     writeln!(out, "\nfiles (sha256)")?;

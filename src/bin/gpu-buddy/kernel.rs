@@ -1,27 +1,96 @@
-//! `--kernel`, of every command that runs the C.
+//! Which kernel a command runs, and what that is held against.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use gpu_buddy::diff::reference::Reference;
+use gpu_buddy::diff::{KernelC, Lockstep, NotCreated, Settings, Space};
 use gpu_buddy::module::Module;
 
 use crate::Failure;
 
 /// Which kernel to run.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Kernel {
     /// A series under vendor/linux such as 7.2, the path of a kernel tree, or
     /// REV@PATH, a git revision of the tree at PATH [default: the kernel that is
     /// compiled in]
     #[arg(long, value_name = "KERNEL")]
-    kernel: Option<OsString>,
+    pub kernel: Option<OsString>,
 }
 
 impl Kernel {
     pub fn open(&self) -> Result<Module, Failure> {
-        self.kernel.as_ref().map_or_else(|| Ok(Module::compiled_in()), open)
+        self.kernel.as_deref().map_or_else(|| Ok(Module::compiled_in()), open)
     }
 }
 
-pub fn open(kernel: &OsString) -> Result<Module, Failure> {
+pub fn open(kernel: &OsStr) -> Result<Module, Failure> {
     Module::open(kernel).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// What a kernel is held against, besides the contract.
+#[derive(Clone, Copy)]
+pub enum Against {
+    /// The twin in safe Rust.
+    Reference,
+    /// Nothing else.
+    Contract,
+    /// Another kernel.
+    Kernel(Module),
+}
+
+/// A kernel, and what it is held against.
+#[derive(Clone, Copy)]
+pub struct Pair {
+    pub module: Module,
+    pub against: Against,
+}
+
+impl Pair {
+    /// `against` is what the user asked for. Unless that is said, a kernel is held
+    /// against the twin if that makes the same choices, and if no memory fails.
+    pub fn open(kernel: &Kernel, against: Option<&OsStr>, faults: bool) -> Result<Self, Failure> {
+        let module = kernel.open()?;
+        let against = match against.map(|against| (against, against.to_str())) {
+            None if !faults && Reference::models(module.features()) => Against::Reference,
+            None | Some((_, Some("contract"))) => Against::Contract,
+            Some((_, Some("reference"))) if faults => {
+                return Err(Failure::Usage(
+                    "the reference has no memory that fails; hold the kernel against the \
+                     contract or another kernel"
+                        .into(),
+                ));
+            }
+            Some((_, Some("reference"))) => Against::Reference,
+            Some((kernel, _)) => Against::Kernel(open(kernel)?),
+        };
+        Ok(Self { module, against })
+    }
+
+    /// Makes allocators of the kernel, with the twin beside it or without.
+    pub fn start(
+        self,
+        space: Space,
+        settings: Settings,
+    ) -> Result<Lockstep<KernelC, Reference>, NotCreated> {
+        use gpu_buddy::diff::Implementation as _;
+        let kernel = KernelC::new(self.module, space);
+        match self.against {
+            Against::Reference => {
+                Lockstep::between(kernel, Reference::create(space), space, settings)
+            }
+            _ => Lockstep::only(kernel, space, settings),
+        }
+    }
+}
+
+/// Makes allocators of two kernels.
+pub fn start_both(
+    module: Module,
+    other: Module,
+) -> impl Fn(Space, Settings) -> Result<Lockstep<KernelC, KernelC>, NotCreated> + Copy {
+    move |space, settings| {
+        let kernels = (KernelC::new(module, space), KernelC::new(other, space));
+        Lockstep::between(kernels.0, kernels.1, space, settings)
+    }
 }

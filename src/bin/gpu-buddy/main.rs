@@ -37,28 +37,6 @@ enum Command {
     Torture(torture::Arguments),
 }
 
-/// What the C is held against.
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Against {
-    /// The pure-Rust twin of series 7.3, block for block, and the contract
-    Reference,
-    /// What the documentation promises
-    Contract,
-}
-
-impl Against {
-    /// The twin makes the choices of one series; the others are held against
-    /// the contract, unless asked otherwise.
-    fn usual() -> Self {
-        let twin_of = ["scoreboard", "addr_to_block", "offset_align", "undo_splits"];
-        if twin_of.iter().all(|capability| gpu_buddy::KERNEL.has(capability)) {
-            Self::Reference
-        } else {
-            Self::Contract
-        }
-    }
-}
-
 /// What a check found.
 #[derive(Clone, Copy, PartialEq)]
 enum Verdict {

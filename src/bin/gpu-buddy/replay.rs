@@ -1,24 +1,33 @@
 //! `gpu-buddy replay`
 
+use std::ffi::OsString;
 use std::io::{Read, Write, stdin, stdout};
 use std::path::PathBuf;
 
-use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{C, Finding, Lockstep, Outcome, Settings, Step, Trace, format_size};
+use gpu_buddy::diff::{
+    Finding, Implementation, Lockstep, NotCreated, Outcome, Settings, Step, Trace, format_size,
+};
 
-use crate::{Against, Failure, Verdict};
+use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::{Failure, Verdict};
 
 /// Run a trace, print each call with its outcome, and mark what is wrong
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  gpu-buddy replay failure.trace\n  \
+                        gpu-buddy replay --kernel ~/linux --against 7.3 failure.trace\n  \
                         printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy replay -")]
 pub struct Arguments {
     /// The trace; - for standard input
     file: PathBuf,
 
-    /// What the C is held against
-    #[arg(long, value_enum)]
-    against: Option<Against>,
+    #[command(flatten)]
+    kernel: Kernel,
+
+    /// What the kernel is held against: reference, contract, or another KERNEL
+    /// [default: reference, or contract if the kernel's choices are not the
+    /// reference's]
+    #[arg(long, value_name = "WHAT")]
+    against: Option<OsString>,
 
     /// Breaches that the C is known for fail as well
     #[arg(long)]
@@ -42,17 +51,17 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         strict: arguments.strict,
         ..Settings::default()
     };
-    let against = match arguments.against {
-        Some(against) => against,
-        None if arguments.plain => Against::Contract,
-        None => Against::usual(),
-    };
-    let pair = match against {
-        Against::Reference => Lockstep::<C, Reference>::new(trace.space, settings),
-        Against::Contract => Lockstep::alone(trace.space, settings),
-    };
-    let pair = pair.map_err(|errno| Failure::Usage(format!("{name}: the space: {errno}")))?;
-    play(&trace, pair, arguments.plain)
+    let against = arguments.against.as_deref();
+    let against = if arguments.plain { Some("contract".as_ref()) } else { against };
+    let pair = Pair::open(&arguments.kernel, against, false)?;
+    let refused = |error: NotCreated| Failure::Usage(format!("{name}: {error}"));
+    match pair.against {
+        Against::Kernel(other) => {
+            let start = start_both(pair.module, other);
+            play(&trace, start(trace.space, settings), arguments.plain).map_err(refused)?
+        }
+        _ => play(&trace, pair.start(trace.space, settings), arguments.plain).map_err(refused)?,
+    }
 }
 
 fn read(file: &std::path::Path) -> std::io::Result<String> {
@@ -64,11 +73,36 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn play(trace: &Trace, mut pair: Lockstep<C, Reference>, plain: bool) -> Result<Verdict, Failure> {
-    let mut out = stdout().lock();
+/// Fails where there is nothing to play on.
+fn play<S: Implementation, R: Implementation>(
+    trace: &Trace,
+    pair: Result<Lockstep<S, R>, NotCreated>,
+    plain: bool,
+) -> Result<Result<Verdict, Failure>, NotCreated> {
+    match pair {
+        Ok(pair) => Ok(play_on(trace, pair, plain)),
+        Err(NotCreated::Finding(finding)) if !plain => {
+            let mut out = stdout().lock();
+            let told = write_space(&mut out, trace).and_then(|()| tell_finding(&mut out, &finding));
+            Ok(told.map(|()| Verdict::Failed).map_err(Failure::from))
+        }
+        Err(refused) => Err(refused),
+    }
+}
+
+fn write_space(out: &mut impl Write, trace: &Trace) -> std::io::Result<()> {
     let space = &trace.space;
     let (size, chunk) = (format_size(space.size), format_size(space.chunk_size));
-    writeln!(out, "space size={size} chunk={chunk}")?;
+    writeln!(out, "space size={size} chunk={chunk}")
+}
+
+fn play_on<S: Implementation, R: Implementation>(
+    trace: &Trace,
+    mut pair: Lockstep<S, R>,
+    plain: bool,
+) -> Result<Verdict, Failure> {
+    let mut out = stdout().lock();
+    write_space(&mut out, trace)?;
     let mut verdict = Verdict::Passed;
     for operation in &trace.operations {
         // If this one kills the process, it should be seen.
@@ -109,12 +143,17 @@ fn play(trace: &Trace, mut pair: Lockstep<C, Reference>, plain: bool) -> Result<
     Ok(verdict)
 }
 
+fn tell_finding(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
+    writeln!(out, "  ** {finding}")?;
+    if let Finding::Broken(broken) = finding {
+        writeln!(out, "     {}", broken.promise.explanation())?;
+    }
+    Ok(())
+}
+
 fn tell(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
     for finding in &step.findings {
-        writeln!(out, "  ** {finding}")?;
-        if let Finding::Broken(broken) = finding {
-            writeln!(out, "     {}", broken.promise.explanation())?;
-        }
+        tell_finding(out, finding)?;
     }
     for known in &step.known {
         writeln!(out, "  known: {}: {}", known.name, known.sentence)?;

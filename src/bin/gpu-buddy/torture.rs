@@ -4,17 +4,20 @@ mod progress;
 mod summary;
 mod supervise;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::torture::{self, Options, Report};
-use gpu_buddy::diff::{C, Settings, Space, Trace, contention, parse_size};
+use gpu_buddy::diff::{
+    Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace, contention, parse_size,
+};
 
-use crate::{Against, Failure, Verdict};
+use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::{Failure, Verdict};
 use progress::Progress;
 use summary::{Found, Summary};
 use supervise::Watchdog;
@@ -22,7 +25,7 @@ use supervise::Watchdog;
 /// Do random operations on allocators and check each
 ///
 /// Each thread has allocators of its own, unless --shared is given. They are held
-/// against the pure-Rust twin of series 7.3 and the contract. On a failure the
+/// against a twin in safe Rust, or another kernel, and the contract. On a failure the
 /// sequence of operations is made short and written to a file that `gpu-buddy
 /// replay` reads; that of threads that share an allocator is not made short.
 ///
@@ -37,7 +40,8 @@ use supervise::Watchdog;
     about = "Do random operations on allocators and check each",
     after_help = "Examples:\n  gpu-buddy torture --seconds 60\n  \
                   gpu-buddy torture --ops 1000000 --seed 7 --threads 2\n  \
-                  gpu-buddy torture --faults 0.01 --against contract\n  \
+                  gpu-buddy torture --faults 0.01\n  \
+                  gpu-buddy torture --kernel ~/linux --against 7.3\n  \
                   gpu-buddy torture --threads 8 --shared"
 )]
 pub struct Arguments {
@@ -70,10 +74,14 @@ pub struct Arguments {
     #[arg(long, value_parser = size, requires = "size")]
     chunk: Option<u64>,
 
-    /// What the C is held against [default: reference, or contract where the
-    /// kernel is not of the twin's series, and with --faults]
-    #[arg(long, value_enum)]
-    against: Option<Against>,
+    #[command(flatten)]
+    kernel: Kernel,
+
+    /// What the kernel is held against: reference (a twin in safe Rust), contract
+    /// (what the documentation promises), or another KERNEL [default: reference, or
+    /// contract if the kernel's choices are not the reference's, and with --faults]
+    #[arg(long, value_name = "WHAT")]
+    against: Option<OsString>,
 
     /// How often the C's own allocations fail, as a part of all operations,
     /// from 0 to 1
@@ -117,14 +125,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         (None, _) => supervise::run(arguments),
         (Some(folder), None) => work(arguments, folder),
         (Some(folder), Some(thread)) => {
-            supervise::relive(&options(arguments, thread)?, folder, thread)
+            supervise::relive(&options(arguments, thread)?, pair(arguments)?, folder, thread)
         }
     }
 }
 
 /// The work, in a process under supervision.
 fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
-    let against = against(arguments)?;
+    let pair = pair(arguments)?;
     if arguments.shared && arguments.threads < 2 {
         return Err(Failure::Usage("--shared takes --threads 2 or more".into()));
     }
@@ -161,13 +169,16 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
             let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
             goes_on && !interrupted.load(Ordering::Relaxed)
         };
-        let alone = against == Against::Contract;
-        let (report, failure) = match against {
-            _ if arguments.shared => {
-                contention::run::<Reference>(options, arguments.threads as u32, alone, watch)
+        let threads = arguments.threads as u32;
+        let (report, failure) = match pair.against {
+            Against::Kernel(other) => {
+                let start = start_both(pair.module, other);
+                torment(options, arguments.shared.then_some(threads), pair, start, watch)
             }
-            Against::Reference => torture::run::<C, Reference>(options, watch),
-            Against::Contract => torture::run_alone::<C>(options, watch),
+            _ => {
+                let start = |space, settings| pair.start(space, settings);
+                torment(options, arguments.shared.then_some(threads), pair, start, watch)
+            }
         };
         broken.fetch_or(failure.is_some(), Ordering::Relaxed);
         watchdog.finish(thread);
@@ -212,20 +223,31 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     if arguments.json {
         writeln!(stdout(), "{}", summary.json())?;
     } else {
-        summary.print(&mut stdout().lock(), against)?;
+        summary.print(&mut stdout().lock())?;
     }
     Ok(if summary.found.is_empty() { Verdict::Passed } else { Verdict::Failed })
 }
 
-fn against(arguments: &Arguments) -> Result<Against, Failure> {
-    match (arguments.against, arguments.faults > 0.0) {
-        (Some(Against::Reference), true) => Err(Failure::Usage(
-            "the reference has no memory that fails; use --against contract with --faults".into(),
-        )),
-        (Some(against), _) => Ok(against),
-        (None, true) => Ok(Against::Contract),
-        (None, false) => Ok(Against::usual()),
+/// What `gpu-buddy torture` does with what `start` makes; with threads, on one
+/// allocator at a time.
+fn torment<R: Implementation>(
+    options: &Options,
+    shared: Option<u32>,
+    pair: Pair,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
+    watch: impl FnMut(&Report) -> bool,
+) -> (Report, Option<Box<torture::Failure>>) {
+    match shared {
+        Some(threads) => {
+            let create = |space| KernelC::new(pair.module, space);
+            contention::run(options, threads, create, start, watch)
+        }
+        None => torture::run_with(options, start, watch),
     }
+}
+
+fn pair(arguments: &Arguments) -> Result<Pair, Failure> {
+    Pair::open(&arguments.kernel, arguments.against.as_deref(), arguments.faults > 0.0)
 }
 
 fn limit(arguments: &Arguments) -> Limit {
@@ -256,14 +278,19 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
 const SHRINK: Duration = Duration::from_secs(60);
 
 /// The arguments that `gpu-buddy replay` needs to see what was seen.
-fn replay(arguments: &Arguments) -> &'static str {
-    let contract = arguments.faults > 0.0 || arguments.against == Some(Against::Contract);
-    match (contract, arguments.strict) {
-        (false, false) => "",
-        (false, true) => " --strict",
-        (true, false) => " --against contract",
-        (true, true) => " --against contract --strict",
+fn replay(arguments: &Arguments) -> Vec<OsString> {
+    let mut replay = Vec::new();
+    if let Some(kernel) = &arguments.kernel.kernel {
+        replay.extend(["--kernel".into(), kernel.clone()]);
     }
+    // Where memory fails, the contract is what is asked for.
+    let against = arguments.against.clone();
+    let against = against.or_else(|| (arguments.faults > 0.0).then(|| "contract".into()));
+    if let Some(against) = against {
+        replay.extend(["--against".into(), against]);
+    }
+    replay.extend(arguments.strict.then(|| "--strict".into()));
+    replay
 }
 
 /// Writes the trace of a failure; says so where that fails.

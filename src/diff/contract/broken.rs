@@ -28,6 +28,28 @@ pub struct Broken {
     pub(super) detail: Detail,
 }
 
+impl Broken {
+    /// What is wrong with an error number that a valid space was refused with.
+    pub(in crate::diff) fn of_creation(errno: Errno, space: Space) -> Option<Self> {
+        let promise = match errno {
+            Errno::EINVAL => Promise::ValidArguments,
+            Errno::ENOTRECOVERABLE => Promise::NoBug,
+            // The allocator's own memory may run out.
+            Errno::ENOMEM => return None,
+            _ => Promise::KnownError,
+        };
+        Some(Self {
+            promise,
+            space,
+            operation: None,
+            before: Accounts::default(),
+            outcome: Err(errno),
+            faulted: false,
+            detail: Detail::Errno(errno),
+        })
+    }
+}
+
 /// The facts. Sizes and offsets are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Detail {

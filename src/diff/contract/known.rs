@@ -7,6 +7,7 @@ use super::broken::Detail;
 use super::{AllocRequest, Broken, GpuBuddyAllocFlag, Promise};
 use crate::KernelBug;
 use crate::diff::{Operation, Space};
+use crate::module::Features;
 
 /// A breach that the C is known for. Each has a minimal trace under
 /// `tests/known/`.
@@ -19,14 +20,34 @@ pub struct Known {
     pub promises: &'static [Promise],
     /// What goes wrong, and when.
     pub sentence: &'static str,
-    /// The kernel series that show it.
-    pub series: &'static [&'static str],
+    /// The kernels that show it.
+    pub kernels: Kernels,
     applies: fn(&Case) -> bool,
 }
 
-/// The series in which the allocator has this interface.
-const ALL: &[&str] = &["6.12", "7.2", "7.3"];
-const SINCE_7_2: &[&str] = &["7.2", "7.3"];
+/// The kernels that show a breach, by what they can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kernels {
+    /// Those that make such a call at all.
+    All,
+    /// Those with a feature.
+    With(&'static str),
+    /// Those without a feature.
+    Without(&'static str),
+}
+
+impl Kernels {
+    /// Whether a kernel with these features is among them.
+    #[must_use]
+    pub fn include(self, features: Features) -> bool {
+        match self {
+            Self::All => true,
+            Self::With(name) => features.has(name),
+            Self::Without(name) => !features.has(name),
+        }
+    }
+}
 
 /// An operation that broke a promise, taken apart.
 struct Case<'a> {
@@ -71,7 +92,7 @@ impl Case<'_> {
     /// The chunks that are looked for.
     fn chunks(&self) -> u64 {
         let AllocRequest { size, min_block_size, .. } = *self.request;
-        let keeps_size = cfg!(offset_align) && size < min_block_size && size.is_power_of_two();
+        let keeps_size = size < min_block_size && size.is_power_of_two();
         let rounded = if self.contiguous {
             self.rounded()
         } else if keeps_size {
@@ -95,7 +116,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::Aligned],
         sentence: "A contiguous allocation is aligned to its own size, rounded up, where \
                    min_block_size asks for more.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| {
             case.contiguous
                 && !case.exact
@@ -107,7 +128,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::Aligned],
         sentence: "An allocation in a range is aligned to its own size, a power of two, where \
                    min_block_size asks for more.",
-        series: SINCE_7_2,
+        kernels: Kernels::With("offset_align"),
         applies: |case| case.request.range && case.offset_aligned,
     },
     Known {
@@ -115,14 +136,14 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::PrefersClear],
         sentence: "A clear allocation in a range finds clear memory only where nothing around \
                    it is split, and takes the lowest block otherwise.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| case.request.range,
     },
     Known {
         name: "range-ignores-top-down",
         promises: &[Promise::TopDown],
         sentence: "A top-down allocation in a range takes the lowest place in it.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| case.request.range,
     },
     Known {
@@ -130,7 +151,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::PrefersClear],
         sentence: "An allocation aligned beyond its size swaps clear for dirty with each order \
                    that it tries, so that it can take dirty memory though there is clear.",
-        series: SINCE_7_2,
+        kernels: Kernels::With("offset_align"),
         applies: |case| !case.request.range && case.offset_aligned,
     },
     Known {
@@ -138,7 +159,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::TopDown],
         sentence: "A top-down allocation aligned beyond its size takes the smallest block that \
                    fits, wherever it is.",
-        series: SINCE_7_2,
+        kernels: Kernels::With("offset_align"),
         applies: |case| !case.request.range && case.offset_aligned,
     },
     Known {
@@ -146,7 +167,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::TopDown],
         sentence: "A top-down allocation that finds none of the memory that it prefers, clear \
                    or dirty, takes the smallest block of the other that fits, wherever it is.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| {
             !case.request.range
                 && !case.offset_aligned
@@ -164,7 +185,7 @@ pub const KNOWN: &[Known] = &[
         ],
         sentence: "Without the range flag, start and end are checked all the same, and a range \
                    as long as the request is taken exactly.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| match case.broken.promise {
             Promise::ValidArguments => !case.request.range && case.has_wrong_bounds(),
             _ => !case.request.range && case.exact,
@@ -175,7 +196,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::Room],
         sentence: "Without the range flag, clear and dirty buddies are merged to find room only \
                    between start and end.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| {
             !case.request.range
                 && case.has_clear()
@@ -188,7 +209,7 @@ pub const KNOWN: &[Known] = &[
         name: "empty-range-is-unbounded",
         promises: &[Promise::InRange],
         sentence: "A range that ends at 0 is taken to have no end.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| case.request.range && case.request.end == 0,
     },
     Known {
@@ -196,14 +217,14 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::FailureChangesNothing],
         sentence: "Clear memory that was merged with dirty in a vain search for room stays \
                    dirty.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| matches!(case.broken.detail, Detail::ClearAvail { expected, is } if is < expected),
     },
     Known {
         name: "enospc-hides-enomem",
         promises: &[Promise::Room],
         sentence: "Where memory for a block runs out, the search goes on, and ends with ENOSPC.",
-        series: &["7.3"],
+        kernels: Kernels::With("undo_splits"),
         applies: |case| case.broken.faulted,
     },
     Known {
@@ -211,7 +232,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::NoBug],
         sentence: "Where memory for a block runs out, the splits before it are undone by freeing \
                    a block that is free already; the C is stopped before that.",
-        series: &["6.12", "7.2"],
+        kernels: Kernels::Without("undo_splits"),
         applies: |case| {
             case.broken.faulted
                 && matches!(
@@ -231,7 +252,7 @@ pub const KNOWN: &[Known] = &[
         sentence: "The chunks of a request are counted in 32 bits, so that requests of 2^32 \
                    chunks or more, rounded up, find no room, or room made of smaller blocks \
                    where one would do.",
-        series: ALL,
+        kernels: Kernels::All,
         // What cannot be rounded up in 64 bits is beyond all counting.
         applies: |case| case.chunks() >= 1 << 32 || (case.contiguous && case.rounded().is_none()),
     },
@@ -240,7 +261,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::Room],
         sentence: "A contiguous allocation finds a run of free blocks only around a free block of \
                    the size rounded down to a power of two.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| {
             case.contiguous && !case.request.range && !case.exact && !case.has_whole_block()
         },
@@ -250,7 +271,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::Room, Promise::ValidArguments],
         sentence: "A contiguous allocation in a range needs a free block of the size rounded up \
                    to a power of two in the range.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| {
             case.contiguous && case.request.range && !case.exact && !case.has_whole_block()
         },
@@ -260,7 +281,7 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::Room, Promise::Repeatable],
         sentence: "Clear and dirty buddies are merged to find room until there is one block of the \
                    size, which may lie where it is of no use; the same call again merges more.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |case| {
             let merges = match case.broken.promise {
                 Promise::Repeatable => true,
@@ -274,14 +295,14 @@ pub const KNOWN: &[Known] = &[
         promises: &[Promise::ResetClear],
         sentence: "Resetting the clear state takes blocks out of a tree while it walks that tree, \
                    and misses some where there are several of one order.",
-        series: ALL,
+        kernels: Kernels::All,
         applies: |_| true,
     },
 ];
 
-/// The entry for a breach by the C that is compiled in, if it is known.
+/// The entry for a breach by a kernel with these features, if it is known.
 #[must_use]
-pub fn known(broken: &Broken) -> Option<&'static Known> {
+pub fn known(broken: &Broken, kernel: Features) -> Option<&'static Known> {
     let empty = AllocRequest::default();
     let request = match &broken.operation {
         Some(Operation::Alloc { request, .. }) => request,
@@ -293,14 +314,13 @@ pub fn known(broken: &Broken) -> Option<&'static Known> {
         contiguous: request.flags.contains(GpuBuddyAllocFlag::Contiguous),
         clear: request.flags.contains(GpuBuddyAllocFlag::Clear),
         exact: request.start.checked_add(request.size) == Some(request.end),
-        offset_aligned: cfg!(offset_align)
-            && !request.flags.contains(GpuBuddyAllocFlag::Contiguous)
+        offset_aligned: !request.flags.contains(GpuBuddyAllocFlag::Contiguous)
             && request.size < request.min_block_size
             && request.size.is_power_of_two(),
     };
     KNOWN.iter().find(|known| {
         known.promises.contains(&broken.promise)
-            && known.series.contains(&crate::KERNEL.series)
+            && known.kernels.include(kernel)
             && (known.applies)(&case)
     })
 }
@@ -336,7 +356,7 @@ mod tests {
     /// A run of several blocks may be missed; a block that would do may not.
     #[test]
     fn a_whole_block_that_is_missed_is_not_known() {
-        let name = |broken| known(&broken).map(|known| known.name);
+        let name = |broken| known(&broken, Features::ALL).map(|known| known.name);
         assert_eq!(name(missed(false, false)), Some("try-harder-misses-run"));
         assert_eq!(name(missed(true, false)), Some("contiguous-range-rounds-up"));
         assert_eq!(name(missed(false, true)), None);

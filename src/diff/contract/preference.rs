@@ -99,7 +99,7 @@ impl Contract {
         let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
         let rounded = if contiguous {
             size.checked_next_power_of_two()
-        } else if cfg!(offset_align) && size < min_block_size && size.is_power_of_two() {
+        } else if size < min_block_size && size.is_power_of_two() {
             Some(size)
         } else {
             size.checked_next_multiple_of(min_block_size)

@@ -57,7 +57,7 @@ impl Need {
             let trimmed = !request.flags.contains(GpuBuddyAllocFlag::TrimDisable);
             let length = if trimmed { size } else { size.checked_next_power_of_two()? };
             Kind::Run(length / chunk_size)
-        } else if cfg!(offset_align) && size < min_block_size && size.is_power_of_two() {
+        } else if size < min_block_size && size.is_power_of_two() {
             Kind::Run(size / chunk_size)
         } else {
             Kind::Units(size.div_ceil(min_block_size))

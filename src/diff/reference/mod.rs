@@ -44,6 +44,7 @@ use core::slice;
 
 use self::tree::Tree;
 use super::implementation::{Block, Implementation, Space};
+use crate::module::Features;
 use crate::{AllocRequest, Errno, Snapshot};
 
 /// A pure-Rust allocator that makes the kernel's choices.
@@ -92,10 +93,22 @@ impl Allocation {
     }
 }
 
-impl Implementation for Reference {
-    const IS_KERNEL: bool = true;
+impl Reference {
+    /// Whether a kernel makes the choices of this twin, as far as its features tell.
+    #[must_use]
+    pub fn models(kernel: Features) -> bool {
+        ["scoreboard", "addr_to_block", "offset_align", "undo_splits", "reset_clear"]
+            .into_iter()
+            .all(|feature| kernel.has(feature))
+    }
+}
 
+impl Implementation for Reference {
     type Allocation = Allocation;
+
+    fn kernel(&self) -> Option<Features> {
+        Some(Features::ALL)
+    }
 
     fn create(space: Space) -> Result<Self, Errno> {
         let Space { size, chunk_size } = space;

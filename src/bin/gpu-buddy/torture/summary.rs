@@ -1,5 +1,6 @@
 //! What is said at the end.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -7,8 +8,6 @@ use gpu_buddy::diff::Trace;
 use gpu_buddy::diff::torture::Report;
 use indicatif::HumanCount;
 use serde_json::json;
-
-use crate::Against;
 
 /// What one thread found.
 pub struct Found {
@@ -25,11 +24,15 @@ pub struct Found {
 }
 
 impl Found {
-    pub fn print(&self, out: &mut impl Write, replay: &str) -> std::io::Result<()> {
+    pub fn print(&self, out: &mut impl Write, replay: &[OsString]) -> std::io::Result<()> {
         writeln!(out, "\nthread {}: {}", self.thread, self.text)?;
         match &self.file {
             Some(file) => {
-                writeln!(out, "replay it: gpu-buddy replay{replay} {}", file.display())
+                write!(out, "replay it: gpu-buddy replay")?;
+                for argument in replay {
+                    write!(out, " {}", argument.display())?;
+                }
+                writeln!(out, " {}", file.display())
             }
             None => Ok(()),
         }
@@ -54,14 +57,14 @@ pub struct Summary {
     pub seconds: f64,
     pub interrupted: bool,
     /// Further arguments that a replay needs.
-    pub replay: &'static str,
+    pub replay: Vec<OsString>,
     pub faults: bool,
     pub report: Report,
     pub found: Vec<Found>,
 }
 
 impl Summary {
-    pub fn print(&self, out: &mut impl Write, against: Against) -> std::io::Result<()> {
+    pub fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
         let report = &self.report;
         writeln!(out, "\n{}", report.coverage)?;
         let never_met = report.coverage.never_met(self.faults);
@@ -80,10 +83,11 @@ impl Summary {
         if report.took_over > 0 {
             writeln!(out, "the reference took over a state: {}", report.took_over)?;
         }
-        if !report.not_compared.is_empty() && against == Against::Reference {
-            writeln!(out, "not compared: {:?}", report.not_compared)?;
+        if !report.not_compared.is_empty() {
+            let lacks: Vec<_> = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
+            writeln!(out, "not asked for, since it is not offered: {}", lacks.join(", "))?;
         }
-        self.found.iter().try_for_each(|found| found.print(out, self.replay))?;
+        self.found.iter().try_for_each(|found| found.print(out, &self.replay))?;
         let interrupted = if self.interrupted { ", interrupted" } else { "" };
         writeln!(
             out,

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use gpu_buddy::diff::torture::{self, Life, Options};
-use gpu_buddy::diff::{C, Operation, Space, Trace};
+use gpu_buddy::diff::{Operation, Space, Trace};
 use serde_json::json;
 
 use super::{Arguments, Found, SHRINK, replay, write_trace};
+use crate::kernel::{Against, Pair, start_both};
 use crate::{Failure, Verdict};
 
 /// The exit code of a process that was interrupted twice.
@@ -167,7 +168,7 @@ fn after_death(
         println!("{}", json!({ "seed": seed, "passed": false, "failures": failures }));
     } else {
         let mut out = stdout().lock();
-        found.iter().try_for_each(|found| found.print(&mut out, replay(arguments)))?;
+        found.iter().try_for_each(|found| found.print(&mut out, &replay(arguments)))?;
         writeln!(out, "\nseed {seed}: failed")?;
     }
     Ok(Verdict::Failed)
@@ -194,7 +195,7 @@ fn fails(
     fs::write(&file, trace.to_string())?;
     let mut child = Command::new(env::current_exe()?)
         .args(["replay", "--deep-every", &life.deep_every.to_string()])
-        .args(replay(arguments).split_whitespace())
+        .args(replay(arguments))
         .arg(&file)
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)
@@ -263,17 +264,28 @@ fn wait(child: &mut Child, patience: Duration, progress: impl Fn() -> u64) -> St
 }
 
 /// Lives a life again, and writes down each operation before it is done.
-pub fn relive(options: &Options, folder: &Path, thread: u64) -> Result<Verdict, Failure> {
+pub fn relive(
+    options: &Options,
+    pair: Pair,
+    folder: &Path,
+    thread: u64,
+) -> Result<Verdict, Failure> {
     let Some(life) = life_left(folder, thread) else {
         return Ok(Verdict::Passed);
     };
     let mut file = File::create(trace_left(folder, thread))?;
     let space = Trace { space: life.space, operations: Vec::new() };
     file.write_all(space.to_string().as_bytes())?;
-    torture::relive::<C>(options, life, |operation| {
+    let write = |operation: &Operation| {
         // Where it cannot be written, the trace ends early, which shows.
         let _ = file.write_all(format!("{operation}\n").as_bytes());
-    });
+    };
+    match pair.against {
+        Against::Kernel(other) => {
+            torture::relive(options, start_both(pair.module, other), life, write);
+        }
+        _ => torture::relive(options, |space, settings| pair.start(space, settings), life, write),
+    }
     Ok(Verdict::Passed)
 }
 

@@ -1,18 +1,19 @@
-//! The kernel's C, as an implementation like any other.
+//! The safe API over the kernel's C, as an implementation like any other.
 
 use core::ops::{Deref, DerefMut};
 
 use crate::fault::Fault;
+use crate::module::{Features, Module};
 use crate::{
     Alignment, AllocRequest, AllocatedBlocks, Errno, GpuBuddy, GpuBuddyParams, Inconsistency,
     Snapshot,
 };
 
-use super::{Block, Capabilities, Implementation, Report, Space};
+use crate::diff::{Block, Capabilities, Capability, Implementation, Report, Space};
 
 /// The kernel's C behind the safe API.
 #[derive(Debug)]
-pub struct C {
+pub struct SafeApi {
     buddy: GpuBuddy,
     /// Warnings that have been reported.
     warnings: usize,
@@ -22,11 +23,11 @@ pub struct C {
     arrays: usize,
 }
 
-/// An allocation of [`C`].
+/// An allocation of [`SafeApi`].
 #[derive(Debug)]
-pub struct CAllocation(AllocatedBlocks);
+pub struct SafeAllocation(AllocatedBlocks);
 
-impl C {
+impl SafeApi {
     /// Wraps an allocator that there is already.
     #[must_use]
     pub fn new(buddy: GpuBuddy) -> Self {
@@ -48,7 +49,7 @@ impl C {
     }
 }
 
-impl Deref for CAllocation {
+impl Deref for SafeAllocation {
     type Target = AllocatedBlocks;
 
     fn deref(&self) -> &AllocatedBlocks {
@@ -56,19 +57,26 @@ impl Deref for CAllocation {
     }
 }
 
-impl DerefMut for CAllocation {
+impl DerefMut for SafeAllocation {
     fn deref_mut(&mut self) -> &mut AllocatedBlocks {
         &mut self.0
     }
 }
 
-impl Implementation for C {
-    const IS_KERNEL: bool = true;
-
-    type Allocation = CAllocation;
+impl Implementation for SafeApi {
+    type Allocation = SafeAllocation;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        // It computes what the C lacks.
+        super::capabilities(Module::compiled_in()) | Capability::BlockAt
+    }
+
+    fn runs_kernel_code(&self) -> bool {
+        true
+    }
+
+    fn kernel(&self) -> Option<Features> {
+        Some(Module::compiled_in().features())
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
@@ -81,21 +89,21 @@ impl Implementation for C {
             .map_err(|error| error.errno())
     }
 
-    fn alloc(&mut self, request: &AllocRequest) -> Result<CAllocation, Errno> {
-        self.buddy.alloc(request).map(CAllocation).map_err(|error| error.errno())
+    fn alloc(&mut self, request: &AllocRequest) -> Result<SafeAllocation, Errno> {
+        self.buddy.alloc(request).map(SafeAllocation).map_err(|error| error.errno())
     }
 
-    fn blocks(&self, allocation: &CAllocation, blocks: &mut Vec<Block>) {
+    fn blocks(&self, allocation: &SafeAllocation, blocks: &mut Vec<Block>) {
         blocks.extend(allocation.0.iter().map(|block| Block::from(block.info())));
     }
 
-    fn free(&mut self, allocation: CAllocation, cleared: bool) {
+    fn free(&mut self, allocation: SafeAllocation, cleared: bool) {
         if cleared {
             allocation.0.free_cleared();
         }
     }
 
-    fn free_block(&mut self, allocation: &mut CAllocation, index: usize, cleared: bool) {
+    fn free_block(&mut self, allocation: &mut SafeAllocation, index: usize, cleared: bool) {
         if let Some(block) = allocation.0.take(index)
             && cleared
         {
@@ -105,7 +113,7 @@ impl Implementation for C {
 
     fn trim(
         &mut self,
-        allocation: &mut CAllocation,
+        allocation: &mut SafeAllocation,
         start: Option<u64>,
         new_size: u64,
     ) -> Result<(), Errno> {
