@@ -65,7 +65,7 @@ pub fn run<R: Implementation>(
         let Ok(serial) = start(space, options.settings) else { continue };
         report.allocators += 1;
         let finding = replay(serial, &log, buddy.snapshot(), &mut report);
-        drop(sides);
+        sides.into_iter().for_each(|mut side| side.free_all(|_, _| {}));
         if let Some((finding, count)) = finding.or_else(|| left_behind(&buddy, log.len())) {
             let operations = log.into_iter().take(count).map(|entry| entry.operation).collect();
             let trace = Trace { space, operations };
@@ -219,7 +219,7 @@ mod tests {
         let lost = log.iter().rposition(is_alloc).unwrap();
         log.remove(lost);
         assert!(verdict(&log, left).is_some());
-        drop(sides);
+        sides.into_iter().for_each(|mut side| side.free_all(|_, _| {}));
         assert_eq!(left_behind(&buddy, 0), None);
     }
 }

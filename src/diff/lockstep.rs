@@ -323,12 +323,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Does one operation on both, compares and judges.
     pub fn step(&mut self, operation: &Operation) -> Step {
         let mut step = Step::new(Outcome::Skipped);
-        let declines = self.subject.implementation.declines(operation).is_some()
-            || self
-                .reference
-                .as_ref()
-                .is_some_and(|reference| reference.implementation.declines(operation).is_some());
-        if declines || !self.capabilities.contains(needs(operation, self.space)) {
+        // The subject is asked again as it takes the operation.
+        let declines = |side: &Side<R>| side.implementation.declines(operation).is_some();
+        if self.reference.as_ref().is_some_and(declines)
+            || !self.capabilities.contains(needs(operation, self.space))
+        {
             return step;
         }
         self.steps += 1;

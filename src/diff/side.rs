@@ -61,6 +61,9 @@ impl<I: Implementation> Side<I> {
 
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         self.blocks.clear();
+        if self.implementation.declines(operation).is_some() {
+            return Outcome::Skipped;
+        }
         match *operation {
             Operation::Alloc { id, ref request } => {
                 let outcome = self.implementation.alloc(request).map(|allocation| {
@@ -141,8 +144,12 @@ pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
             let AllocRequest { size, min_block_size, .. } = *request;
             let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
             let exact = request.start.checked_add(size) == Some(request.end);
-            let odd_size =
-                !exact && min_block_size.is_power_of_two() && !size.is_multiple_of(min_block_size);
+            // What is no multiple of the chunk size is refused by everybody.
+            let odd_size = !exact
+                && size >= space.chunk_size
+                && size.is_multiple_of(space.chunk_size)
+                && min_block_size.is_power_of_two()
+                && !size.is_multiple_of(min_block_size);
             let offset_aligned =
                 odd_size && !contiguous && size < min_block_size && size.is_power_of_two();
             for (asked, capability) in [

@@ -17,6 +17,29 @@ pub(crate) struct Inspection {
     pub endless: bool,
 }
 
+/// Orders that there can be.
+const MOST_ORDERS: usize = 64;
+
+const EMPTY: Order = {
+    let nowhere = core::ptr::null();
+    let head = Head { head: nowhere, first: nowhere, last: nowhere };
+    Order { free_count: 0, used_count: 0, heads: [head; 2] }
+};
+
+/// What is kept for each order. No heap is used: a call that finds no room asks for it.
+pub(crate) struct Orders {
+    orders: [Order; MOST_ORDERS],
+    count: usize,
+}
+
+impl core::ops::Deref for Orders {
+    type Target = [Order];
+
+    fn deref(&self) -> &[Order] {
+        &self.orders[..self.count]
+    }
+}
+
 impl Record {
     pub(crate) fn info(&self) -> BlockInfo {
         let state = match self.state {
@@ -57,20 +80,18 @@ impl Module {
         Inspection { module: self, state, records, endless: count > live }
     }
 
-    /// What is kept for each order.
+    /// What is kept for the orders from 0 to `max_order`.
     ///
     /// # Safety
     ///
-    /// As for [`state`](Self::state).
-    pub(crate) unsafe fn orders(self, mm: *const c_void, max_order: u32) -> Vec<Order> {
-        let count = max_order + 1;
-        let mut orders = Vec::with_capacity(count as usize);
-        // SAFETY: as the caller says; the C fills in `count`.
-        unsafe {
-            (self.table().orders)(mm, orders.as_mut_ptr(), count);
-            orders.set_len(count as usize);
-        }
-        orders
+    /// As for [`state`](Self::state); and there are so many orders.
+    pub(crate) unsafe fn orders(self, mm: *const c_void, max_order: u32) -> Orders {
+        // An order is a number of bits.
+        let count = (max_order + 1).min(MOST_ORDERS as u32);
+        let mut orders = [EMPTY; MOST_ORDERS];
+        // SAFETY: as the caller says; there is room for `count`.
+        unsafe { (self.table().orders)(mm, orders.as_mut_ptr(), count) };
+        Orders { orders, count: count as usize }
     }
 
     /// The size of the largest free block in bytes; 0 where nothing is free.
