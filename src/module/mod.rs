@@ -10,6 +10,8 @@ pub(crate) mod abi;
 mod cache;
 #[cfg(feature = "module")]
 mod compile;
+#[cfg(feature = "module")]
+mod git;
 mod inspect;
 #[cfg(feature = "module")]
 mod load;
@@ -76,10 +78,6 @@ pub enum ModuleError {
 
 #[cfg(feature = "module")]
 impl ModuleError {
-    fn not_found(reason: String) -> Self {
-        Self::NotFound(reason)
-    }
-
     fn cache(path: &std::path::Path, error: std::io::Error) -> Self {
         Self::Cache { path: path.to_owned(), error }
     }
