@@ -48,6 +48,11 @@ struct Loaded {
     files: Vec<(String, String)>,
     /// What the tree lacks, and has from the kernel that is compiled in.
     borrowed: Vec<&'static str>,
+    code: &'static Code,
+}
+
+/// What was loaded: once, by whatever names it is asked for.
+struct Code {
     table: &'static Table,
     load: Once,
 }
@@ -102,6 +107,11 @@ impl Module {
     #[must_use]
     pub fn compiled_in() -> Self {
         static LOADED: std::sync::OnceLock<Loaded> = std::sync::OnceLock::new();
+        static CODE: Code = Code {
+            // SAFETY: the C initialises it at compile time and nobody writes it.
+            table: unsafe { &COMPILED_IN },
+            load: Once::new(),
+        };
         Self(LOADED.get_or_init(|| {
             Loaded {
                 name: crate::KERNEL.series.to_owned(),
@@ -112,16 +122,14 @@ impl Module {
                     .map(|file| (file.path.to_owned(), file.sha256.to_owned()))
                     .collect(),
                 borrowed: Vec::new(),
-                // SAFETY: the C initialises it at compile time and nobody writes it.
-                table: unsafe { &COMPILED_IN },
-                load: Once::new(),
+                code: &CODE,
             }
         }))
     }
 
     /// Calls the module's init function, the first time that it is asked to.
     pub(crate) fn load(self) {
-        self.0.load.call_once(|| {
+        self.0.code.load.call_once(|| {
             // SAFETY: the table of the runtime lives as long as the program, and the
             // C has not been called so far.
             unsafe { (self.table().load)(&raw const RUNTIME) };
@@ -129,7 +137,7 @@ impl Module {
     }
 
     pub(crate) fn table(self) -> &'static Table {
-        self.0.table
+        self.0.code.table
     }
 
     /// What it was asked for by: a series such as `7.3`, or a path.
