@@ -514,7 +514,10 @@ fn only_what_has_changed_is_compiled() {
     tree.write(SUITE, format!("{suite}/* an edit */\n"));
     assert_eq!(works(), only(&["../shim/module/kunit_suite.c"]));
     tree.write(SUITE, suite);
-    for file in ["drivers/gpu/inner.inc", HEADER] {
+    // It would matter to a unit that includes it.
+    tree.write(ALLOCATOR, format!("#if 0\n#include \"tests/gpu_buddy_test.c\"\n#endif\n{edited}"));
+    works();
+    for file in [SUITE, "drivers/gpu/inner.inc", HEADER] {
         let text = tree.read(file);
         tree.write(file, format!("{text}/* an edit */\n"));
         assert_eq!(works().units, everything, "{file}");
@@ -533,10 +536,14 @@ fn headers_from_elsewhere_are_read_each_time() {
     let mut command = kunit(tree.path());
     command.args(["--filter", "*_limit"]).env("CFLAGS", format!("-I{}", place.path().display()));
     passes(&mut command);
+    passes(&mut command);
     write(&header, "#define ELSEWHERE 2\n");
     let output = output(&mut command);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("kernel BUG"));
+    // No kernel is built with this.
+    let mut command = info(tree.path());
+    fails(command.env("CPATH", place.path()), &["linux/elsewhere.h has no stand-in"]);
 }
 
 // --- compilers ----------------------------------------------------------------
@@ -571,23 +578,28 @@ fn the_environment_names_the_compiler_and_flags() {
 
 #[test]
 fn a_compiler_that_changes_is_noticed() {
+    let Some(small) = series("6.1") else { return };
     let (cache, place) = (folder(), folder());
     let cc = place.path().join("cc");
-    // Its own file stays the same: it is a link to what changes, as with alternatives.
-    symlink("cc-1", &cc).expect("a link");
-    for version in ["1", "2"] {
-        let text =
-            format!("#!/bin/sh\n# {version}\n[ -z \"$CC_LOG\" ] || echo \"$*\" >>\"$CC_LOG\"\n");
-        script(&place.path().join(format!("cc-{version}")), &format!("{text}exec cc \"$@\"\n"));
+    for name in ["cc-1", "cc-2"] {
+        let version = "[ \"$1\" != --version ] || exec cat \"${0%/*}/version\"";
+        let text = RECORDER.replacen('\n', &format!("\n# {name}\n{version}\n"), 1);
+        script(&place.path().join(name), &text);
     }
-    let Some(small) = series("6.1") else { return };
     let works = || {
         let mut command = info(&small);
         work(command.env("CC", &cc).env("XDG_CACHE_HOME", cache.path())).links
     };
+    let version = |text: &str| write(&place.path().join("version"), text);
+    version("1");
+    symlink("cc-1", &cc).expect("a link");
     assert_eq!((works(), works()), (1, 0));
+    // A link that leads to another one, as with Debian's alternatives.
     fs::remove_file(&cc).expect("it was there");
     symlink("cc-2", &cc).expect("a link");
+    assert_eq!((works(), works()), (1, 0));
+    // A wrapper around another one.
+    version("2");
     assert_eq!((works(), works()), (1, 0));
 }
 
@@ -1116,4 +1128,17 @@ fn a_bug_is_caught() {
         log(Module::compiled_in());
         log(Module::open(kernel_tree()).expect("a module"));
     });
+}
+
+#[test]
+fn a_failed_expectation_has_the_path_in_the_tree() {
+    let tree = Tree::new();
+    let suite = tree.read(SUITE);
+    let case = "gpu_test_buddy_alloc_limit(struct kunit *test)\n{\n";
+    assert!(suite.contains(case));
+    tree.write(SUITE, suite.replacen(case, &format!("{case}KUNIT_FAIL(test, \"planted\");\n"), 1));
+    let output = output(kunit(tree.path()).args(["--filter", "*_limit"]));
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    assert!(stdout.contains(&format!(" at {SUITE}:")), "{stdout}");
 }
