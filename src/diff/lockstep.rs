@@ -52,16 +52,24 @@ pub enum Aspect {
     Snapshot,
 }
 
+impl Aspect {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Creation => "creation",
+            Self::Outcome => "outcome",
+            Self::Blocks => "blocks",
+            Self::Avail => "avail",
+            Self::ClearAvail => "clear_avail",
+            Self::Snapshot => "tree",
+        }
+    }
+}
+
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let aspect = match self.aspect {
-            Aspect::Creation => "creation",
-            Aspect::Outcome => "outcome",
-            Aspect::Blocks => "blocks",
-            Aspect::Avail => "avail",
-            Aspect::ClearAvail => "clear_avail",
-            Aspect::Snapshot => "tree",
-        };
+        let aspect = self.aspect.name();
         write!(f, "divergence in {aspect}: {}, the reference: {}", self.subject, self.reference)
     }
 }
@@ -159,11 +167,13 @@ pub struct Settings {
     pub deep_every: u64,
     /// Whether breaches that the C is known for are findings as well.
     pub strict: bool,
+    /// Whether only differences are findings, and no breach of the contract is one.
+    pub differences_only: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { strength: Strength::Exact, deep_every: 256, strict: false }
+        Self { strength: Strength::Exact, deep_every: 256, strict: false, differences_only: false }
     }
 }
 
@@ -343,8 +353,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         let accounts = Accounts::of(&self.subject.implementation);
         self.accounts = accounts;
         self.judge(operation, accounts, before.as_ref(), &mut step);
-        if !matches!(operation, Operation::FailNth { .. }) {
-            self.compare(operation, accounts, &mut step);
+        match (operation, &mut self.reference) {
+            // The memory of both fails, if that of the reference can.
+            (&Operation::FailNth { nth, times }, Some(reference)) => {
+                reference.implementation.fail_nth(nth, times);
+            }
+            (Operation::FailNth { .. }, None) => {}
+            _ => self.compare(operation, accounts, &mut step),
         }
         if deep {
             let blocks = self.judge_tree(&mut step) as u64;
@@ -361,6 +376,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     pub fn finish(&mut self) -> Step {
         let mut step = Step::new(Outcome::Done);
         self.subject.implementation.fail_nth(1, 0);
+        if let Some(reference) = &mut self.reference {
+            reference.implementation.fail_nth(1, 0);
+        }
         self.contract.set_faulted(false);
         let contract = &mut self.contract;
         let mut broken = Vec::new();
@@ -513,6 +531,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     /// Sorts breaches into those that are known and findings.
     fn settle(&self, broken: Vec<Broken>, step: &mut Step) {
+        if self.settings.differences_only {
+            return;
+        }
         for broken in broken {
             let kernel = self.subject.implementation.kernel();
             let known = kernel.and_then(|kernel| known(&broken, kernel));

@@ -191,17 +191,19 @@ pub fn check<S: Implementation>(options: &Options) {
     }
 }
 
-/// A random trace of so many operations, to replay on two kernels. Its
-/// allocations are spread as [`Reference`](super::reference::Reference) places
-/// them.
+/// A random trace of so many operations, to replay on two kernels. It asks for what
+/// the subject of `start` offers, and its allocations are spread as that places them.
 ///
 /// # Errors
 ///
 /// Where there can be no such space.
-pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, NotCreated> {
-    type Twin = super::reference::Reference;
+pub fn random_trace<S: Implementation, R: Implementation>(
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    seed: u64,
+    space: Space,
+    operations: u64,
+) -> Result<Trace, NotCreated> {
     let options = Options::default();
-    let start = Lockstep::<Twin, Twin>::alone;
     start(space, options.settings)?;
     let run = Run { options: &options, start, report: Report::default() };
     Ok(run.record(Life { seed, space, operations, deep_every: 0 }, operations))
@@ -242,10 +244,10 @@ const WATCH_EVERY: u64 = 1024;
 const CLOSELY: usize = 256;
 const CLOSELY_BLOCKS: usize = 1 << 16;
 
-struct Run<'a, F> {
-    options: &'a Options,
-    start: F,
-    report: Report,
+pub(super) struct Run<'a, F> {
+    pub options: &'a Options,
+    pub start: F,
+    pub report: Report,
 }
 
 impl<S, R, F> Run<'_, F>
@@ -272,7 +274,7 @@ where
         (self.report, None)
     }
 
-    fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
+    pub fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
         let space = self.options.space.unwrap_or_else(|| generate::space(random));
         let left = self.options.operations - self.report.operations;
         let operations = (10 * generate::log_uniform(random, 100_000)).min(left);
@@ -285,12 +287,12 @@ where
         Life { seed: random.random(), space, operations, deep_every }
     }
 
-    fn settings(&self, life: Life) -> Settings {
+    pub fn settings(&self, life: Life) -> Settings {
         Settings { deep_every: life.deep_every, ..self.options.settings }
     }
 
     /// Lives a life. Returns what broke, and after how many operations.
-    fn live(
+    pub fn live(
         &mut self,
         life: Life,
         watch: &mut impl FnMut(&Report) -> bool,
@@ -338,7 +340,7 @@ where
     }
 
     /// Lives a life again, to write it down, and shrinks it.
-    fn shrink(
+    pub fn shrink(
         &self,
         life: Life,
         finding: Finding,
@@ -384,7 +386,7 @@ where
         }
     }
 
-    fn record(&self, life: Life, count: u64) -> Trace {
+    pub fn record(&self, life: Life, count: u64) -> Trace {
         let mut operations = Vec::new();
         self.relive(life, count, |operation| operations.push(operation.clone()));
         Trace { space: life.space, operations }
@@ -412,7 +414,7 @@ where
 
 /// The first finding in a trace, and the operations that it takes. `close` looks
 /// at the whole tree after each of the last operations, and not before.
-fn first_finding<S, R, F>(
+pub(super) fn first_finding<S, R, F>(
     start: &F,
     trace: &Trace,
     settings: Settings,

@@ -44,8 +44,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let name = arguments.file.display();
-    let text = read(&arguments.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-    let trace: Trace = text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    let trace = read_trace(&arguments.file)?;
     let settings = Settings {
         deep_every: arguments.deep_every,
         strict: arguments.strict,
@@ -62,6 +61,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
         _ => play(&trace, pair.start(trace.space, settings), arguments.plain).map_err(refused)?,
     }
+}
+
+/// Reads a trace; `-` is the standard input.
+pub fn read_trace(file: &std::path::Path) -> Result<Trace, Failure> {
+    let name = file.display();
+    let text = read(file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))
 }
 
 fn read(file: &std::path::Path) -> std::io::Result<String> {
