@@ -32,15 +32,16 @@ pub struct Difference {
 /// How long the trace of one kind may be shrunk.
 const SHRINK: Duration = Duration::from_secs(2);
 
-/// Runs random operations on what `start` makes, and collects the differences. `watch`
-/// is called now and then, and ends the run by returning false.
+/// Runs random operations on what `start` makes, and collects the differences. `found`
+/// is called with each that is new; `watch` is called now and then, and ends the run by
+/// returning false.
 pub fn run<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
+    mut found: impl FnMut(&Difference),
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Difference>) {
-    let settings = Settings { differences_only: true, ..options.settings };
-    let options = Options { settings, shrink: SHRINK, ..options.clone() };
+    let options = self::options(options);
     let mut run = Run { options: &options, start, report: Report::default() };
     let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
     let mut kinds = Kinds::default();
@@ -53,10 +54,20 @@ pub fn run<S: Implementation, R: Implementation>(
             continue;
         }
         // The time is not over: this one is what is looked for.
-        let failure = run.shrink(life, finding, operations, |_| true);
-        kinds.add(kind, failure);
+        let failure = run.shrink(life, finding, operations, |_| {
+            watch(&run.report);
+            true
+        });
+        kinds.add(kind, failure).map(&mut found);
     }
     (run.report, kinds.differences)
+}
+
+/// The options of a run that looks for differences alone.
+#[must_use]
+pub fn options(options: &Options) -> Options {
+    let settings = Settings { differences_only: true, ..options.settings };
+    Options { settings, shrink: SHRINK, ..options.clone() }
 }
 
 /// The first difference in a trace, shrunk.
@@ -106,8 +117,10 @@ impl Kinds {
         true
     }
 
-    fn add(&mut self, met: String, failure: Failure) {
-        let Finding::Divergence(divergence) = &failure.finding else { return };
+    /// Takes in what came of a kind that was new. Returns the difference, if that is new
+    /// as well.
+    fn add(&mut self, met: String, failure: Failure) -> Option<&Difference> {
+        let Finding::Divergence(divergence) = &failure.finding else { return None };
         let kind = kind(&failure.finding, failure.trace.operations.last());
         let same = self.differences.iter().position(|difference| difference.kind == kind);
         let index = same.unwrap_or(self.differences.len());
@@ -123,6 +136,7 @@ impl Kinds {
         }
         self.met.insert(met, Some(index));
         self.met.insert(kind, Some(index));
+        same.is_none().then(|| &self.differences[index])
     }
 }
 
@@ -132,7 +146,14 @@ fn kind(finding: &Finding, last: Option<&Operation>) -> String {
         Finding::Divergence(divergence) => divergence.aspect.name(),
         Finding::Broken(broken) => broken.promise.name(),
     };
-    let call = match last {
+    format!("{}: {aspect}", call(last))
+}
+
+/// What kind of call an operation is, such as `alloc range, clear`; without one, it is
+/// the creation of the allocator.
+#[must_use]
+pub fn call(operation: Option<&Operation>) -> String {
+    match operation {
         None => "create".to_owned(),
         Some(Operation::Alloc { request, .. }) => request_kind(request),
         Some(Operation::Free { cleared, .. }) => format!("free{}", said(*cleared, ", cleared")),
@@ -146,8 +167,7 @@ fn kind(finding: &Finding, last: Option<&Operation>) -> String {
         Some(Operation::ResetClear { clear: false }) => "reset to dirty".to_owned(),
         Some(Operation::BlockAt { .. }) => "lookup".to_owned(),
         Some(Operation::FailNth { .. }) => "fail-nth".to_owned(),
-    };
-    format!("{call}: {aspect}")
+    }
 }
 
 fn request_kind(request: &AllocRequest) -> String {

@@ -158,6 +158,9 @@ impl Contract {
         self.repeats(request, outcome.map(|_| ()), &mut broken);
         match outcome {
             Ok(blocks) => {
+                if let Some(what) = room::invalid(request, self.space) {
+                    self.push(&mut broken, Promise::RefusesInvalid, Detail::Invalid(what));
+                }
                 self.placed(request, blocks, &mut broken);
                 let (mut bytes, mut clear_bytes) = (0, 0);
                 for block in blocks {

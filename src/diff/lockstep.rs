@@ -272,6 +272,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             // Faults are the subject's alone.
             capabilities &= reference.implementation.capabilities() | Capability::FailNth;
         }
+        // A kernel that rounds up takes the requests that another one aligns. Where it is
+        // the difference that is looked for, they are asked for.
+        if settings.differences_only && capabilities.contains(Capability::RoundsUp) {
+            capabilities |= Capability::OffsetAlign;
+        }
         if settings.strength == Strength::Observable {
             capabilities &= !(Capability::FreeBlock | Capability::Trim | Capability::BlockAt);
         }

@@ -1,34 +1,41 @@
 //! `gpu-buddy compare`
 
+mod report;
+mod worker;
+
 use std::ffi::OsString;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gpu_buddy::diff::compare::{self, Difference};
-use gpu_buddy::diff::torture::{Options, Report};
-use gpu_buddy::diff::{NotCreated, Trace};
+use gpu_buddy::diff::Trace;
 use gpu_buddy::module::Module;
-use indicatif::HumanCount;
-use serde_json::json;
 
-use crate::kernel::{open, start_both};
+use crate::kernel::open;
 use crate::replay::read_trace;
+use crate::supervise::{Death, Status, Supervisor, is_interrupted};
 use crate::{Failure, Verdict};
+use report::{Comparison, Shown};
 
 /// Show in what two kernels answer differently
 ///
 /// Both do the same random operations, call by call, or those of the traces. Each kind
 /// of difference is shown once, with the shortest trace found and the answers of both.
+/// A call that crashes or does not end is one as well.
+///
+/// The object of --json has: kernel, base, same, seed, operations, allocators, seconds,
+/// interrupted, only_kernel and only_base (features), not_asked_for (what not both
+/// offer), and differences, each with: kind, count, kernel and base (the answers), trace,
+/// cut_short.
 #[derive(clap::Args)]
 #[command(
     about = "Show in what two kernels answer differently",
-    after_help = "KERNEL is a series such as 7.2, the path of a kernel tree, or REV@PATH.\n\n\
+    after_help = "KERNEL and BASE are a series such as 7.2, the path of a kernel tree, or \
+                  REV@PATH.\n\n\
                   Exit codes: 0 the same answers, 1 different ones, 2 wrong usage.\n\n\
-                  Examples:\n  gpu-buddy compare 7.3 ~/linux\n  \
-                  gpu-buddy compare HEAD^@~/linux ~/linux --seconds 60\n  \
-                  gpu-buddy compare 7.2 7.3 failure.trace"
+                  Examples:\n  gpu-buddy compare ~/linux 7.3\n  \
+                  gpu-buddy compare ~/linux HEAD^@~/linux --seconds 60\n  \
+                  gpu-buddy compare 7.3 7.2 failure.trace"
 )]
 pub struct Arguments {
     /// The kernel that is looked at
@@ -51,163 +58,132 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Print one JSON object
+    /// Print a single JSON object
     #[arg(long)]
     json: bool,
-}
 
-/// What was run, and what came of it.
-struct Comparison {
-    seed: u64,
-    report: Report,
-    seconds: f64,
-    interrupted: bool,
-    differences: Vec<Difference>,
+    /// The folder that a process under supervision leaves its state in
+    #[arg(long, hide = true, value_name = "DIR")]
+    supervised: Option<PathBuf>,
+
+    /// Redo the last allocator of a process under supervision
+    #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
+    relive: Option<u64>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let (kernel, base) = (open(&arguments.kernel)?, open(&arguments.base)?);
+    match &arguments.supervised {
+        Some(folder) => worker::run(arguments, kernel, base, folder),
+        None => supervise(arguments, kernel, base),
+    }
+}
+
+/// Has the work done in child processes: the C may crash, or run for ever.
+fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verdict, Failure> {
+    // What is wrong with a trace is found before anything is run.
     let traces: Vec<Trace> =
         arguments.traces.iter().map(|file| read_trace(file)).collect::<Result<_, _>>()?;
-    let (kernel, base) = (open(&arguments.kernel)?, open(&arguments.base)?);
     let seed = match arguments.seed {
         Some(seed) => seed,
         None => getrandom::u64().map_err(|error| Failure::Usage(error.to_string()))?,
     };
-    let started = Instant::now();
-    let mut comparison = Comparison {
-        seed,
-        report: Report::default(),
-        seconds: 0.0,
-        interrupted: false,
-        differences: Vec::new(),
-    };
+    let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
+    let mut comparison = Comparison::new(kernel, base, seed, traces.len());
     if traces.is_empty() {
-        random(arguments, kernel, base, &mut comparison)?;
+        random(arguments, folder.path(), &mut comparison)?;
     } else {
-        let start = start_both(kernel, base);
-        for (file, trace) in arguments.traces.iter().zip(&traces) {
-            let refused =
-                |error: NotCreated| Failure::Usage(format!("{}: {error}", file.display()));
-            let difference = compare::trace(trace, start).map_err(refused)?;
-            comparison.differences.extend(difference);
+        for (index, trace) in traces.iter().enumerate() {
+            let file = folder.path().join(format!("{index}.trace"));
+            std::fs::write(&file, trace.to_string())?;
+            let supervisor = supervisor(arguments, folder.path(), vec![file.into()]);
+            match supervisor.work()? {
+                Status::Dead(death) => {
+                    let found = supervisor.shrink(trace.clone(), 0, 0, death);
+                    let shown = found.map(|found| Shown::death(&found.finding, &found.trace));
+                    let whole = || Shown::death(&death.to_string(), trace);
+                    comparison.add(shown.unwrap_or_else(whole));
+                }
+                status => told(status)?,
+            }
+            comparison.take_in(folder.path());
         }
     }
-    comparison.seconds = started.elapsed().as_secs_f64();
 
     let mut out = stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", comparison.json(kernel, base))?;
+        writeln!(out, "{}", comparison.json())?;
     } else {
-        comparison.print(&mut out, kernel, base, traces.len())?;
+        comparison.print(&mut out)?;
     }
-    let same = comparison.differences.is_empty();
-    Ok(if same { Verdict::Passed } else { Verdict::Failed })
+    Ok(if comparison.is_same() { Verdict::Passed } else { Verdict::Failed })
 }
 
-/// Random operations on both.
+/// Random operations, until the time is over. What kills a process is not met again with
+/// another seed, or not soon.
 fn random(
     arguments: &Arguments,
-    kernel: Module,
-    base: Module,
+    folder: &std::path::Path,
     comparison: &mut Comparison,
 ) -> Result<(), Failure> {
-    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+    let started = Instant::now();
+    let limit = Duration::from_secs(arguments.seconds);
+    for child in 0.. {
+        let left = limit.saturating_sub(started.elapsed()).as_secs_f64().round() as u64;
+        if child > 0 && left == 0 {
+            break;
         }
-    })
-    .map_err(|error| Failure::Usage(error.to_string()))?;
-    let options = Options { seed: comparison.seed, operations: u64::MAX, ..Options::default() };
-    let end = Instant::now() + Duration::from_secs(arguments.seconds);
-    let watch = |_: &Report| Instant::now() < end && !INTERRUPTED.load(Ordering::Relaxed);
-    let start = start_both(kernel, base);
-    (comparison.report, comparison.differences) = compare::run(&options, start, watch);
-    comparison.interrupted = INTERRUPTED.load(Ordering::Relaxed);
+        let seed = comparison.seed.wrapping_add(child);
+        let options = ["--seed", &seed.to_string(), "--seconds", &left.to_string()];
+        let supervisor = supervisor(arguments, folder, options.map(OsString::from).to_vec());
+        let status = supervisor.work()?;
+        comparison.take_in(folder);
+        comparison.interrupted |= is_interrupted();
+        let Status::Dead(death) = status else {
+            told(status)?;
+            break;
+        };
+        if !shown_death(comparison, &supervisor, death)? || comparison.interrupted {
+            break;
+        }
+    }
+    comparison.seconds = started.elapsed().as_secs_f64();
     Ok(())
 }
 
-/// What only one of two kernels can do.
-fn only(one: Module, other: Module) -> Vec<&'static str> {
-    let features = one.features().iter();
-    features.map(|feature| feature.name).filter(|name| !other.has(name)).collect()
+/// Adds what killed a process. False where no trace shows it.
+fn shown_death(
+    comparison: &mut Comparison,
+    supervisor: &Supervisor<'_>,
+    death: Death,
+) -> Result<bool, Failure> {
+    let found = supervisor.after_death(death)?;
+    for found in &found {
+        comparison.add(Shown::death(&found.finding, &found.trace));
+    }
+    if found.is_empty() {
+        comparison.add(Shown::unknown_death(&death.to_string()));
+    }
+    Ok(!found.is_empty())
 }
 
-impl Comparison {
-    fn print(
-        &self,
-        out: &mut impl Write,
-        kernel: Module,
-        base: Module,
-        traces: usize,
-    ) -> std::io::Result<()> {
-        let (name, base_name) = (kernel.name(), base.name());
-        match self.differences.len() {
-            0 => writeln!(out, "{name} and {base_name} give the same answers")?,
-            1 => writeln!(out, "{name} and {base_name} differ")?,
-            kinds => writeln!(out, "{name} and {base_name} differ in {kinds} ways")?,
-        }
-        for (number, difference) in (1..).zip(&self.differences) {
-            let Difference { kind, count, divergence, trace, cut_short, .. } = difference;
-            let times = if *count == 1 { String::new() } else { format!(", met {count} times") };
-            let cut_short = if *cut_short { "; it may become shorter" } else { "" };
-            writeln!(out, "\n{number}. {kind}{times}{cut_short}")?;
-            let width = name.len().max(base_name.len()) + 1;
-            writeln!(out, "   {:width$} {}", format!("{name}:"), divergence.subject)?;
-            writeln!(out, "   {:width$} {}", format!("{base_name}:"), divergence.reference)?;
-            for line in trace.to_string().lines() {
-                writeln!(out, "       {line}")?;
-            }
-        }
-        writeln!(out)?;
-        for (one, other) in [(kernel, base), (base, kernel)] {
-            let only = only(one, other);
-            if !only.is_empty() {
-                let (name, only) = (one.name(), only.join(", "));
-                writeln!(out, "not asked for, since only {name} has it: {only}")?;
-            }
-        }
-        if traces > 0 {
-            return writeln!(out, "traces replayed: {traces}");
-        }
-        let interrupted = if self.interrupted { ", interrupted" } else { "" };
-        writeln!(
-            out,
-            "seed {}: {} operations on {} allocators in {:.1} s{interrupted}",
-            self.seed,
-            HumanCount(self.report.operations),
-            HumanCount(self.report.allocators),
-            self.seconds,
-        )
+/// Passes on why a child could not do its work.
+fn told(status: Status) -> Result<(), Failure> {
+    match status {
+        Status::Exited(Some(0 | 1)) => Ok(()),
+        Status::Exited(code) => Err(Failure::Told(code.unwrap_or(2) as u8)),
+        Status::Dead(_) => Ok(()),
     }
+}
 
-    fn json(&self, kernel: Module, base: Module) -> serde_json::Value {
-        let differences: Vec<_> = self
-            .differences
-            .iter()
-            .map(|difference| {
-                json!({
-                    "kind": difference.kind,
-                    "count": difference.count,
-                    "kernel": difference.divergence.subject,
-                    "base": difference.divergence.reference,
-                    "trace": difference.trace.to_string(),
-                    "cut_short": difference.cut_short,
-                })
-            })
-            .collect();
-        json!({
-            "kernel": kernel.name(),
-            "base": base.name(),
-            "same": self.differences.is_empty(),
-            "seed": self.seed,
-            "operations": self.report.operations,
-            "allocators": self.report.allocators,
-            "seconds": self.seconds,
-            "interrupted": self.interrupted,
-            "only_kernel": only(kernel, base),
-            "only_base": only(base, kernel),
-            "differences": differences,
-        })
-    }
+fn supervisor<'a>(
+    arguments: &Arguments,
+    folder: &'a std::path::Path,
+    options: Vec<OsString>,
+) -> Supervisor<'a> {
+    let (kernel, base) = (arguments.kernel.clone(), arguments.base.clone());
+    let mut again = vec!["compare".into(), kernel.clone(), base.clone()];
+    again.extend(options);
+    let replay = ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
+    Supervisor { arguments: again, replay: replay.to_vec(), threads: 1, folder }
 }

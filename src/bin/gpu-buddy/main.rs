@@ -9,7 +9,9 @@ mod info;
 mod kernel;
 mod kunit;
 mod replay;
+mod supervise;
 mod torture;
+mod watchdog;
 
 use std::io;
 use std::process::ExitCode;

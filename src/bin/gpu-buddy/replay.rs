@@ -37,6 +37,10 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["against", "strict"])]
     plain: bool,
 
+    /// Show differences alone, and no breach of the contract
+    #[arg(long, hide = true)]
+    differences_only: bool,
+
     /// Check the whole tree after so many operations
     #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
     deep_every: u64,
@@ -48,6 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let settings = Settings {
         deep_every: arguments.deep_every,
         strict: arguments.strict,
+        differences_only: arguments.differences_only,
         ..Settings::default()
     };
     let against = arguments.against.as_deref();

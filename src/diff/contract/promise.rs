@@ -41,6 +41,8 @@ promises! {
     KnownError, "known-error",
         "A call fails with EINVAL, ENOSPC or ENXIO, or with ENOMEM where memory ran out.";
     ValidArguments, "valid-arguments", "Arguments that an empty space satisfies are not EINVAL.";
+    RefusesInvalid, "refuses-invalid",
+        "Sizes, alignments and ranges that make no sense are refused with EINVAL.";
     Room, "room", "ENOSPC means that there is no room.";
     Repeatable, "repeatable", "The same call in the same state has the same outcome.";
     FailureChangesNothing, "failure-changes-nothing", "A call that fails changes nothing.";
