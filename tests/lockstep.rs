@@ -12,7 +12,7 @@ use gpu_buddy::diff::reference::{Allocation, Reference};
 use gpu_buddy::diff::torture::{self, Failure, Options};
 use gpu_buddy::diff::{
     Aspect, Block, Capabilities, Capability, Finding, Implementation, KernelC, Lockstep, Operation,
-    Outcome, Promise, Settings, Space, Step, Strength, Trace,
+    Outcome, Promise, SafeApi, Settings, Space, Step, Strength, Trace,
 };
 use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, Snapshot};
@@ -188,7 +188,7 @@ lies! {
 const SPACE: Space = Space { size: 1 << 20, chunk_size: 4 << 10 };
 
 fn options(strength: Strength) -> Options {
-    let settings = Settings { strength, deep_every: 8, strict: false };
+    let settings = Settings { strength, deep_every: 8, ..Settings::default() };
     Options { operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
 }
 
@@ -416,6 +416,16 @@ fn the_c_serves_as_the_reference() {
     assert!(takes_over(&steps::<KernelC, Reference>(text, settings)));
     assert!(takes_over(&steps::<Reference, KernelC>(text, settings)));
     torture::check::<Reference>(&Options { space: None, ..options(Strength::Exact) });
+}
+
+/// The safe API, which refuses wrong arguments by itself, answers as the C does that is
+/// given them.
+#[test]
+fn the_safe_api_answers_as_the_c() {
+    let options = Options { space: None, ..options(Strength::Exact) };
+    let (report, failure) = torture::run::<SafeApi, KernelC>(&options, |_| true);
+    assert!(failure.is_none(), "{}", failure.unwrap());
+    assert_eq!(report.operations, 20_000);
 }
 
 /// The allocator of an example, with a mistake: it gives back all chunks but one.

@@ -1,0 +1,279 @@
+//! Two kernels in one process, as a user runs them: `compare`, `torture --against` and
+//! `replay --against`. The second kernel is a copy of the one that is compiled in, with
+//! an edit of its `buddy.c`.
+
+#[path = "common/command.rs"]
+mod command_line;
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use command_line::{assert_wrong_usage, command, text};
+use common::kernel_tree;
+use rstest::rstest;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ALLOCATOR: &str = "drivers/gpu/buddy.c";
+
+/// Copies of the kernel's tree, and a place for what is compiled, which all tests share.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: TempDir::new().expect("a folder") }
+    }
+
+    /// The tree, with a text of `buddy.c` replaced where it comes first in a function.
+    fn tree(&self, name: &str, function: &str, text: &str, by: &str) -> PathBuf {
+        let tree = self.folder.path().join(name);
+        copy(&kernel_tree(), &tree);
+        let file = tree.join(ALLOCATOR);
+        let source = fs::read_to_string(&file).expect("the allocator");
+        let begin = source.find(function).unwrap_or_else(|| panic!("there is no {function}"));
+        let at = source[begin..].find(text).unwrap_or_else(|| panic!("{function} has no {text}"));
+        let (head, tail) = source.split_at(begin + at);
+        fs::write(&file, format!("{head}{by}{}", &tail[text.len()..])).expect("it is written");
+        tree
+    }
+
+    /// The tree with another text, but the same code.
+    fn same(&self) -> PathBuf {
+        self.tree("same", "#include", "#include", "/* A comment. */\n#include")
+    }
+
+    fn run(&self, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+        self.command(arguments).output().expect("it runs")
+    }
+
+    fn command(&self, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Command {
+        let mut command = command(&[]);
+        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        command.current_dir(self.folder.path());
+        arguments.iter().for_each(|argument| _ = command.arg(argument));
+        command
+    }
+}
+
+/// Copies the C of a tree.
+fn copy(from: &Path, to: &Path) {
+    for folder in ["drivers/gpu", "drivers/gpu/tests", "include/linux", "lib"] {
+        fs::create_dir_all(to.join(folder)).expect("a folder");
+        for entry in from.join(folder).read_dir().expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let wanted = path.extension().is_some_and(|ending| ending == "c" || ending == "h");
+            let name = path.file_name().expect("a name");
+            // A whole kernel tree may have been compiled in.
+            let is_ours = ["buddy", "rbtree", "random"]
+                .iter()
+                .any(|part| name.to_string_lossy().contains(part));
+            if wanted && is_ours {
+                fs::copy(&path, to.join(folder).join(name)).expect("it is copied");
+            }
+        }
+    }
+}
+
+fn json(output: &Output) -> Value {
+    let stdout = text(&output.stdout);
+    serde_json::from_str(&stdout)
+        .unwrap_or_else(|error| panic!("{error}: {stdout}{}", text(&output.stderr)))
+}
+
+/// A check that `gpu_buddy_alloc_blocks` makes, and that is lost.
+const CHECK: (&str, &str, &str) =
+    ("int gpu_buddy_alloc_blocks", "!is_power_of_2(min_block_size)", "0");
+
+#[test]
+fn the_same_code_gives_the_same_answers() {
+    let place = Place::new();
+    let output = place.run(&[
+        &"compare",
+        &place.same(),
+        &kernel_tree(),
+        &"--seconds",
+        &"2",
+        &"--seed",
+        &"1",
+    ]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{stdout}{}", text(&output.stderr));
+    assert!(stdout.contains("give the same answers"), "{stdout}");
+    assert!(stdout.contains("seed 1: "), "{stdout}");
+}
+
+/// What the safe API refuses before the C does is under test as well.
+#[test]
+fn a_lost_check_is_a_difference() {
+    let place = Place::new();
+    let tree = place.tree("lost", CHECK.0, CHECK.1, CHECK.2);
+    let output = place.run(&[&"compare", &tree, &kernel_tree(), &"--json", &"--seconds", &"5"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let object = json(&output);
+    let differences = object["differences"].as_array().expect("an array");
+    let of_check = differences
+        .iter()
+        .find(|difference| difference["base"] == "EINVAL")
+        .unwrap_or_else(|| panic!("{object}"));
+    let trace = of_check["trace"].as_str().expect("a text");
+    assert!(trace.lines().count() <= 4, "{trace}");
+
+    // Its trace shows it again, in all three ways.
+    let file = place.folder.path().join("short.trace");
+    fs::write(&file, trace).expect("it is written");
+    let again = place.run(&[&"compare", &tree, &kernel_tree(), &file]);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again.stdout));
+    assert!(text(&again.stdout).contains("EINVAL"), "{}", text(&again.stdout));
+    let replay = place.run(&[&"replay", &"--kernel", &tree, &"--against", &kernel_tree(), &file]);
+    assert_eq!(replay.status.code(), Some(1));
+    assert!(text(&replay.stdout).contains("the reference: EINVAL"), "{}", text(&replay.stdout));
+    let contract = place.run(&[&"replay", &"--kernel", &tree, &"--against", &"contract", &file]);
+    assert_eq!(contract.status.code(), Some(1));
+    assert!(text(&contract.stdout).contains("refuses-invalid"), "{}", text(&contract.stdout));
+}
+
+/// A crash, or a call that does not end, is a difference with a trace like any other, and
+/// what was found beside it is not lost.
+#[rstest]
+#[case::crash("*(volatile int *)8 = 0;", "crash")]
+#[case::hang("for (;;) ;", "hang")]
+fn what_kills_the_process_is_a_difference(#[case] by: &str, #[case] says: &str) {
+    let place = Place::new();
+    let function = "int gpu_buddy_block_trim";
+    let tree = place.tree(
+        "deadly",
+        function,
+        "if (new_size > gpu_buddy_block_size(mm, block))",
+        &format!("if (new_size == 3 * mm->chunk_size) {by} if (new_size > gpu_buddy_block_size(mm, block))"),
+    );
+    let output = place.run(&[
+        &"compare",
+        &tree,
+        &kernel_tree(),
+        &"--json",
+        &"--seconds",
+        &"3",
+        &"--seed",
+        &"5",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let object = json(&output);
+    let differences = object["differences"].as_array().expect("an array");
+    let death = differences.iter().find(|difference| difference["base"].is_null());
+    let death = death.unwrap_or_else(|| panic!("{object}"));
+    assert!(death["kernel"].as_str().expect("a text").starts_with(says), "{death}");
+    let trace = death["trace"].as_str().expect("a text");
+    assert!(trace.lines().count() <= 5, "{trace}");
+}
+
+/// A space that only one of the two takes.
+#[test]
+fn a_difference_in_creation_is_a_finding() {
+    let place = Place::new();
+    let tree = place.tree(
+        "choosy",
+        "int gpu_buddy_init",
+        "if (size < chunk_size)",
+        "if (size < chunk_size || size == 12 * chunk_size)",
+    );
+    let (size, chunk) = ("48K", "4K");
+    let (base, out) = (kernel_tree(), place.folder.path());
+    let output = place.run(&[
+        &"torture",
+        &"--kernel",
+        &tree,
+        &"--against",
+        &base,
+        &"--size",
+        &size,
+        &"--chunk",
+        &chunk,
+        &"--ops",
+        &"1000",
+        &"--seed",
+        &"1",
+        &"--out",
+        &out,
+    ]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}{}", text(&output.stderr));
+    assert!(stdout.contains("divergence in creation: EINVAL"), "{stdout}");
+    let file = out.join("gpu-buddy-1-0.trace");
+    let trace = fs::read_to_string(&file).expect("a trace");
+    assert!(trace.ends_with("space size=48K chunk=4K\n"), "{trace}");
+    let replay = place.run(&[&"replay", &"--kernel", &tree, &"--against", &base, &file]);
+    assert_eq!(replay.status.code(), Some(1));
+    // Alone it is a valid space that is refused.
+    let alone = place.run(&[&"replay", &"--kernel", &tree, &"--against", &"contract", &file]);
+    assert_eq!(alone.status.code(), Some(1), "{}", text(&alone.stderr));
+    assert!(text(&alone.stdout).contains("valid-arguments"), "{}", text(&alone.stdout));
+}
+
+#[rstest]
+#[case::threads(&["--threads", "2"])]
+#[case::shared(&["--threads", "3", "--shared"])]
+#[case::faults(&["--faults", "0.02"])]
+fn kernels_go_in_lockstep(#[case] options: &[&str]) {
+    let place = Place::new();
+    let (tree, base) = (place.same(), kernel_tree());
+    let mut command = place.command(&[
+        &"torture",
+        &"--kernel",
+        &tree,
+        &"--against",
+        &base,
+        &"--ops",
+        &"60000",
+        &"--json",
+    ]);
+    let output = command.args(options).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(json(&output)["operations"].as_u64() >= Some(50_000));
+}
+
+/// The trace is one of what the kernel offers, and both take it.
+#[test]
+fn a_trace_is_generated_for_a_kernel() {
+    let place = Place::new();
+    let tree = place.same();
+    let output = place.run(&[&"generate", &"--kernel", &tree, &"--ops", &"200"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let file = place.folder.path().join("random.trace");
+    fs::write(&file, &output.stdout).expect("it is written");
+    let compared = place.run(&[&"compare", &tree, &kernel_tree(), &file]);
+    assert_eq!(compared.status.code(), Some(0), "{}", text(&compared.stdout));
+    assert!(text(&compared.stdout).contains("traces replayed: 1"));
+}
+
+#[test]
+fn a_signal_ends_a_comparison_with_what_was_found() {
+    let place = Place::new();
+    let tree = place.tree("lost", CHECK.0, CHECK.1, CHECK.2);
+    let mut child = place
+        .command(&[&"compare", &tree, &kernel_tree(), &"--seconds", &"600"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    std::thread::sleep(Duration::from_secs(4));
+    let killed = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+    let stdout = child.stdout.take().expect("a pipe");
+    let last = BufReader::new(stdout).lines().map(|line| line.expect("UTF-8")).last();
+    assert!(last.as_ref().is_some_and(|last| last.ends_with("interrupted")), "{last:?}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+}
+
+#[rstest]
+#[case::no_kernel(&["compare"], "required")]
+#[case::no_such(&["compare", "no-such-tree", "also-none"], "no-such-tree")]
+#[case::no_trace(&["compare", "vendor", "vendor", "missing.trace"], "vendor")]
+fn wrong_usage_exits_2_and_says_why(#[case] arguments: &[&str], #[case] says: &str) {
+    assert_wrong_usage(arguments, says);
+}
