@@ -3,7 +3,28 @@
 //!
 //! The kernel that is compiled in is one of them, see [`Module::compiled_in`]. With
 //! the feature `module`, the C of any other tree is compiled and loaded while the
-//! program runs, so that any number of kernels are in one process.
+//! program runs, so that any number of kernels are in one process:
+//!
+//! ```no_run
+//! # #[cfg(feature = "module")] {
+//! use gpu_buddy::diff::{Implementation, KernelC, Space};
+//! use gpu_buddy::module::Module;
+//!
+//! let module = Module::open("/home/me/linux")?;
+//! for feature in module.features().iter() {
+//!     println!("{}: {}", feature.name, feature.meaning);
+//! }
+//! let space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+//! let allocator = KernelC::new(module, space)?;
+//! assert_eq!(allocator.avail(), 1 << 30);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Two tables cross the border and nothing else does. The C calls what a kernel gives at
+//! run time (memory, BUG, WARN, the log, the clock, the random numbers of a KUnit run,
+//! "is this lock held?") through one that it is handed when it is loaded. What can be done
+//! with an allocator is in the other, the one symbol that a module shows.
 
 pub(crate) mod abi;
 #[cfg(feature = "module")]

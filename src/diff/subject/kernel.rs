@@ -25,6 +25,17 @@ use crate::{
 const MOST_OBJECTS: usize = 1 << 22;
 
 /// The allocator of a kernel's C.
+///
+/// Arguments reach the C as they are, so that its own checks are under test. Kept away is
+/// only what no check of the C would end well:
+///
+/// - a contiguous request above 2^63 bytes, in a space that is larger still: rounding it up
+///   to a power of two is undefined in C;
+/// - a request of more than 2^32 chunks, rounded up, whose low 32 bits are not 0: the C
+///   takes the order from these, and hands out up to 2^32 blocks of it.
+///
+/// An allocator may have 2^22 objects. Beyond that there is no memory for it, so that a
+/// call that never stops asking for more ends with `ENOMEM`.
 pub struct KernelC {
     shared: Arc<Shared>,
     /// Warnings that have been reported.
