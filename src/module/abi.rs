@@ -177,6 +177,7 @@ pub const FREE_TREE: u32 = 1;
 
 impl Table {
     /// What keeps the two sides from understanding each other, if anything does.
+    #[cfg(feature = "module")]
     pub fn mismatch(&self) -> Option<String> {
         let sizes = [
             ("ABI number", self.abi, MODULE_ABI as usize),

@@ -334,11 +334,12 @@ impl Implementation for KernelC {
         let alloc = self.shared.module.table().alloc_blocks;
         let mut allocation = KernelAllocation::new();
         let (head, flags) = (allocation.head(), request.bits());
-        // SAFETY: `mm` is initialised and its lock is held; `head` is an empty list. What
-        // is undefined for other arguments is kept away, see `declines`.
-        check(
-            self.call(|mm| unsafe { alloc(mm, start, end, size, min_block_size, head, flags) })?,
-        )?;
+        let result = self.call(|mm| {
+            // SAFETY: `mm` is initialised and its lock is held; `head` is an empty list. What
+            // is undefined for other arguments is kept away, see `declines`.
+            unsafe { alloc(mm, start, end, size, min_block_size, head, flags) }
+        })?;
+        check(result)?;
         Ok(allocation)
     }
 
