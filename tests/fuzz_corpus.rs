@@ -52,6 +52,7 @@ fn kind(operation: &Operation) -> &'static str {
         Operation::ResetClear { .. } => "reset",
         Operation::BlockAt { .. } => "lookup",
         Operation::FailNth { .. } => "fail-nth",
+        Operation::Fini => "fini",
     }
 }
 

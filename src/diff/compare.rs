@@ -9,7 +9,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::torture::{Failure, Options, Report, Run, first_finding};
 use super::{
-    Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
+    Aspect, Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space,
+    Trace,
 };
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
@@ -146,7 +147,16 @@ fn kind(finding: &Finding, last: Option<&Operation>) -> String {
         Finding::Divergence(divergence) => divergence.aspect.name(),
         Finding::Broken(broken) => broken.promise.name(),
     };
-    format!("{}: {aspect}", call(last))
+    // What shows at the end is not the last call's.
+    let is_of_end = match finding {
+        Finding::Divergence(divergence) => {
+            divergence.aspect == Aspect::Leaked
+                || (last.is_none() && divergence.aspect != Aspect::Creation)
+        }
+        Finding::Broken(_) => false,
+    };
+    let call = if is_of_end { call(Some(&Operation::Fini)) } else { call(last) };
+    format!("{call}: {aspect}")
 }
 
 /// What kind of call an operation is, such as `alloc range, clear`; without one, it is
@@ -167,6 +177,7 @@ pub fn call(operation: Option<&Operation>) -> String {
         Some(Operation::ResetClear { clear: false }) => "reset to dirty".to_owned(),
         Some(Operation::BlockAt { .. }) => "lookup".to_owned(),
         Some(Operation::FailNth { .. }) => "fail-nth".to_owned(),
+        Some(Operation::Fini) => "fini".to_owned(),
     }
 }
 

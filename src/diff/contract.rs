@@ -351,6 +351,30 @@ impl Contract {
         found.iter().map(broken).collect()
     }
 
+    /// Judges the teardown, which left so many objects behind and raised these warnings.
+    /// It promises nothing about what is still allocated, but must not be silent then.
+    pub fn fini(&mut self, leaked: usize, warnings: &[Warning]) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
+        let mut broken = Vec::new();
+        if self.blocks.count() > 0 {
+            if warnings.is_empty() {
+                let detail = Detail::InUse(self.blocks.count() as u64);
+                broken.push(self.broken(Promise::TeardownWarns, detail));
+            }
+        } else {
+            broken.extend(self.warnings(warnings));
+            if leaked > 0 {
+                broken.push(self.broken(Promise::NothingLeaked, Detail::Objects(leaked)));
+            }
+        }
+        let broken = self.finish_call(broken, || Operation::Fini, None);
+        // There is nothing left to promise anything.
+        self.over = true;
+        broken
+    }
+
     /// Judges the warnings that an operation raised.
     #[must_use]
     pub fn warnings(&self, warnings: &[Warning]) -> Vec<Broken> {

@@ -277,7 +277,13 @@ where
     pub fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
         let space = self.options.space.unwrap_or_else(|| generate::space(random));
         let left = self.options.operations - self.report.operations;
-        let operations = (10 * generate::log_uniform(random, 100_000)).min(left);
+        // Many short ones, so that many spaces and many ends are met, and a few long ones.
+        // None takes more than a fiftieth of a run that ends after so many operations.
+        let operations = match random.random_range(0..32) {
+            0 => 10 * generate::log_uniform(random, 100_000),
+            _ => generate::log_uniform(random, 50_000),
+        };
+        let operations = operations.min((self.options.operations / 50).max(1000)).min(left);
         // Short lives are looked at closely.
         let deep_every = match (operations, random.random_range(0..4)) {
             (..1000, 0..3) => 1,
@@ -336,7 +342,13 @@ where
     }
 
     fn generator(&self, life: Life, capabilities: Capabilities) -> Generator {
-        Generator::new(life.seed, life.space, capabilities, self.options.faults)
+        let mut generator =
+            Generator::new(life.seed, life.space, capabilities, self.options.faults);
+        // The others end as `Lockstep::finish` has it.
+        if life.seed.is_multiple_of(2) {
+            generator.end_with_fini(life.operations);
+        }
+        generator
     }
 
     /// Lives a life again, to write it down, and shrinks it.

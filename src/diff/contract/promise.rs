@@ -66,7 +66,9 @@ promises! {
     Snapshot, "snapshot", "The tree holds what is allocated, and tiles the space.";
     Merged, "merged", "Two free buddies of the same clear state are merged.";
     Consistent, "consistent", "The allocator's own structures agree with each other.";
-    NothingLeaked, "nothing-leaked", "When everything is freed, everything is free.";
+    NothingLeaked, "nothing-leaked",
+        "When everything is freed, everything is free, and the teardown leaves nothing behind.";
+    TeardownWarns, "teardown-warns", "Tearing down what is in use raises a warning.";
 }
 
 impl fmt::Display for Promise {

@@ -68,6 +68,8 @@ struct State {
     arena: Arena,
     warnings: Vec<Warning>,
     bug: Option<KernelBug>,
+    /// The fini function was called.
+    finished: bool,
     /// How often the C was called.
     calls: u64,
 }
@@ -127,6 +129,7 @@ impl KernelC {
             arena: Arena::for_init(None),
             warnings: Vec::new(),
             bug: None,
+            finished: false,
             calls: 0,
         };
         state.arena.set_limit(MOST_OBJECTS);
@@ -180,7 +183,7 @@ impl KernelC {
     /// Gives `f` the state, unless it cannot be read any more.
     fn inspect<R>(&self, f: impl FnOnce(*const c_void, &Inspection, usize) -> R) -> Option<R> {
         let state = self.shared.state.lock();
-        if state.bug.is_some() {
+        if state.bug.is_some() || state.finished {
             return None;
         }
         let (mm, live) = (state.mm.as_ptr().cast(), state.arena.live());
@@ -218,7 +221,7 @@ impl Shared {
     fn call<R>(&self, f: impl FnOnce(*mut c_void) -> R) -> Result<R, Errno> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if state.bug.is_some() {
+        if state.bug.is_some() || state.finished {
             return Err(Errno::ENOTRECOVERABLE);
         }
         state.calls += 1;
@@ -252,7 +255,7 @@ impl Drop for Shared {
         let state = self.state.get_mut();
         // What failed to be initialised has nothing to tear down, and what ran into a BUG
         // cannot be: the arena takes its memory back.
-        if state.bug.is_none() && state.arena.is_initialised() {
+        if state.bug.is_none() && !state.finished && state.arena.is_initialised() {
             // SAFETY: `mm` is initialised, and nobody else has it.
             let _ = self.call(|mm| unsafe { fini(mm) });
         }
@@ -346,7 +349,7 @@ impl Implementation for KernelC {
     fn blocks(&self, allocation: &KernelAllocation, blocks: &mut Vec<Block>) {
         let state = self.shared.state.lock();
         // The call that ran into a BUG may have left the list in pieces.
-        if state.bug.is_some() {
+        if state.bug.is_some() || state.finished {
             return;
         }
         let module = self.shared.module;
@@ -370,9 +373,11 @@ impl Implementation for KernelC {
     }
 
     fn free_block(&mut self, allocation: &mut KernelAllocation, index: usize, cleared: bool) {
-        if self.shared.state.lock().bug.is_some() {
+        let state = self.shared.state.lock();
+        if state.bug.is_some() || state.finished {
             return;
         }
+        drop(state);
         if let Some(taken) = allocation.take(index) {
             self.free(taken, cleared);
         }
@@ -423,6 +428,16 @@ impl Implementation for KernelC {
     fn fail_nth(&mut self, nth: u64, times: u64) {
         let fault = (times > 0).then(|| Fault::nth(nth).times(times));
         self.shared.state.lock().arena.set_fault(fault);
+    }
+
+    fn fini(&mut self) -> usize {
+        let fini = self.shared.module.table().fini;
+        // SAFETY: `mm` is initialised and its lock is held; no call follows this one.
+        let _ = self.call(|mm| unsafe { fini(mm) });
+        let mut state = self.shared.state.lock();
+        state.finished = true;
+        // What a BUG has left behind is no leak.
+        if state.bug.is_some() { 0 } else { state.arena.live() }
     }
 
     fn avail(&self) -> u64 {
