@@ -172,6 +172,44 @@ fn what_kills_the_process_is_a_difference(#[case] by: &str, #[case] says: &str) 
     assert!(trace.lines().count() <= 5, "{trace}");
 }
 
+/// A BUG has file, line and condition wherever it is told.
+#[test]
+fn a_bug_is_told_with_its_place() {
+    let place = Place::new();
+    let function = "int gpu_buddy_block_trim";
+    let text_of_c = "if (new_size > gpu_buddy_block_size(mm, block))";
+    let by = format!("BUG_ON(new_size == 3 * mm->chunk_size); {text_of_c}");
+    let tree = place.tree("bug", function, text_of_c, &by);
+    let bug = "kernel BUG at drivers/gpu/buddy.c:";
+    let condition = "new_size == 3 * mm->chunk_size";
+    let file = place.folder.path().join("bug.trace");
+    fs::write(&file, "space size=64K chunk=4K\na = alloc 16K\ntrim a 12K\n")
+        .expect("it is written");
+    for options in [&["--against", "contract"][..], &["--plain"], &["--against", "reference"]] {
+        let mut command = place.command(&[&"replay", &"--kernel", &tree, &file]);
+        let output = command.args(options).output().expect("it runs");
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{options:?}: {stdout}");
+        assert!(stdout.contains(bug) && stdout.contains(condition), "{options:?}: {stdout}");
+    }
+    let compared = place.run(&[&"compare", &tree, &kernel_tree(), &file]);
+    assert!(text(&compared.stdout).contains(bug), "{}", text(&compared.stdout));
+    let out = place.folder.path();
+    let output = place.run(&[
+        &"torture",
+        &"--kernel",
+        &tree,
+        &"--seconds",
+        &"10",
+        &"--json",
+        &"--out",
+        &out,
+    ]);
+    let finding = &json(&output)["failures"][0]["finding"];
+    let finding = finding.as_str().expect("a text");
+    assert!(finding.contains(bug) && finding.contains(condition), "{finding}");
+}
+
 /// A space that only one of the two takes.
 #[test]
 fn a_difference_in_creation_is_a_finding() {

@@ -428,6 +428,45 @@ fn the_safe_api_answers_as_the_c() {
     assert_eq!(report.operations, 20_000);
 }
 
+/// An implementation that takes no space at all.
+struct Nowhere;
+
+impl Implementation for Nowhere {
+    type Allocation = ();
+
+    fn create(_: Space) -> Result<Self, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn alloc(&mut self, _: &AllocRequest) -> Result<(), Errno> {
+        unreachable!("there is none")
+    }
+
+    fn blocks(&self, _: &(), _: &mut Vec<Block>) {}
+
+    fn free(&mut self, _: (), _: bool) {}
+
+    fn avail(&self) -> u64 {
+        0
+    }
+}
+
+#[rstest]
+#[case::chunk_size(Space { size: 1 << 20, chunk_size: 1000 })]
+#[case::size(Space { size: 0, chunk_size: 4096 })]
+#[case::nothing(Space { size: 0, chunk_size: 0 })]
+#[should_panic(expected = "no allocator could be made of Some(Space")]
+fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
+    torture::check::<Nowhere>(&Options { space: Some(space), ..Options::default() });
+}
+
+/// It is a finding if the C takes the space.
+#[test]
+#[should_panic(expected = "divergence in creation: EINVAL, the reference: an allocator")]
+fn refusing_every_space_is_a_finding() {
+    torture::check::<Nowhere>(&Options::default());
+}
+
 /// The allocator of an example, with a mistake: it gives back all chunks but one.
 struct Mistaken(Bitmap);
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Errno, Snapshot};
+use crate::{Errno, KernelBug, Snapshot};
 
 use super::contract::{Accounts, Broken, Contract, Known, known};
 use super::side::{Side, needs};
@@ -324,6 +324,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         &self.subject.implementation
     }
 
+    /// The BUG that the implementation under test has run into.
+    #[must_use]
+    pub fn bug(&self) -> Option<KernelBug> {
+        self.report.bug
+    }
+
     /// What both offer. The rest is skipped, and not compared.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -455,6 +461,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         let report = &self.report;
         let contract = &mut self.contract;
         contract.set_faulted(report.faulted);
+        // A BUG is told with its place, before what the call that it ended returns.
+        let bug = report.bug.and_then(|bug| contract.bug(bug));
         let blocks = &self.subject.blocks;
         let outcome = step.outcome.errno().map_or(Ok(()), Err);
         let mut broken = match *operation {
@@ -489,9 +497,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             Operation::Fini => contract.fini(self.subject.leaked.unwrap_or(0), &report.warnings),
         };
         broken.extend(contract.warnings(&report.warnings));
-        if let Some(bug) = report.bug {
-            broken.extend(contract.bug(bug));
-        }
+        broken.extend(bug);
         for broken in &mut broken {
             broken.operation.get_or_insert_with(|| operation.clone());
         }

@@ -55,6 +55,8 @@ pub struct Report {
     pub operations: u64,
     /// Allocators made.
     pub allocators: u64,
+    /// Spaces that no allocator could be made of.
+    pub refused: u64,
     /// Breaches that the C is known for, by name.
     pub known: BTreeMap<&'static str, u64>,
     /// How often the reference took over the state of the one under test.
@@ -84,6 +86,7 @@ impl Report {
     pub fn add(&mut self, other: &Self) {
         self.operations += other.operations;
         self.allocators += other.allocators;
+        self.refused += other.refused;
         self.took_over += other.took_over;
         self.not_compared |= other.not_compared;
         self.coverage.add(&other.coverage);
@@ -184,11 +187,13 @@ pub fn run_alone<S: Implementation>(
 ///
 /// # Panics
 ///
-/// Where the two differ, or a promise is broken.
+/// Where the two differ, or a promise is broken; and where no allocator could be made.
 pub fn check<S: Implementation>(options: &Options) {
-    if let (_, Some(failure)) = run::<S, KernelC>(options, |_| true) {
+    let (report, failure) = run::<S, KernelC>(options, |_| true);
+    if let Some(failure) = failure {
         panic!("{failure}");
     }
+    assert!(report.allocators > 0, "no allocator could be made of {:?}", options.space);
 }
 
 /// A random trace of so many operations, to replay on two kernels. It asks for what
@@ -236,6 +241,9 @@ pub fn shrink(
     (renamed(shrunk.trace), shrunk.cut_short)
 }
 
+/// A run ends that was refused so many spaces, and given none.
+const MOST_REFUSED: u64 = 1000;
+
 /// `watch` is called after so many operations.
 const WATCH_EVERY: u64 = 1024;
 
@@ -259,6 +267,10 @@ where
     fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(self.options.seed);
         while self.report.operations < self.options.operations {
+            // No space will do, so there is nothing to run.
+            if self.report.allocators == 0 && self.report.refused >= MOST_REFUSED {
+                break;
+            }
             let life = self.life(&mut random);
             self.report.life = Some(life);
             if !watch(&self.report) {
@@ -306,7 +318,10 @@ where
         let mut pair = match (self.start)(life.space, self.settings(life)) {
             Ok(pair) => pair,
             Err(NotCreated::Finding(finding)) => return Some((*finding, 0)),
-            Err(NotCreated::Refused(_)) => return None,
+            Err(NotCreated::Refused(_)) => {
+                self.report.refused += 1;
+                return None;
+            }
         };
         let mut generator = self.generator(life, pair.capabilities());
         self.report.allocators += 1;

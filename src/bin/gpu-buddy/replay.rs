@@ -5,7 +5,8 @@ use std::io::{Read, Write, stdin, stdout};
 use std::path::PathBuf;
 
 use gpu_buddy::diff::{
-    Finding, Implementation, Lockstep, NotCreated, Outcome, Settings, Step, Trace, format_size,
+    Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Settings, Step, Trace,
+    format_size,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -25,11 +26,11 @@ pub struct Arguments {
 
     /// What the kernel is held against: reference, contract, or another KERNEL
     /// [default: reference, or contract if the kernel's choices are not the
-    /// reference's]
+    /// reference's, and for a trace with fail-nth]
     #[arg(long, value_name = "WHAT")]
     against: Option<OsString>,
 
-    /// Breaches that the C is known for fail as well
+    /// Treat known breaches as failures
     #[arg(long)]
     strict: bool,
 
@@ -57,7 +58,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     };
     let against = arguments.against.as_deref();
     let against = if arguments.plain { Some("contract".as_ref()) } else { against };
-    let pair = Pair::open(&arguments.kernel, against, false)?;
+    // The twin has no memory that fails.
+    let faults = trace
+        .operations
+        .iter()
+        .any(|operation| matches!(operation, Operation::FailNth { times, .. } if *times > 0));
+    let pair = Pair::open(&arguments.kernel, against, faults)?;
     let refused = |error: NotCreated| Failure::Usage(format!("{name}: {error}"));
     match pair.against {
         Against::Kernel(other) => {
@@ -126,7 +132,13 @@ fn play_on<S: Implementation, R: Implementation>(
                 writeln!(out, "  -> {}", blocks.join(", "))?;
             }
             Outcome::Done => writeln!(out)?,
-            outcome => writeln!(out, "  -> {outcome}")?,
+            outcome => match pair.bug() {
+                Some(bug) => writeln!(out, "  -> {bug}")?,
+                None => writeln!(out, "  -> {outcome}")?,
+            },
+        }
+        if pair.bug().is_some() {
+            verdict = Verdict::Failed;
         }
         if plain {
             continue;

@@ -89,15 +89,19 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
 
-    /// Breaches that the C is known for fail as well
+    /// Treat known breaches as failures
     #[arg(long)]
     strict: bool,
+
+    /// List what was met how often, and what never; --json always does
+    #[arg(long)]
+    coverage: bool,
 
     /// Where the trace of a failure is written
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 
-    /// Print one object for machines at the end, instead of text
+    /// Print a single JSON object at the end, instead of text
     #[arg(long)]
     json: bool,
 
@@ -219,6 +223,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
         interrupted: interrupted.load(Ordering::Relaxed),
         replay: replay(arguments),
         faults: arguments.faults > 0.0,
+        coverage: arguments.coverage,
         report,
         found,
     };
