@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use command_line::{assert_wrong_usage, command, text};
 use common::kernel_tree;
+use gpu_buddy::diff::{KernelC, Space};
+use gpu_buddy::module::Module;
 use rstest::rstest;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -208,6 +210,24 @@ fn a_bug_is_told_with_its_place() {
     let finding = &json(&output)["failures"][0]["finding"];
     let finding = finding.as_str().expect("a text");
     assert!(finding.contains(bug) && finding.contains(condition), "{finding}");
+}
+
+/// Every kernel there is prints its state, through printk or a printer of DRM's.
+#[test]
+fn every_kernel_prints_its_state() {
+    let mut printed = 0;
+    for entry in common::project().join("vendor/linux").read_dir().expect("a folder") {
+        let tree = entry.expect("an entry").path();
+        let module = Module::open(&tree).unwrap_or_else(|error| panic!("{error}"));
+        let allocator = KernelC::new(module, Space { size: 64 << 10, chunk_size: 4 << 10 });
+        let lines = allocator.expect("a space").print();
+        let text: Vec<_> = lines.iter().map(ToString::to_string).collect();
+        // A line for the space, and one for each of the orders 0 to 4.
+        assert_eq!(text.len(), 6, "{}: {text:?}", tree.display());
+        assert!(text[0].starts_with("chunk_size: 4KiB"), "{}: {text:?}", tree.display());
+        printed += 1;
+    }
+    assert!(printed > 0 || !kernel_tree().starts_with(common::project()));
 }
 
 /// A space that only one of the two takes.

@@ -16,8 +16,8 @@ use crate::module::{Features, Inspection, Module};
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{
-    AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, Snapshot, Warning, ffi,
-    integrity,
+    AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, LogLine, Snapshot, Warning,
+    ffi, integrity,
 };
 
 /// One allocator may have so many objects: 400 MB of blocks. Beyond that there is no
@@ -171,6 +171,20 @@ impl KernelC {
         self.shared.space
     }
 
+    /// What the C prints of its state, a line each; nothing after a BUG.
+    #[must_use]
+    pub fn print(&self) -> Vec<LogLine> {
+        let print = self.shared.module.table().print;
+        // SAFETY: `mm` is initialised and its lock is held.
+        let printed = self.shared.call_with_events(|mm| unsafe { print(mm) });
+        let lines = printed.map(|((), events)| events).unwrap_or_default();
+        let line = |event| match event {
+            Event::Log(line) => Some(line),
+            _ => None,
+        };
+        lines.into_iter().filter_map(line).collect()
+    }
+
     /// Another handle to the same allocator, for another thread.
     pub(in crate::diff) fn share(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), warnings: 0, failed: 0 }
@@ -217,8 +231,16 @@ impl KernelC {
 }
 
 impl Shared {
-    /// Runs `f`, which calls the C, under the lock and inside this allocator's scope.
     fn call<R>(&self, f: impl FnOnce(*mut c_void) -> R) -> Result<R, Errno> {
+        self.call_with_events(f).map(|(value, _)| value)
+    }
+
+    /// Runs `f`, which calls the C, under the lock and inside this allocator's scope.
+    /// Returns what was reported as well.
+    fn call_with_events<R>(
+        &self,
+        f: impl FnOnce(*mut c_void) -> R,
+    ) -> Result<(R, Vec<Event>), Errno> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if state.bug.is_some() || state.finished {
@@ -228,13 +250,13 @@ impl Shared {
         LAST_CALL.set(state.calls);
         let mm = state.mm.as_mut_ptr().cast();
         let Outcome { result, events } = Scope::new(&mut state.arena, &self.map).run(|| f(mm));
-        for event in events {
+        for event in &events {
             if let Event::Warning(warning) = event {
-                state.warnings.push(warning);
+                state.warnings.push(*warning);
             }
         }
         match result {
-            Ok(value) => Ok(value),
+            Ok(value) => Ok((value, events)),
             Err(Stop::Bug(bug)) => {
                 state.bug = Some(bug);
                 Err(Errno::ENOTRECOVERABLE)
