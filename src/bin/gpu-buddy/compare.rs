@@ -51,7 +51,7 @@ pub struct Arguments {
     traces: Vec<PathBuf>,
 
     /// End after so many seconds
-    #[arg(long, value_name = "S", default_value_t = 10)]
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 
     /// Decides all that is random; drawn and printed unless given

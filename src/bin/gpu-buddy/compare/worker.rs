@@ -52,7 +52,7 @@ pub fn run(
         let mut life = None;
         let found = |difference: &Difference| {
             so_far.push(difference.clone());
-            // Without it a crash loses what was found before, but for that nothing.
+            // If it cannot be written, a crash loses what was found before it.
             let _ = leave(folder, &Report::default(), &so_far);
         };
         let watch = |report: &Report| {
