@@ -160,7 +160,10 @@ pub(super) fn module(
 
     let shared = place.at("module.so");
     let mut link = compiler.command();
-    link.args(["-shared", "-Wl,-z,now", "-o"]).arg(&shared).args(&objects).args(&compiler.flags);
+    link.args(["-shared", "-Wl,-z,now,-z,defs", "-o"])
+        .arg(&shared)
+        .args(&objects)
+        .args(&compiler.flags);
     link.stdout(Stdio::null()).stderr(Stdio::piped());
     let child = link.spawn().map_err(|error| compiler.failed(&error))?;
     let (succeeded, text) = finish(child).map_err(|error| compiler.failed(&error))?;

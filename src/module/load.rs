@@ -47,6 +47,14 @@ impl Module {
     }
 }
 
+/// What the loader says.
+fn reason(error: &libloading::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 fn load(source: &Source, path: &Path) -> Result<Module, ModuleError> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let facts = (source.name.clone(), source.revision.clone());
@@ -59,11 +67,11 @@ fn load(source: &Source, path: &Path) -> Result<Module, ModuleError> {
     // SAFETY: the file was compiled from the tree by this program, or by this user. Its
     // only initialisers are those that the C compiler adds.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-    let library = library.map_err(|error| fail(error.to_string()))?;
+    let library = library.map_err(|error| fail(reason(&error)))?;
     // SAFETY: the adapter defines it with this type; its first fields are checked below,
     // and nothing else of it is used before.
     let table = unsafe { library.get::<*const Table>(b"gpu_buddy_module\0") };
-    let table: *const Table = table.map_err(|error| fail(error.to_string()))?.into_raw().cast();
+    let table: *const Table = table.map_err(|error| fail(reason(&error)))?.into_raw().cast();
     // The texts of warnings and BUGs, and whatever allocators there will be, are in it.
     core::mem::forget(library);
     // SAFETY: the library stays loaded. A table of another ABI begins with the same
