@@ -72,6 +72,11 @@ fn needed() -> Vec<String> {
     files
 }
 
+/// Those of them that a tree does not have.
+fn missing(root: &Path) -> Vec<String> {
+    needed().into_iter().filter(|file| !root.join(file).is_file()).collect()
+}
+
 pub fn find(package: &Path) -> Result<Kernel> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let vendored = package.join("vendor/linux");
@@ -97,13 +102,11 @@ pub fn find(package: &Path) -> Result<Kernel> {
         _ => {
             // A series that is added later may be newer than the one taken now.
             println!("cargo::rerun-if-changed={}", vendored.display());
-            newest(&vendored).ok_or_else(|| {
-                format!("There are no kernel files under {}.\nRun: ./setup", vendored.display())
-            })?
+            newest(&vendored).ok_or_else(|| none_vendored(package, &vendored))?
         }
     };
 
-    let missing: Vec<_> = needed().into_iter().filter(|file| !root.join(file).is_file()).collect();
+    let missing = missing(&root);
     if !missing.is_empty() {
         let older = LAYOUTS[1..].iter().any(|layout| root.join(layout.allocator).is_file());
         let hint = if older && !root.join(LAYOUT.allocator).is_file() {
@@ -139,7 +142,20 @@ fn version(name: &str) -> Vec<u64> {
     name.split('.').map(str::parse).collect::<std::result::Result<_, _>>().unwrap_or_default()
 }
 
-/// The newest vendored series; folders with other names come last.
+/// What to do if no folder under `vendor/linux` can be compiled in.
+fn none_vendored(package: &Path, vendored: &Path) -> String {
+    let mut message =
+        format!("No folder under {} has all kernel files.\nRun: ./setup", vendored.display());
+    // Only a package has this file.
+    if package.join("Cargo.toml.orig").is_file() {
+        message += "\nThe package carries no kernel: when it was made, the series that `include` \
+                    in Cargo.toml names was not under vendor/linux.";
+    }
+    message
+}
+
+/// The newest vendored series that can be compiled in: `./setup --from` may have
+/// placed a part of a tree. Folders with other names come last.
 fn newest(vendored: &Path) -> Option<PathBuf> {
     let mut folders: Vec<_> = std::fs::read_dir(vendored)
         .ok()?
@@ -148,7 +164,7 @@ fn newest(vendored: &Path) -> Option<PathBuf> {
         .filter(|path| {
             path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
         })
-        .filter(|path| path.join(LAYOUT.allocator).is_file())
+        .filter(|path| missing(path).is_empty())
         .collect();
     folders.sort_by_key(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

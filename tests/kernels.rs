@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use command_line::{assert_wrong_usage, command, text};
-use common::kernel_tree;
+use common::{kernel_tree, not_found};
 use gpu_buddy::diff::{KernelC, Space};
 use gpu_buddy::module::Module;
 use rstest::rstest;
@@ -32,22 +32,28 @@ impl Place {
         Self { folder: TempDir::new().expect("a folder") }
     }
 
-    /// The tree, with a text of `buddy.c` replaced where it comes first in a function.
-    fn tree(&self, name: &str, function: &str, text: &str, by: &str) -> PathBuf {
+    /// The tree, with a text of `buddy.c` replaced where it comes first in a function. A
+    /// later kernel may not have it any more.
+    fn tree(&self, name: &str, function: &str, text: &str, by: &str) -> Option<PathBuf> {
         let tree = self.folder.path().join(name);
         copy(&kernel_tree(), &tree);
         let file = tree.join(ALLOCATOR);
         let source = fs::read_to_string(&file).expect("the allocator");
-        let begin = source.find(function).unwrap_or_else(|| panic!("there is no {function}"));
-        let at = source[begin..].find(text).unwrap_or_else(|| panic!("{function} has no {text}"));
-        let (head, tail) = source.split_at(begin + at);
+        let Some((head, tail)) = source.find(function).and_then(|begin| {
+            let at = source[begin..].find(text)?;
+            Some(source.split_at(begin + at))
+        }) else {
+            not_found(&format!("the {name} kernel"), &format!("{text:?} in {function}"));
+            return None;
+        };
         fs::write(&file, format!("{head}{by}{}", &tail[text.len()..])).expect("it is written");
-        tree
+        Some(tree)
     }
 
     /// The tree with another text, but the same code.
     fn same(&self) -> PathBuf {
-        self.tree("same", "#include", "#include", "/* A comment. */\n#include")
+        let tree = self.tree("same", "#include", "#include", "/* A comment. */\n#include");
+        tree.expect("it includes something")
     }
 
     fn run(&self, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
@@ -114,7 +120,7 @@ fn the_same_code_gives_the_same_answers() {
 #[test]
 fn a_lost_check_is_a_difference() {
     let place = Place::new();
-    let tree = place.tree("lost", CHECK.0, CHECK.1, CHECK.2);
+    let Some(tree) = place.tree("lost", CHECK.0, CHECK.1, CHECK.2) else { return };
     let output = place.run(&[&"compare", &tree, &kernel_tree(), &"--json", &"--seconds", &"5"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let object = json(&output);
@@ -154,6 +160,7 @@ fn what_kills_the_process_is_a_difference(#[case] by: &str, #[case] says: &str) 
         "if (new_size > gpu_buddy_block_size(mm, block))",
         &format!("if (new_size == 3 * mm->chunk_size) {by} if (new_size > gpu_buddy_block_size(mm, block))"),
     );
+    let Some(tree) = tree else { return };
     let output = place.run(&[
         &"compare",
         &tree,
@@ -240,6 +247,7 @@ fn a_difference_in_creation_is_a_finding() {
         "if (size < chunk_size)",
         "if (size < chunk_size || size == 12 * chunk_size)",
     );
+    let Some(tree) = tree else { return };
     let (size, chunk) = ("48K", "4K");
     let (base, out) = (kernel_tree(), place.folder.path());
     let output = place.run(&[
@@ -377,7 +385,7 @@ fn a_trace_is_generated_for_a_kernel() {
 #[test]
 fn a_signal_ends_a_comparison_with_what_was_found() {
     let place = Place::new();
-    let tree = place.tree("lost", CHECK.0, CHECK.1, CHECK.2);
+    let Some(tree) = place.tree("lost", CHECK.0, CHECK.1, CHECK.2) else { return };
     let mut child = place
         .command(&[&"compare", &tree, &kernel_tree(), &"--seconds", &"600"])
         .stdout(Stdio::piped())

@@ -363,7 +363,9 @@ fn a_bug_in_the_middle_of_each_function() {
         .arg(kernel.path())
         .status();
     assert!(copied.expect("cp runs").success());
-    let edit = |file: &str, plants: &[(&str, u64, bool)]| {
+    // The functions that a later kernel may have in another form.
+    let mut missing = Vec::new();
+    let mut edit = |file: &str, plants: &[(&str, u64, bool)]| {
         let path = kernel.path().join(file);
         let mut text = fs::read_to_string(&path).expect(file);
         for &(function, chunk_size, needed) in plants {
@@ -372,8 +374,9 @@ fn a_bug_in_the_middle_of_each_function() {
             } else {
                 format!("BUG_ON(mm->chunk_size == {chunk_size});")
             };
-            let found = plant(&mut text, function, &statement);
-            assert!(found || !needed, "{file} has no {function}");
+            if !plant(&mut text, function, &statement) && needed {
+                missing.push(format!("{function}() in {file}"));
+            }
         }
         fs::write(&path, text).expect(file);
     };
@@ -391,6 +394,10 @@ fn a_bug_in_the_middle_of_each_function() {
     if cfg!(lockdep) {
         // The first of the two is the one that asserts.
         edit(HEADER, &[("gpu_buddy_driver_lock_held", plant::LOCK_TOLD, true)]);
+    }
+    if !missing.is_empty() {
+        common::not_found("a BUG in the middle of each function", &missing.join(", no "));
+        return;
     }
 
     let target = common::nested_target();
@@ -424,7 +431,8 @@ mod planted {
     fn is_planted() -> bool {
         let planted = std::env::var_os(PLANTED).is_some();
         if !planted {
-            eprintln!("NOT TESTED: this is for a build that another test starts");
+            let why = "only a_bug_in_the_middle_of_each_function builds it";
+            common::not_tested("a kernel with planted BUGs", why);
         }
         planted
     }
