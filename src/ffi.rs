@@ -63,11 +63,7 @@ pub use bindings::*;
 /// # Safety
 ///
 /// `mm` points to memory for an allocator, which stays where it is.
-pub unsafe fn gpu_buddy_init(
-    mm: *mut gpu_buddy,
-    size: u64,
-    chunk_size: u64,
-) -> core::ffi::c_int {
+pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> core::ffi::c_int {
     crate::module::Module::compiled_in().load();
     // SAFETY: as the caller says.
     unsafe { bindings::gpu_buddy_init(mm, size, chunk_size) }

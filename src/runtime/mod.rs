@@ -17,8 +17,8 @@ pub(crate) mod table;
 
 pub use bug::{KernelBug, Warning};
 pub use printk::{LogLevel, LogLine};
-pub(crate) use scope::{Event, Outcome, Scope, Stop, log_event};
 pub use scope::{Captured, capture};
+pub(crate) use scope::{Event, Outcome, Scope, Stop, log_event};
 
 /// Objects of the C that are alive outside of every allocator of the safe API:
 /// those of callers of the raw layer. 0 after each of them has called
