@@ -13,6 +13,9 @@
 //! - A kernel BUG unwinds out of these functions as a Rust panic whose payload
 //!   is a [`KernelBug`](crate::KernelBug); the `gpu_buddy` must not be used
 //!   after one. [`runtime::capture`](crate::runtime::capture) catches it.
+//! - What the C prints and warns of goes to the [`log`] crate while the C runs, unless
+//!   it runs in a [`capture`](crate::runtime::capture). A logger that panics unwinds
+//!   out of these functions like a BUG, with the same result.
 //! - The C trusts its arguments. What it makes of wrong ones is undefined
 //!   where the safe API refuses them: see
 //!   [`InvalidArgument`](crate::InvalidArgument).

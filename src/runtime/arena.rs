@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 use std::collections::HashSet;
 
 use super::KernelBug;
+use super::scope::unwind;
 use crate::fault::Fault;
 
 unsafe extern "C" {
@@ -142,7 +143,7 @@ impl Arena {
             }
         }
         if !recovers {
-            std::panic::resume_unwind(Box::new(KernelBug::OUT_OF_MEMORY));
+            unwind(KernelBug::OUT_OF_MEMORY, &KernelBug::OUT_OF_MEMORY);
         }
         ptr::null_mut()
     }
