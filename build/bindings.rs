@@ -66,9 +66,8 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
         }
     };
     // The functions that call a static one: see `generated_link_name_override`.
-    let text = generated
-        .to_string()
-        .replace("link_name = \"gpu_", &format!("link_name = \"{PREFIX}gpu_"));
+    let text =
+        generated.to_string().replace("link_name = \"gpu_", &format!("link_name = \"{PREFIX}gpu_"));
     std::fs::write(&bindings, text)
         .and_then(|()| std::fs::write(&digest_file, digest))
         .map_err(|error| format!("{}: {error}", bindings.display()))?;
@@ -91,7 +90,8 @@ fn arguments(package: &Path, headers: &Path) -> Vec<String> {
 fn digest(package: &Path, wrapper: &Path, kernel: &Kernel, arguments: &[String]) -> Result<String> {
     let mut inputs = vec![wrapper.to_owned(), package.join("build/bindings.rs")];
     collect_headers(&package.join("vendor/shim"), &mut inputs)?;
-    inputs.extend(kernel.files().filter(|file| file.ends_with(".h")).map(|file| kernel.path(&file)));
+    inputs
+        .extend(kernel.files().filter(|file| file.ends_with(".h")).map(|file| kernel.path(&file)));
     inputs.sort();
 
     let mut hash = Sha256::new();

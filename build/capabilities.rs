@@ -3,8 +3,8 @@
 //! The crate asks for capabilities, never for versions: a capability that is
 //! taken over into an older series is then seen there.
 
-use crate::tree::CAPABILITIES;
 use crate::kernel::Kernel;
+use crate::tree::CAPABILITIES;
 
 /// A capability that a kernel has.
 pub struct Capability {
