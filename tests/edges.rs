@@ -137,9 +137,13 @@ fn built() -> &'static Built {
         fs::write(&source, rivals(&names, &variables.collect())).expect("a C file");
         let compile = ["-c", "-fPIC", "-w", "-fno-builtin", "-o"];
         succeed(Command::new("cc").args(compile).arg(&object).arg(&source));
-        let link = format!("-Clink-arg={}", object.display());
+        let archive = package.join("librivals.a");
+        succeed(Command::new("ar").arg("crs").arg(&archive).arg(&object));
         let rustc = |program| cargo(&["rustc", program]);
-        succeed(rustc("--bin=edges-beside").args(["--", &link]));
+        // The linker comes to this library first.
+        let library = format!("-Lnative={}", package.display());
+        succeed(rustc("--bin=edges-beside").args(["--", &library, "-lstatic:-bundle=rivals"]));
+        let link = format!("-Clink-arg={}", object.display());
         succeed(rustc("--bin=edges-host").args(["--", &link, "-Clink-arg=-rdynamic"]));
 
         let abort = ["--config", "profile.dev.panic=\"abort\"", "--bin=edges-abort"];
