@@ -145,7 +145,8 @@ pub fn find(package: &Path) -> Result<Kernel> {
     Ok(Kernel { root, series, revision, signs })
 }
 
-/// The kernel that the variable names, if it is set.
+/// The kernel that the variable names, if it is set. Cargo takes a value that is not
+/// UTF-8 for none: after a build without one, it does not even ask.
 fn named() -> Result<Option<String>> {
     match std::env::var(VARIABLE) {
         Ok(name) => Ok(Some(name).filter(|name| !name.is_empty())),

@@ -74,10 +74,16 @@ pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> 
 
 /// The init function of the kernel's module, which makes the cache. For tests: it is
 /// called once by itself.
+///
+/// # Safety
+///
+/// After [`fail_caches`] or [`module_exit`] no other thread is inside of the C. If it
+/// fails, there is no cache, and no allocator is made or used until it succeeds.
 #[doc(hidden)]
-pub fn module_init() -> core::ffi::c_int {
+pub unsafe fn module_init() -> core::ffi::c_int {
     let table = crate::module::Module::compiled_in().table();
-    // SAFETY: the table of the runtime lives as long as the program.
+    // SAFETY: the table of the runtime lives as long as the program; the rest is as the
+    // caller says.
     unsafe { (table.load)(&raw const crate::runtime::table::RUNTIME) }
 }
 
