@@ -272,6 +272,18 @@ pub fn kernel_line(file: &str, line: u32) -> String {
     text.lines().nth(line as usize - 1).unwrap_or_default().trim().to_owned()
 }
 
+/// A copy of the files of the kernel that is compiled in.
+pub fn copy_of_kernel() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    let status = std::process::Command::new("cp")
+        .arg("-RL")
+        .arg(kernel_tree().join("."))
+        .arg(copy.path())
+        .status();
+    assert!(status.expect("cp runs").success());
+    copy
+}
+
 /// What the kernel's own `kunit.py parse` makes of `ktap`; `None`, and a line on
 /// stderr, if there is no such script or no Python.
 pub fn kunit_py_parse(ktap: &str) -> Option<std::process::Output> {
@@ -324,4 +336,16 @@ pub fn nested_target() -> NestedTarget {
     let lock = std::fs::File::create(path.join("test.lock")).expect("a lock");
     lock.lock().expect("the lock");
     NestedTarget { path, _lock: lock }
+}
+
+/// Where the build script put what it made: the only one of a package that is
+/// not from a registry.
+pub fn out_dir(messages: &str) -> PathBuf {
+    messages
+        .lines()
+        .filter(|line| line.contains("\"reason\":\"build-script-executed\""))
+        .filter(|line| line.contains("\"package_id\":\"path+file:"))
+        .find_map(|line| line.split_once("\"out_dir\":\"")?.1.split('"').next())
+        .map(PathBuf::from)
+        .expect("cargo says where")
 }
