@@ -70,8 +70,8 @@ const fn fault(name: &'static str, function: &'static str, edit: Edit, shows: Sh
     Fault { name, function, edit, shows }
 }
 
-/// None is in the checks of arguments: the safe API makes them as well, before
-/// the C does.
+/// Those in the checks of arguments show since the laboratory gives the C its arguments as
+/// they are.
 #[rustfmt::skip]
 const FAULTS: &[Fault] = &[
     fault("offset 0 is not aligned", "gpu_buddy_block_offset_alignment",
@@ -178,6 +178,21 @@ const FAULTS: &[Fault] = &[
         Skip("gpu_buddy_free_list_internal"), InLockstep),
     fault("an exact range is looked for anywhere", "gpu_buddy_alloc_blocks",
         Put("start + size == end", "0"), InLockstep),
+    fault("an alignment need not be a power of two", "gpu_buddy_alloc_blocks",
+        Put("!is_power_of_2(min_block_size)", "0"), MayDie),
+    fault("a request need not be made of chunks", "gpu_buddy_alloc_blocks",
+        Put("!IS_ALIGNED(start | end | size, mm->chunk_size)", "0"), MayDie),
+    fault("a range may end beyond the space", "gpu_buddy_alloc_blocks",
+        Put("end > mm->size", "0"), MayDie),
+    fault("a request may be larger than the space", "gpu_buddy_alloc_blocks",
+        Put("range_overflows(start, size, mm->size)", "0"), MayDie),
+    fault("a trim may leave more than there is", "gpu_buddy_block_trim",
+        Put("new_size > gpu_buddy_block_size(mm, block)", "0"), MayDie),
+    fault("a trim may begin before its block", "gpu_buddy_block_trim",
+        Put("new_start < block_start", "0"), MayDie),
+    fault("the teardown merges in the wrong place", "gpu_buddy_fini",
+        Put("gpu_buddy_block_offset(mm->roots[i])", "0"), InLockstep),
+    fault("the teardown leaks an array", "gpu_buddy_fini", Skip("kfree(mm->roots)"), InLockstep),
 ];
 
 /// The body of the function `name`, if there is one function of that name.
