@@ -53,6 +53,11 @@ impl Built {
     fn kernel_names(&self) -> BTreeSet<String> {
         global(&["-g"], &self.out.join("whole.o"))
     }
+
+    /// Those, and what else the other library has.
+    fn rival_names(&self) -> BTreeSet<String> {
+        &self.kernel_names() | &MORE_RIVALS.map(str::to_owned).into()
+    }
 }
 
 fn succeed(command: &mut Command) -> String {
@@ -81,7 +86,7 @@ fn manifest() -> String {
     let mut text = format!(
         "[package]\nname = \"gpu-buddy-edges\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
          [workspace]\n\n\
-         [dependencies]\ngpu-buddy = {{ path = {:?}, default-features = false }}\nlog = \"0.4\"\n\n\
+         [dependencies]\ngpu-buddy = {{ path = {:?}, default-features = false }}\n\n\
          [lib]\nname = \"edges_shared\"\ncrate-type = [\"cdylib\"]\npath = {:?}\n",
         project(),
         sources.join("shared.rs")
@@ -131,8 +136,7 @@ fn built() -> &'static Built {
         let lines = succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(&whole));
         let of_variables = lines.lines().filter(|line| !line.contains(" T "));
         let variables = of_variables.filter_map(|line| line.rsplit(' ').next()).map(str::to_owned);
-        let mut names = built.kernel_names();
-        names.extend(MORE_RIVALS.map(str::to_owned));
+        let names = built.rival_names();
         let (source, object) = (package.join("rivals.c"), package.join("rivals.o"));
         fs::write(&source, rivals(&names, &variables.collect())).expect("a C file");
         let compile = ["-c", "-fPIC", "-w", "-fno-builtin", "-o"];
@@ -181,7 +185,7 @@ fn only_names_of_this_crate_can_be_seen() {
 fn functions_of_the_same_names_are_not_called() {
     let built = built();
     let stdout = runs(&mut Command::new(built.program("beside")));
-    let rivals = built.kernel_names().len() + MORE_RIVALS.len();
+    let rivals = built.rival_names().len();
     assert!(stdout.starts_with(&format!("{rivals} rivals\n")), "{stdout}");
 }
 
