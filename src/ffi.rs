@@ -67,7 +67,11 @@ pub use bindings::*;
 ///
 /// `mm` points to memory for an allocator, which stays where it is.
 pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> core::ffi::c_int {
-    crate::module::Module::compiled_in().load();
+    match crate::module::Module::compiled_in().load() {
+        Ok(()) => {}
+        Err(crate::module::Stopped::Errno(errno)) => return -errno.code(),
+        Err(crate::module::Stopped::Bug(bug)) => std::panic::resume_unwind(Box::new(bug)),
+    }
     // SAFETY: as the caller says.
     unsafe { bindings::gpu_buddy_init(mm, size, chunk_size) }
 }

@@ -219,6 +219,21 @@ fn a_bug_is_told_with_its_place() {
     assert!(finding.contains(bug) && finding.contains(condition), "{finding}");
 }
 
+/// A module whose init function does not succeed is told of, once and for all.
+#[test]
+fn a_module_that_does_not_start_is_a_finding() {
+    let place = Place::new();
+    let text_of_c = "slab_blocks = KMEM_CACHE";
+    let by = "BUG_ON(!slab_blocks); slab_blocks = KMEM_CACHE";
+    let Some(tree) = place.tree("no-start", "gpu_buddy_module_init", text_of_c, by) else { return };
+    let kunit = place.run(&[&"kunit", &"--kernel", &tree]);
+    assert_eq!(kunit.status.code(), Some(1), "{}", text(&kunit.stderr));
+    assert!(text(&kunit.stdout).contains("kernel BUG at drivers/gpu/buddy.c:"));
+    let out = place.folder.path();
+    let torture = place.run(&[&"torture", &"--kernel", &tree, &"--ops", &"1000", &"--out", &out]);
+    assert_eq!(torture.status.code(), Some(1), "{}", text(&torture.stdout));
+}
+
 /// Every kernel there is prints its state, through printk or a printer of DRM's.
 #[test]
 fn every_kernel_prints_its_state() {

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
-use crate::module::Module;
+use crate::module::{Module, Stopped};
 use crate::runtime::arena::Arena;
-use crate::runtime::{Captured, Event, Outcome, Scope, Stop, capture, log_event};
-use crate::{Error, GpuBuddyParams, KernelBug, Result, Warning, ffi};
+use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
+use crate::{Errno, Error, GpuBuddyParams, KernelBug, Result, Warning, ffi};
 
 /// What the handles and the allocations of one allocator share.
 pub(super) struct Inner {
@@ -43,14 +43,13 @@ unsafe impl Sync for Inner {}
 /// Warnings kept by an allocator; further ones are logged only.
 const WARNINGS_KEPT: usize = 256;
 
-/// Loads the kernel's module, unless it is loaded. This happens outside of every
-/// allocator's scope: memory that a module keeps for itself must not be in the arena
-/// of the allocator that happens to be the first.
+/// Loads the kernel's module, unless it is loaded.
 pub(super) fn load_module() -> Result<()> {
-    let Captured { result, log, warnings } = capture(|| Module::compiled_in().load());
-    let log = log.into_iter().map(Event::Log);
-    Pending(log.chain(warnings.into_iter().map(Event::Warning)).collect()).log();
-    result.map_err(Error::Bug)
+    Module::compiled_in().load().map_err(|stopped| match stopped {
+        Stopped::Errno(Errno::ENOMEM) => Error::NoMemory,
+        Stopped::Errno(errno) => Error::Other(errno),
+        Stopped::Bug(bug) => Error::Bug(bug),
+    })
 }
 
 /// Events that could not be logged while the lock was held.

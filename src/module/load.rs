@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -86,7 +86,7 @@ fn load(source: &Source, path: &Path) -> Result<Module, ModuleError> {
         files: source.digests(),
         borrowed: source.borrowed.clone(),
         table,
-        load: Once::new(),
+        load: OnceLock::new(),
     })));
     loaded.insert(path.to_owned(), module);
     Ok(module)

@@ -39,13 +39,16 @@ mod source;
 #[allow(dead_code, reason = "a part of it is for build.rs, or for the feature `module`")]
 mod tree;
 
+use core::ffi::c_int;
 use core::fmt;
-use std::sync::Once;
+use std::sync::OnceLock;
 
 use abi::Table;
 pub(crate) use inspect::Inspection;
 
+use crate::runtime::capture;
 use crate::runtime::table::RUNTIME;
+use crate::{Errno, KernelBug};
 
 unsafe extern "C" {
     #[link_name = "gpu_buddy_kernel_gpu_buddy_module"]
@@ -68,7 +71,15 @@ struct Loaded {
     /// What the tree lacks, and has from the kernel that is compiled in.
     borrowed: Vec<&'static str>,
     table: &'static Table,
-    load: Once,
+    /// What the module's init function came to.
+    load: OnceLock<Result<c_int, KernelBug>>,
+}
+
+/// Why a module's init function did not succeed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stopped {
+    Errno(Errno),
+    Bug(KernelBug),
 }
 
 /// Why a kernel could not be loaded.
@@ -124,7 +135,7 @@ impl Module {
     /// The kernel that was compiled in.
     #[must_use]
     pub fn compiled_in() -> Self {
-        static LOADED: std::sync::OnceLock<Loaded> = std::sync::OnceLock::new();
+        static LOADED: OnceLock<Loaded> = OnceLock::new();
         Self(LOADED.get_or_init(|| {
             Loaded {
                 name: crate::KERNEL.series.to_owned(),
@@ -137,18 +148,33 @@ impl Module {
                 borrowed: Vec::new(),
                 // SAFETY: the C initialises it at compile time and nobody writes it.
                 table: unsafe { &COMPILED_IN },
-                load: Once::new(),
+                load: OnceLock::new(),
             }
         }))
     }
 
-    /// Calls the module's init function, the first time that it is asked to.
-    pub(crate) fn load(self) {
-        self.0.load.call_once(|| {
-            // SAFETY: the table of the runtime lives as long as the program, and the
-            // C has not been called so far.
-            unsafe { (self.table().load)(&raw const RUNTIME) };
+    /// Calls the module's init function, the first time that it is asked to, outside of
+    /// every allocator's scope: memory that a module keeps for itself must not be in the
+    /// arena of the allocator that happens to be the first.
+    ///
+    /// # Errors
+    ///
+    /// What that function returned, or the BUG that it ran into; `Ok` is 0.
+    pub(crate) fn load(self) -> Result<(), Stopped> {
+        let result = self.0.load.get_or_init(|| {
+            let captured = capture(|| {
+                // SAFETY: the table of the runtime lives as long as the program, and the
+                // C has not been called so far.
+                unsafe { (self.table().load)(&raw const RUNTIME) }
+            });
+            captured.log_all();
+            captured.result
         });
+        match *result {
+            Ok(0) => Ok(()),
+            Ok(error) => Err(Stopped::Errno(Errno::from_return(error))),
+            Err(bug) => Err(Stopped::Bug(bug)),
+        }
     }
 
     pub(crate) fn table(self) -> &'static Table {

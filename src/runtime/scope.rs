@@ -159,6 +159,14 @@ pub struct Captured<R> {
     pub warnings: Vec<Warning>,
 }
 
+impl<R> Captured<R> {
+    /// Hands all that was captured to the `log` crate.
+    pub(crate) fn log_all(&self) {
+        self.log.iter().for_each(LogLine::log);
+        self.warnings.iter().for_each(|warning| log_event(&Event::Warning(*warning)));
+    }
+}
+
 /// Runs calls of the [raw layer](crate::ffi), and returns what the C printed,
 /// what it warned of and the BUG that stopped it, instead of logging and
 /// unwinding.

@@ -12,7 +12,7 @@ use crate::diff::{
     Accounts, Block, Capabilities, Capability, Implementation, Operation, Report, Space,
 };
 use crate::fault::Fault;
-use crate::module::{Features, Inspection, Module};
+use crate::module::{Features, Inspection, Module, Stopped};
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{
@@ -122,7 +122,10 @@ impl KernelC {
     /// Those of the kernel's init function; `ENOTRECOVERABLE` where that runs into a
     /// BUG.
     pub fn new(module: Module, space: Space) -> Result<Self, Errno> {
-        module.load();
+        module.load().map_err(|stopped| match stopped {
+            Stopped::Errno(errno) => errno,
+            Stopped::Bug(_) => Errno::ENOTRECOVERABLE,
+        })?;
         let words = (module.table().mm_size as usize).div_ceil(size_of::<u64>());
         let mut state = State {
             mm: vec![0; words].into_boxed_slice(),
