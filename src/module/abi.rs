@@ -176,23 +176,36 @@ pub const FREE_TWO_TREES: u32 = 0;
 pub const FREE_TREE: u32 = 1;
 
 impl Table {
-    /// What keeps the two sides from understanding each other, if anything does.
-    #[cfg(feature = "module")]
-    pub fn mismatch(&self) -> Option<String> {
-        let sizes = [
-            ("ABI number", self.abi, MODULE_ABI as usize),
-            ("size of gpu_buddy_module", self.size, size_of::<Self>()),
-            ("size of gpu_buddy_runtime", self.runtime_size, size_of::<Runtime>()),
-            ("size of gpu_buddy_record", self.record_size, size_of::<Record>()),
-            ("size of gpu_buddy_order", self.order_size, size_of::<Order>()),
-            ("size of gpu_buddy_accounts", self.accounts_size, size_of::<State>()),
-            ("size of kunit_suite", self.kunit_suite_size, size_of::<KunitSuite>()),
-            ("size of kunit_case", self.kunit_case_size, size_of::<KunitCase>()),
-            ("size of shim_kunit_check", self.kunit_check_size, size_of::<KunitCheck>()),
-        ];
-        // With another ABI number, the fields behind it may be others.
-        let (what, is, expected) =
-            sizes.into_iter().find(|&(_, is, expected)| is as usize != expected)?;
-        Some(format!("the {what} is {is}, and {expected} is needed"))
+    /// Takes a table if both sides mean the same by it.
+    ///
+    /// # Errors
+    ///
+    /// What differs.
+    ///
+    /// # Safety
+    ///
+    /// `table` is a table of some ABI, which lives as long as the program and is never
+    /// written.
+    pub unsafe fn check(table: *const Self) -> Result<&'static Self, String> {
+        let differs = |what: &str, is: u32, expected: usize| {
+            if is as usize == expected {
+                return Ok(());
+            }
+            Err(format!("the {what} is {is}, and {expected} is needed"))
+        };
+        // SAFETY: a table of any ABI begins with these two.
+        let (abi, size) = unsafe { ((*table).abi, (*table).size) };
+        differs("ABI number", abi, MODULE_ABI as usize)?;
+        differs("size of gpu_buddy_module", size, size_of::<Self>())?;
+        // SAFETY: as the caller says; and it has the size of this.
+        let table = unsafe { &*table };
+        differs("size of gpu_buddy_runtime", table.runtime_size, size_of::<Runtime>())?;
+        differs("size of gpu_buddy_record", table.record_size, size_of::<Record>())?;
+        differs("size of gpu_buddy_order", table.order_size, size_of::<Order>())?;
+        differs("size of gpu_buddy_accounts", table.accounts_size, size_of::<State>())?;
+        differs("size of kunit_suite", table.kunit_suite_size, size_of::<KunitSuite>())?;
+        differs("size of kunit_case", table.kunit_case_size, size_of::<KunitCase>())?;
+        differs("size of shim_kunit_check", table.kunit_check_size, size_of::<KunitCheck>())?;
+        Ok(table)
     }
 }

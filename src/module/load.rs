@@ -2,92 +2,132 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::abi::Table;
 use super::cache::Cache;
-use super::compile::{self, Compiler};
+use super::compile::{Compiler, Recipe};
 use super::source::Source;
-use super::{Loaded, Module, ModuleError};
+use super::{Code, Loaded, Module, ModuleError};
 
-/// What has been loaded, by the file that it is in.
-static LOADED: LazyLock<Mutex<HashMap<PathBuf, Module>>> = LazyLock::new(Mutex::default);
+/// What has been loaded, by the digest of what it was compiled from.
+static LOADED: LazyLock<Mutex<HashMap<String, Entry>>> = LazyLock::new(Mutex::default);
+
+struct Entry {
+    code: &'static Code,
+    /// One for each name that it was asked for by.
+    modules: Vec<Module>,
+}
 
 impl Module {
     /// Compiles and loads the allocator of a kernel tree.
     ///
     /// `kernel` is the name of a series that `./setup` has placed, the path of a tree,
-    /// or `REV@PATH`, a git revision of the tree at a path. The C compiler is `cc`, or
-    /// what the environment variable `CC` names, with `CFLAGS` added. What was compiled
-    /// is kept in `$XDG_CACHE_HOME/gpu-buddy/modules` (or below `~/.cache`), so that the
-    /// next time takes a few milliseconds.
+    /// or `REV@PATH`, a git revision of the tree at a path. A tree of any generation
+    /// will do: see the table in the README.
     ///
-    /// A tree of any generation will do: see the table in the README.
+    /// The C compiler is `cc`, or what the environment variable `CC` names, with
+    /// `CFLAGS` added. Both are split at spaces. The compiler runs in a copy of the
+    /// tree, so paths in `CFLAGS` should be absolute.
+    ///
+    /// What was compiled is kept in `$XDG_CACHE_HOME/gpu-buddy/modules`, or below
+    /// `~/.cache`, so that the next time takes a few milliseconds. If the folder cannot
+    /// be written, every time takes as long as the first.
     ///
     /// # Errors
     ///
-    /// Where there is no such tree, or it lacks the allocator; where it does not
-    /// compile; where the folder for what was compiled is not the user's alone.
+    /// There is no such tree, it lacks the allocator, or it does not compile; or others
+    /// could put code into the folder for what was compiled.
     pub fn open(kernel: impl AsRef<OsStr>) -> Result<Self, ModuleError> {
         let source = Source::find(kernel.as_ref())?;
+        let compiler = Compiler::find()?;
+        let recipe = Recipe::new(&source, &compiler);
+        if let Some(module) = loaded(&recipe.key, &source) {
+            return Ok(module);
+        }
         let cache = Cache::open()?;
-        let compiler = Compiler::find();
-        let path = compile::module(&source, &cache, &compiler)?;
-        match load(&source, &path) {
-            Ok(module) => Ok(module),
-            // It may have been compiled for another machine that shares the folder.
-            Err(_) => {
-                let _ = std::fs::remove_file(&path);
-                load(&source, &compile::module(&source, &cache, &compiler)?)
+        let kept = cache.get(&recipe.key, ".so").map(|(path, _)| path);
+        if let Some(path) = &kept {
+            match load(path) {
+                Ok(code) => return Ok(register(recipe.key, &source, code)),
+                // Whatever its digest, it is of no use here.
+                Err(_) => cache.remove(path),
             }
         }
+        let compiled = recipe.compile(&cache, true)?;
+        let code = load(&compiled.path())?;
+        if compiled.closed {
+            return Ok(register(recipe.key, &source, code));
+        }
+        Ok(Self::new(&source, code))
+    }
+
+    fn new(source: &Source, code: &'static Code) -> Self {
+        Self(Box::leak(Box::new(Loaded {
+            name: source.name.clone(),
+            revision: source.revision.clone(),
+            files: source.digests(),
+            borrowed: source.borrowed.clone(),
+            code,
+        })))
     }
 }
 
-/// What the loader says.
-fn reason(error: &libloading::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
-
-fn load(source: &Source, path: &Path) -> Result<Module, ModuleError> {
+/// The module of a source that has been loaded from this recipe.
+fn loaded(key: &str, source: &Source) -> Option<Module> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    let facts = (source.name.clone(), source.revision.clone());
-    if let Some(module) = loaded.get(path)
-        && (&module.0.name, &module.0.revision) == (&facts.0, &facts.1)
-    {
-        return Ok(*module);
-    }
-    let fail = |reason: String| ModuleError::Load(format!("{}: {reason}", path.display()));
+    let Entry { code, modules } = loaded.get_mut(key)?;
+    let same = |module: &&Module| {
+        let Loaded { name, revision, borrowed, .. } = module.0;
+        (name, revision, borrowed) == (&source.name, &source.revision, &source.borrowed)
+    };
+    Some(modules.iter().find(same).copied().unwrap_or_else(|| {
+        let module = Module::new(source, code);
+        modules.push(module);
+        module
+    }))
+}
+
+/// Notes what has been loaded. If another thread was faster, its code is taken.
+fn register(key: String, source: &Source, code: &'static Code) -> Module {
+    LOADED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(key.clone())
+        .or_insert_with(|| Entry { code, modules: Vec::new() });
+    loaded(&key, source).expect("it was noted just now")
+}
+
+fn load(path: &Path) -> Result<&'static Code, ModuleError> {
+    let fail = |reason: &str| ModuleError::Load(format!("{}: {reason}", path.display()));
     // SAFETY: the file was compiled from the tree by this program, or by this user. Its
     // only initialisers are those that the C compiler adds.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-    let library = library.map_err(|error| fail(reason(&error)))?;
-    // SAFETY: the adapter defines it with this type; its first fields are checked below,
-    // and nothing else of it is used before.
+    let library = library.map_err(|error| {
+        let reason = reason(&error);
+        let help = if reason.contains("failed to map segment") {
+            ". If no code may be loaded from that file system, XDG_CACHE_HOME can name a \
+             folder on another"
+        } else {
+            ""
+        };
+        fail(&format!("{reason}{help}"))
+    })?;
+    // SAFETY: the adapter defines it with this type, which is checked below.
     let table = unsafe { library.get::<*const Table>(b"gpu_buddy_module\0") };
-    let table: *const Table = table.map_err(|error| fail(reason(&error)))?.into_raw().cast();
+    let table: *const Table = table.map_err(|error| fail(&reason(&error)))?.into_raw().cast();
     // The texts of warnings and BUGs, and whatever allocators there will be, are in it.
     core::mem::forget(library);
-    // SAFETY: the library stays loaded. A table of another ABI begins with the same
-    // fields, and is not smaller than them.
-    let table = unsafe { &*table };
-    if let Some(mismatch) = table.mismatch() {
-        return Err(fail(mismatch));
-    }
-    let module = Module(Box::leak(Box::new(Loaded {
-        name: facts.0,
-        revision: facts.1,
-        files: source.digests(),
-        borrowed: source.borrowed.clone(),
-        table,
-        load: OnceLock::new(),
-    })));
-    loaded.insert(path.to_owned(), module);
-    Ok(module)
+    // SAFETY: the library stays loaded, and nobody writes the table.
+    let table = unsafe { Table::check(table) };
+    let table = table.map_err(|mismatch| fail(&mismatch))?;
+    Ok(Box::leak(Box::new(Code { table, load: OnceLock::new() })))
+}
+
+/// What the loader says, which the error itself does not show.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -31,6 +31,8 @@ pub(crate) mod abi;
 mod cache;
 #[cfg(feature = "module")]
 mod compile;
+#[cfg(feature = "module")]
+mod git;
 mod inspect;
 #[cfg(feature = "module")]
 mod load;
@@ -70,6 +72,11 @@ struct Loaded {
     files: Vec<(String, String)>,
     /// What the tree lacks, and has from the kernel that is compiled in.
     borrowed: Vec<&'static str>,
+    code: &'static Code,
+}
+
+/// What was loaded: once, by whatever names it is asked for.
+struct Code {
     table: &'static Table,
     /// What the module's init function came to.
     load: OnceLock<Result<c_int, KernelBug>>,
@@ -108,10 +115,6 @@ pub enum ModuleError {
 
 #[cfg(feature = "module")]
 impl ModuleError {
-    fn not_found(reason: String) -> Self {
-        Self::NotFound(reason)
-    }
-
     fn cache(path: &std::path::Path, error: std::io::Error) -> Self {
         Self::Cache { path: path.to_owned(), error }
     }
@@ -136,6 +139,11 @@ impl Module {
     #[must_use]
     pub fn compiled_in() -> Self {
         static LOADED: OnceLock<Loaded> = OnceLock::new();
+        static CODE: Code = Code {
+            // SAFETY: the C initialises it at compile time and nobody writes it.
+            table: unsafe { &COMPILED_IN },
+            load: OnceLock::new(),
+        };
         Self(LOADED.get_or_init(|| {
             Loaded {
                 name: crate::KERNEL.series.to_owned(),
@@ -146,9 +154,7 @@ impl Module {
                     .map(|file| (file.path.to_owned(), file.sha256.to_owned()))
                     .collect(),
                 borrowed: Vec::new(),
-                // SAFETY: the C initialises it at compile time and nobody writes it.
-                table: unsafe { &COMPILED_IN },
-                load: OnceLock::new(),
+                code: &CODE,
             }
         }))
     }
@@ -161,7 +167,7 @@ impl Module {
     ///
     /// What that function returned, or the BUG that it ran into; `Ok` is 0.
     pub(crate) fn load(self) -> Result<(), Stopped> {
-        let result = self.0.load.get_or_init(|| {
+        let result = self.0.code.load.get_or_init(|| {
             let captured = capture(|| {
                 // SAFETY: the table of the runtime lives as long as the program, and the
                 // C has not been called so far.
@@ -178,7 +184,7 @@ impl Module {
     }
 
     pub(crate) fn table(self) -> &'static Table {
-        self.0.table
+        self.0.code.table
     }
 
     /// What it was asked for by: a series such as `7.3`, or a path.

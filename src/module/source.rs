@@ -1,15 +1,16 @@
 //! Where the files of a kernel come from: a series that `./setup` has placed, a
 //! folder, or a revision of a git tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
-use super::ModuleError;
 use super::tree::{LAYOUTS, Layout, SUPPORT, Signs};
+use super::{ModuleError, git};
 
 /// The files beside the allocator that a tree without them gets: those of the
 /// kernel that is compiled in.
@@ -25,6 +26,8 @@ pub(super) struct Source {
     pub signs: Signs,
     /// The files of the tree, by their paths in it.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// What they include from beside themselves.
+    pub included: BTreeSet<String>,
     /// Those of them that the tree lacks.
     pub borrowed: Vec<&'static str>,
 }
@@ -32,116 +35,108 @@ pub(super) struct Source {
 /// Where files are read from.
 enum Tree<'a> {
     Folder(&'a Path),
-    Git { folder: &'a Path, commit: String, prefix: String },
+    Git(git::Revision),
 }
 
 impl Tree<'_> {
-    fn read(&self, file: &str) -> Option<Vec<u8>> {
+    /// A file's content; `None` if it is not there.
+    fn read(&mut self, file: &str) -> io::Result<Option<Vec<u8>>> {
         match self {
-            Self::Folder(root) => std::fs::read(root.join(file)).ok(),
-            Self::Git { folder, commit, prefix } => {
-                let object = format!("{commit}:{prefix}{file}");
-                let output = git(folder).args(["cat-file", "blob"]).arg(object).output().ok()?;
-                output.status.success().then_some(output.stdout)
-            }
+            Self::Folder(root) => match fs::read(root.join(file)) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) if is_absence(&error) => Ok(None),
+                Err(error) => {
+                    Err(io::Error::new(error.kind(), format!("{file} cannot be read: {error}")))
+                }
+            },
+            Self::Git(revision) => revision.read(file),
         }
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 impl Source {
     pub fn find(name: &OsStr) -> Result<Self, ModuleError> {
         let text = name.to_string_lossy();
-        if let Some(folder) = series(&text) {
+        if let Some(folder) = series(name) {
             return Self::folder(&text, &folder);
         }
         let path = Path::new(name);
-        if path.is_dir() {
-            return Self::folder(&text, path);
+        let found = path.metadata();
+        match &found {
+            Ok(facts) if facts.is_dir() => return Self::folder(&text, path),
+            Ok(_) => {
+                return Err(ModuleError::NotFound(format!(
+                    "{text} is a file. A kernel is a series, the folder of a tree, or REV@PATH; \
+                     ./setup --from takes a tarball"
+                )));
+            }
+            Err(_) => {}
         }
-        if path.exists() {
-            return Err(ModuleError::not_found(format!(
-                "{text} is a file. A kernel is a series, the folder of a tree, or REV@PATH; \
-                 ./setup --from takes a tarball"
-            )));
+        let revisions = revisions(name);
+        // Both parts may have an @ in them.
+        let place = |(_, folder): &&(&OsStr, PathBuf)| folder.is_dir();
+        if let Some((revision, folder)) = revisions.iter().find(place) {
+            return Self::git(&text, revision, folder);
         }
-        if let Some((revision, folder)) = text.split_once('@')
-            && !revision.is_empty()
-            && !revision.starts_with('-')
+        if let Some((_, folder)) = revisions.first() {
+            let folder = folder.display();
+            return Err(ModuleError::NotFound(format!("{text}: there is no folder {folder}")));
+        }
+        if let Err(error) = found
+            && !is_absence(&error)
         {
-            return Self::git(&text, revision, Path::new(folder));
+            return Err(ModuleError::NotFound(format!("{text}: {error}")));
         }
         let there: Vec<_> = places().iter().flat_map(|place| names(place)).collect();
         let there = if there.is_empty() {
-            "none is placed; run ./setup".to_owned()
+            "./setup places one".to_owned()
         } else {
-            format!("placed are {}", there.join(", "))
+            format!("{} are there, and ./setup places others", there.join(", "))
         };
-        Err(ModuleError::not_found(format!(
-            "{text} is no series ({there}), no folder, and no REV@PATH"
+        Err(ModuleError::NotFound(format!(
+            "{text} is neither a series ({there}), nor a folder, nor REV@PATH"
         )))
     }
 
     fn folder(name: &str, root: &Path) -> Result<Self, ModuleError> {
-        let revision = std::fs::read_to_string(root.join("REVISION")).ok();
+        let revision = fs::read_to_string(root.join("REVISION")).ok();
         let revision = revision.map(|text| {
             let facts = text.lines().filter(|line| !line.starts_with("sha256 "));
             facts.filter(|line| line.contains(": ")).collect::<Vec<_>>().join("\n")
         });
-        let mut source = Self::read(name, &Tree::Folder(root))?;
+        let mut source = Self::read(name, &mut Tree::Folder(root))?;
         if let Some(revision) = revision {
             source.revision = revision;
         }
         Ok(source)
     }
 
-    fn git(name: &str, revision: &str, folder: &Path) -> Result<Self, ModuleError> {
-        if !folder.is_dir() {
-            return Err(ModuleError::not_found(format!(
-                "{name}: there is no folder {}",
-                folder.display()
-            )));
-        }
-        let ask = |arguments: &[&str]| -> Result<String, ModuleError> {
-            let output = git(folder).args(arguments).output().map_err(|error| {
-                ModuleError::not_found(format!("{name}: git cannot be run: {error}"))
-            })?;
-            if output.status.success() {
-                return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-            }
-            let reason = String::from_utf8_lossy(&output.stderr);
-            let reason = reason.lines().next().unwrap_or("git gave no reason").to_owned();
-            Err(ModuleError::not_found(format!("{name}: {reason}")))
-        };
-        let prefix = ask(&["rev-parse", "--show-prefix"])?;
-        let commit = format!("{revision}^{{commit}}");
-        let commit = ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
-            .map_err(|_| {
-                ModuleError::not_found(format!(
-                    "{name}: {} has no revision {revision}",
-                    folder.display()
-                ))
-            })?;
-        let tree = Tree::Git { folder, commit: commit.clone(), prefix };
-        let mut source = Self::read(name, &tree)?;
+    fn git(name: &str, revision: &OsStr, folder: &Path) -> Result<Self, ModuleError> {
+        let revision = git::Revision::open(revision, folder)
+            .map_err(|reason| ModuleError::NotFound(format!("{name}: {reason}")))?;
+        let commit = revision.commit.clone();
+        let mut source = Self::read(name, &mut Tree::Git(revision))?;
         source.revision = format!("{}\ncommit: {commit}", source.revision);
         Ok(source)
     }
 
-    fn read(name: &str, tree: &Tree<'_>) -> Result<Self, ModuleError> {
+    fn read(name: &str, tree: &mut Tree<'_>) -> Result<Self, ModuleError> {
+        let fail = |reason: String| ModuleError::NotFound(format!("{name}: {reason}"));
+        let unreadable = |error: io::Error| fail(error.to_string());
         let mut files = BTreeMap::new();
-        let mut wanted: Vec<String> =
-            LAYOUTS.iter().map(|layout| layout.allocator.into()).collect();
-        wanted.extend(LAYOUTS.iter().map(|layout| layout.header.into()));
-        for file in wanted {
-            if let Some(text) = tree.read(&file) {
-                files.insert(file, text);
+        for file in LAYOUTS.iter().flat_map(|layout| [layout.allocator, layout.header]) {
+            if let Some(text) = tree.read(file).map_err(unreadable)? {
+                files.insert(file.to_owned(), text);
             }
         }
-        let layout = Layout::find(|file| files.contains_key(file))
-            .map_err(|missing| ModuleError::not_found(format!("{name}: {missing}")))?;
+        let layout = Layout::find(|file| files.contains_key(file)).map_err(fail)?;
         files.retain(|file, _| [layout.allocator, layout.header].contains(&file.as_str()));
         for file in [layout.suite, layout.random].into_iter().chain(SUPPORT) {
-            if let Some(text) = tree.read(file) {
+            if let Some(text) = tree.read(file).map_err(unreadable)? {
                 files.insert(file.to_owned(), text);
             }
         }
@@ -149,7 +144,7 @@ impl Source {
         if !files.contains_key(layout.random) {
             files.remove(layout.suite);
         }
-        add_included(&mut files, tree);
+        let included = add_included(&mut files, tree).map_err(unreadable)?;
         let mut borrowed = Vec::new();
         for &(file, text) in STAND_INS {
             files.entry(file.to_owned()).or_insert_with(|| {
@@ -165,7 +160,7 @@ impl Source {
             text(layout.suite).as_deref(),
         );
         let revision = makefile(tree).unwrap_or_else(|| "series: unknown".into());
-        Ok(Self { name: name.to_owned(), revision, layout, signs, files, borrowed })
+        Ok(Self { name: name.to_owned(), revision, layout, signs, files, included, borrowed })
     }
 
     /// The files with the SHA-256 of each, in hexadecimal.
@@ -175,8 +170,28 @@ impl Source {
     }
 }
 
-/// Adds what the files include from beside themselves: a patch may split them.
-fn add_included(files: &mut BTreeMap<String, Vec<u8>>, tree: &Tree<'_>) {
+/// What `REV@PATH` may mean, as many times as there is an @.
+fn revisions(name: &OsStr) -> Vec<(&OsStr, PathBuf)> {
+    let bytes = name.as_bytes();
+    let places = (0..bytes.len()).filter(|&place| bytes[place] == b'@' && place > 0);
+    places
+        .map(|place| {
+            let path = Path::new(OsStr::from_bytes(&bytes[place + 1..]));
+            // No shell expands it behind an @.
+            let home = path.strip_prefix("~").ok().zip(std::env::var_os("HOME"));
+            let path = home.map_or(path.to_owned(), |(rest, home)| Path::new(&home).join(rest));
+            (OsStr::from_bytes(&bytes[..place]), path)
+        })
+        .collect()
+}
+
+/// Adds what the files include from beside themselves: a patch may split them. Returns
+/// all that is included so.
+fn add_included(
+    files: &mut BTreeMap<String, Vec<u8>>,
+    tree: &mut Tree<'_>,
+) -> io::Result<BTreeSet<String>> {
+    let mut included = BTreeSet::new();
     let mut open: Vec<_> = files.keys().cloned().collect();
     while let Some(file) = open.pop() {
         let text = String::from_utf8_lossy(&files[&file]).into_owned();
@@ -185,20 +200,20 @@ fn add_included(files: &mut BTreeMap<String, Vec<u8>>, tree: &Tree<'_>) {
             let line = line.trim_start().strip_prefix('#')?.trim_start();
             line.strip_prefix("include")?.trim_start().strip_prefix('"')?.split('"').next()
         });
-        for include in quoted {
-            let Some(path) = join(folder, include).filter(|path| !files.contains_key(path)) else {
-                continue;
-            };
-            if let Some(text) = tree.read(&path) {
+        for path in quoted.filter_map(|include| join(folder, include)) {
+            if !files.contains_key(&path) {
+                let Some(text) = tree.read(&path)? else { continue };
                 files.insert(path.clone(), text);
-                open.push(path);
+                open.push(path.clone());
             }
+            included.insert(path);
         }
     }
+    Ok(included)
 }
 
-/// A path relative to a folder, both of them in the tree; `None` where it leads out.
-fn join(folder: &str, path: &str) -> Option<String> {
+/// A path relative to a folder, both of them in the tree; `None` if it leads out.
+pub(super) fn join(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<_> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {
@@ -211,8 +226,8 @@ fn join(folder: &str, path: &str) -> Option<String> {
 }
 
 /// What the Makefile at the top of a tree says.
-fn makefile(tree: &Tree<'_>) -> Option<String> {
-    let text = tree.read("Makefile")?;
+fn makefile(tree: &mut Tree<'_>) -> Option<String> {
+    let text = tree.read("Makefile").ok()??;
     let text = String::from_utf8_lossy(&text);
     let value = |name: &str| {
         text.lines().take(10).find_map(|line| {
@@ -225,15 +240,11 @@ fn makefile(tree: &Tree<'_>) -> Option<String> {
     Some(format!("series: {series}\nversion: {series}.{sublevel}{extra}"))
 }
 
-fn git(folder: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder);
-    command
-}
-
 /// The folder of a series: in the project, or where `./setup` keeps what it fetched.
-fn series(name: &str) -> Option<PathBuf> {
-    let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '@']);
+fn series(name: &OsStr) -> Option<PathBuf> {
+    let bytes = name.as_bytes();
+    let is_name =
+        !bytes.is_empty() && !bytes.starts_with(b".") && !bytes.iter().any(|b| b"/@".contains(b));
     let place = places().into_iter().map(|place| place.join(name)).find(|folder| folder.is_dir());
     let kept = || super::cache::user_folder().map(|cache| cache.join(name)).and_then(newest);
     is_name.then(|| place.or_else(kept)).flatten()

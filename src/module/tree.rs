@@ -72,7 +72,7 @@ impl Layout {
             return Err(format!("it has {}, but no {}", layout.allocator, layout.header));
         }
         let names: Vec<_> = LAYOUTS[..2].iter().map(|layout| layout.allocator).collect();
-        Err(format!("it has neither {}", names.join(" nor ")))
+        Err(format!("it is no kernel tree: it has neither {}", names.join(" nor ")))
     }
 
     /// The file that a helper of the suite includes.
