@@ -46,6 +46,8 @@ fn build() -> Result<()> {
     }
 
     let kernel = kernel::find(&package)?;
+    // For tests that read the kernel's files.
+    println!("cargo::rustc-env=GPU_BUDDY_KERNEL_TREE={}", kernel.root.display());
     let capabilities = capabilities::read(&kernel);
     let headers = kernel.forwarding_headers(&out)?;
     let static_functions = bindings::generate(&package, &headers, &kernel, &out)?;

@@ -52,6 +52,8 @@ pub fn run(
         // cc gives only the flags of a build; what to build is named here,
         // so that a unit whose inputs are as old as they were is left alone.
         command.arg("-c").arg(&unit.source).arg("-o").arg(&object);
+        // From CFLAGS: objcopy cannot rename what is not machine code yet.
+        command.arg("-fno-lto");
         command.arg("-MD").arg("-MF").arg(dependencies(&object));
         if is_stale(&object, &command)? {
             let child = command.spawn().map_err(|error| {
@@ -62,8 +64,13 @@ pub fn run(
         objects.push(object);
     }
 
+    let library = out.join(format!("lib{LIBRARY}.a"));
+    // Says what the library was made with, as long as it is up to date.
+    let record = library.with_extension("record");
+    if !compiling.is_empty() {
+        let _ = std::fs::remove_file(&record);
+    }
     let mut failed = Vec::new();
-    let changed = !compiling.is_empty();
     for (unit, object, command, mut child) in compiling {
         let status = child.wait().map_err(|error| format!("{}: {error}", unit.name))?;
         if !status.success() {
@@ -81,8 +88,13 @@ pub fn run(
         ));
     }
     let compiler = compiler(&shim, headers, kernel, &units[0])?;
-    if changed || !out.join(format!("lib{LIBRARY}.a")).is_file() {
-        archive(&[symbols::localise(&compiler, &objects, &kernel.header()?, out)?], out)?;
+    let functions = symbols::called(&kernel.header()?);
+    let made_with = format!("{}\n{}", symbols::PREFIX, functions.join("\n"));
+    if !library.is_file() || read(&record).ok().as_ref() != Some(&made_with) {
+        let _ = std::fs::remove_file(&record);
+        archive(&[symbols::localise(&compiler, &objects, &functions, out)?], out)?;
+        std::fs::write(&record, made_with)
+            .map_err(|error| format!("{}: {error}", record.display()))?;
     }
     println!("cargo::rustc-link-search=native={}", out.display());
     println!("cargo::rustc-link-lib=static={LIBRARY}");

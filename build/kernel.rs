@@ -1,8 +1,12 @@
 //! Finds the kernel's files.
 
 use std::cmp::Reverse;
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
+use crate::facts::hex;
 use crate::tree::{self, LAYOUTS, Layout, SUPPORT, Signs};
 use crate::{Result, read, write_if_changed};
 
@@ -19,7 +23,7 @@ pub struct Kernel {
     pub root: PathBuf,
     /// Such as `7.3`; `unknown` where the tree does not say.
     pub series: String,
-    /// Lines of `key: value` on where the files are from.
+    /// Lines of `key: value` on where the files are from, and which are changed.
     pub revision: String,
     pub signs: Signs,
 }
@@ -29,11 +33,10 @@ impl Kernel {
         self.root.join(file)
     }
 
-    /// The files that are compiled or included, and the binding in Rust where there
-    /// is one.
+    /// The files that are compiled or included, and the binding in Rust if there is
+    /// one.
     pub fn files(&self) -> impl Iterator<Item = String> {
-        let binding = Some(RUST_BINDING).filter(|file| self.path(file).is_file());
-        needed().into_iter().chain(binding.map(String::from))
+        files(&self.root)
     }
 
     /// The units to compile, without those of bindgen.
@@ -72,20 +75,35 @@ fn needed() -> Vec<String> {
     files
 }
 
+/// Those of them that a tree does not have.
+fn missing(root: &Path) -> Vec<String> {
+    needed().into_iter().filter(|file| !root.join(file).is_file()).collect()
+}
+
+/// Those, and the binding in Rust if there is one.
+fn files(root: &Path) -> impl Iterator<Item = String> + use<> {
+    let binding = Some(RUST_BINDING).filter(|file| root.join(file).is_file());
+    needed().into_iter().chain(binding.map(String::from))
+}
+
 pub fn find(package: &Path) -> Result<Kernel> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let vendored = package.join("vendor/linux");
-    let root = match std::env::var(VARIABLE) {
-        Ok(name) if vendored.join(&name).is_dir() && is_series(&name) => vendored.join(name),
-        Ok(name) if is_series(&name) => {
-            return Err(format!(
-                "{VARIABLE}={name}, but that series is not under {}.\n\
-                 Run: ./setup --series {name}",
-                vendored.display()
-            ));
+    let root = match named()? {
+        Some(name) if is_series(&name) => {
+            let root = vendored.join(&name);
+            if !root.is_dir() {
+                return Err(format!(
+                    "{VARIABLE}={name}, but that series is not under {}.\n\
+                     Run: ./setup --series {name}",
+                    vendored.display()
+                ));
+            }
+            root
         }
-        Ok(path) if !path.is_empty() => {
+        Some(path) => {
             let path = package.join(path);
+            watch_link(&path);
             path.canonicalize().map_err(|error| {
                 format!(
                     "{VARIABLE}={}: {error}.\n\
@@ -94,16 +112,17 @@ pub fn find(package: &Path) -> Result<Kernel> {
                 )
             })?
         }
-        _ => {
+        None => {
             // A series that is added later may be newer than the one taken now.
             println!("cargo::rerun-if-changed={}", vendored.display());
-            newest(&vendored).ok_or_else(|| {
-                format!("There are no kernel files under {}.\nRun: ./setup", vendored.display())
-            })?
+            newest(&vendored).ok_or_else(|| none_vendored(package, &vendored))?
         }
     };
+    if root.to_str().is_none() {
+        return Err(not_utf8(&root));
+    }
 
-    let missing: Vec<_> = needed().into_iter().filter(|file| !root.join(file).is_file()).collect();
+    let missing = missing(&root);
     if !missing.is_empty() {
         let older = LAYOUTS[1..].iter().any(|layout| root.join(layout.allocator).is_file());
         let hint = if older && !root.join(LAYOUT.allocator).is_file() {
@@ -129,6 +148,31 @@ pub fn find(package: &Path) -> Result<Kernel> {
     Ok(Kernel { root, series, revision, signs })
 }
 
+/// The kernel that the variable names, if it is set. Cargo takes a value that is not
+/// UTF-8 for none: after a build without one, it does not even ask.
+fn named() -> Result<Option<String>> {
+    match std::env::var(VARIABLE) {
+        Ok(name) => Ok(Some(name).filter(|name| !name.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(name)) => Err(not_utf8(Path::new(&name))),
+    }
+}
+
+fn not_utf8(path: &Path) -> String {
+    format!("{VARIABLE}: the path {} is not UTF-8. Name the kernel by one that is.", path.display())
+}
+
+/// Lets cargo notice when a link leads to another tree, whose files may all be older
+/// than the last build. Cargo looks at every file of the tree for that, so it is done
+/// for links only.
+fn watch_link(path: &Path) {
+    // Without a slash at the end, which would follow the link.
+    let path: PathBuf = path.components().collect();
+    if path.is_symlink() {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+}
+
 /// Whether a name has the form of a series: numbers and dots.
 fn is_series(name: &str) -> bool {
     !version(name).is_empty()
@@ -139,7 +183,20 @@ fn version(name: &str) -> Vec<u64> {
     name.split('.').map(str::parse).collect::<std::result::Result<_, _>>().unwrap_or_default()
 }
 
-/// The newest vendored series; folders with other names come last.
+/// What to do if no folder under `vendor/linux` can be compiled in.
+fn none_vendored(package: &Path, vendored: &Path) -> String {
+    let mut message =
+        format!("No folder under {} has all kernel files.\nRun: ./setup", vendored.display());
+    // Only a package has this file.
+    if package.join("Cargo.toml.orig").is_file() {
+        message += "\nThe package carries no kernel: when it was made, the series that `include` \
+                    in Cargo.toml names was not under vendor/linux.";
+    }
+    message
+}
+
+/// The newest vendored series that can be compiled in: `./setup --from` may have
+/// placed a part of a tree. Folders with other names come last.
 fn newest(vendored: &Path) -> Option<PathBuf> {
     let mut folders: Vec<_> = std::fs::read_dir(vendored)
         .ok()?
@@ -148,7 +205,7 @@ fn newest(vendored: &Path) -> Option<PathBuf> {
         .filter(|path| {
             path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
         })
-        .filter(|path| path.join(LAYOUT.allocator).is_file())
+        .filter(|path| missing(path).is_empty())
         .collect();
     folders.sort_by_key(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -165,7 +222,12 @@ fn identify(root: &Path) -> (String, String) {
             .filter(|line| !line.starts_with("sha256") && line.contains(": "))
             .collect();
         let series = facts.iter().find_map(|line| line.strip_prefix("series: "));
-        return (series.unwrap_or("unknown").to_owned(), facts.join("\n"));
+        let mut text = facts.join("\n");
+        let changed = changed(root, &revision);
+        if !changed.is_empty() {
+            text = format!("{text}\nchanged since: {}", changed.join(", "));
+        }
+        return (series.unwrap_or("unknown").to_owned(), text);
     }
     let makefile = read(&root.join("Makefile")).unwrap_or_default();
     let value = |name: &str| {
@@ -184,4 +246,17 @@ fn identify(root: &Path) -> (String, String) {
         revision = format!("{revision}\nversion: {series}.{sublevel}{extra}");
     }
     (series, revision)
+}
+
+/// The files that are not as the tree's REVISION has them. Somebody edited them after
+/// ./setup, or in a copy of the tree.
+fn changed(root: &Path, revision: &str) -> Vec<String> {
+    let is_recorded = |file: &String| {
+        let Ok(content) = std::fs::read(root.join(file)) else {
+            return false;
+        };
+        let line = format!("sha256 {}  {file}", hex(&Sha256::digest(content)));
+        revision.lines().any(|recorded| recorded == line)
+    };
+    files(root).filter(|file| !is_recorded(file)).collect()
 }

@@ -328,9 +328,14 @@ def fast_linker():
     return []
 
 
-def listed(page):
-    """The mutants that the page calls equivalent."""
+def listed(page, source):
+    """The mutants that the page calls equivalent, if it is about this source: it names
+    them by line, and the page on coverage says of which file."""
     if not page.exists():
+        return set()
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    if f"sha256 {digest}" not in page.with_name("coverage.md").read_text():
+        print(f"No mutant is taken as equivalent, because {page} is about another buddy.c.")
         return set()
     rows = re.findall(r"^\| (\d+\.\d+) \| (.*?) \|", page.read_text(), re.MULTILINE)
     return {f"{place} {what}" for place, what in rows}
@@ -368,7 +373,7 @@ def main():
             print(f"The unchanged file fails: {verdict}")
             return 2
         judge.object_digest = judge.compile(source)
-        equivalent = listed(options.page)
+        equivalent = listed(options.page, source)
         counts, unexplained = {}, 0
         started = time.monotonic()
         for number, mutant in enumerate(chosen, 1):

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, offset_of};
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use crate::buddy::Free;
@@ -139,8 +139,13 @@ unsafe impl Send for AllocatedBlocks {}
 unsafe impl Sync for AllocatedBlocks {}
 
 impl AllocatedBlocks {
-    pub(crate) fn new(ring: Ring, buddy: GpuBuddy) -> Self {
-        Self { ring, buddy }
+    /// For blocks that are still to be allocated.
+    pub(crate) fn none(buddy: GpuBuddy) -> Self {
+        Self { ring: Ring::empty(), buddy }
+    }
+
+    pub(crate) fn ring(&mut self) -> &mut Ring {
+        &mut self.ring
     }
 
     /// Whether there is no block: all have been taken out.
@@ -201,20 +206,19 @@ impl AllocatedBlocks {
         self.free(Free::AsAllocated);
     }
 
-    fn free(self, how: Free) {
-        let mut this = ManuallyDrop::new(self);
-        let ring = core::mem::replace(&mut this.ring, Ring::empty());
-        this.buddy.free(ring, how);
-        // SAFETY: `this` is not used again and its drop does not run, so this is
-        // the one time that its handle is dropped.
-        unsafe { ptr::drop_in_place(&raw mut this.buddy) };
+    /// The drop that follows finds no blocks, and drops the handle. It does so too
+    /// if freeing unwinds.
+    fn free(mut self, how: Free) {
+        let ring = core::mem::replace(&mut self.ring, Ring::empty());
+        self.buddy.free(ring, how);
     }
 
     /// Takes the block at position `index` out, as an allocation of its own, to
     /// be kept or freed by itself. `None` where there are not so many.
     pub fn take(&mut self, index: usize) -> Option<Self> {
         let block = self.ring.iter().nth(index)?;
-        Some(Self::new(self.ring.take(block), self.buddy.clone()))
+        let buddy = self.buddy.clone();
+        Some(Self { ring: self.ring.take(block), buddy })
     }
 
     /// Shrinks an allocation of a single block to `new_size` bytes, from its

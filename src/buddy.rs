@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use crate::blocks::{AllocatedBlocks, Ring};
 use crate::fault::Fault;
-use crate::runtime::{Event, log_event};
+use crate::runtime::Event;
 use crate::{
     Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
     GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result,
     Snapshot, Warning, ffi, tree,
 };
 
-use inner::Inner;
+use inner::{Inner, Pending};
 
 /// A handle of a GPU buddy allocator.
 ///
@@ -74,7 +74,7 @@ impl GpuBuddy {
     ///   size, or `base_offset + size` does not fit in 64 bits.
     /// - `ENOMEM`.
     pub fn new(params: GpuBuddyParams) -> Result<Self> {
-        Self::init(params, &mut None)
+        Self::init(params, None)
     }
 
     /// As [`new`](Self::new), with `fault` deciding which allocations of
@@ -85,13 +85,10 @@ impl GpuBuddy {
     ///
     /// As for [`new`](Self::new).
     pub fn with_fault(params: GpuBuddyParams, fault: &mut Fault) -> Result<Self> {
-        let mut lent = Some(fault.clone());
-        let result = Self::init(params, &mut lent);
-        *fault = lent.unwrap_or_else(|| fault.clone());
-        result
+        Self::init(params, Some(fault))
     }
 
-    fn init(params: GpuBuddyParams, fault: &mut Option<Fault>) -> Result<Self> {
+    fn init(params: GpuBuddyParams, fault: Option<&mut Fault>) -> Result<Self> {
         let GpuBuddyParams { base_offset, size, chunk_size } = params;
         let chunk = chunk_size.as_u64();
         if size < chunk {
@@ -104,34 +101,36 @@ impl GpuBuddy {
             return Err(InvalidArgument::BaseOffsetOverflow { base_offset, size }.into());
         }
 
+        inner::load_module()?;
         let params = GpuBuddyParams { size: size - size % chunk, ..params };
-        let inner = Arc::new(Inner::new(params, fault.take()));
+        let inner = Arc::new(Inner::new(params, fault.as_deref().cloned()));
+        let mut state = inner.state.lock();
         // SAFETY: `mm` is there to be initialised, and stays where it is in the
         // `Arc`; the lock is held.
-        let result = inner.call(|mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) });
-        {
-            let mut state = inner.state.lock();
-            *fault = state.arena.set_fault(None);
-            let leaked = state.arena.live();
-            match result? {
-                0 => {}
-                error => {
-                    if leaked != 0 {
-                        let text = format!("gpu_buddy_init left {leaked} objects");
-                        log_event(&Event::Failure(text));
-                    }
-                    return Err(unexplained(error));
+        let init = |mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) };
+        let (result, mut pending) = state.call(&inner.map, init);
+        if let (Some(fault), Some(counted)) = (fault, state.arena.set_fault(None)) {
+            *fault = counted;
+        }
+        match result {
+            Ok(0) => {
+                state.arena.initialised(cfg!(undo_splits));
+                state.finished = false;
+                #[cfg(lockdep)]
+                if cfg!(debug_assertions) {
+                    state.mm.lock_dep_map = (&raw const inner.map).cast_mut();
                 }
             }
-            state.arena.initialised(cfg!(undo_splits));
-            state.finished = false;
-            #[cfg(lockdep)]
-            if cfg!(debug_assertions) {
-                state.mm.lock_dep_map = (&raw const inner.map).cast_mut();
+            Ok(_) if state.arena.live() != 0 => {
+                let text = format!("gpu_buddy_init left {} objects", state.arena.live());
+                pending.0.push(Event::Failure(text));
             }
-            // Silence the compiler where a series has no such field.
-            let _ = &mut state.mm;
+            _ => {}
         }
+        drop(state);
+        // If this unwinds, the allocator is torn down.
+        pending.log();
+        check(result?)?;
         Ok(Self(inner))
     }
 
@@ -284,11 +283,11 @@ impl GpuBuddy {
         request.check(self.size(), self.chunk_size().as_u64())?;
         let AllocRequest { start, end, size, min_block_size, .. } = *request;
         let flags = request.bits();
-        let mut ring = Ring::empty();
-        let no_space = self.0.call(|mm| {
+        let mut blocks = AllocatedBlocks::none(self.clone());
+        self.0.call(|mm| {
             // SAFETY: the arguments have been checked, `mm` is initialised and
             // its lock is held; `list` is an empty list.
-            let result = ring.lend(|list| unsafe {
+            let result = blocks.ring().lend(|list| unsafe {
                 ffi::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, list, flags)
             });
             if result == -Errno::ENOSPC.code() {
@@ -301,8 +300,8 @@ impl GpuBuddy {
                 });
             }
             check(result)
-        })?;
-        no_space.map(|()| AllocatedBlocks::new(ring, self.clone()))
+        })??;
+        Ok(blocks)
     }
 
     /// Makes every free block clear, or dirty, after merging what is free.
@@ -438,15 +437,15 @@ impl GpuBuddy {
         // SAFETY: `mm` is initialised and its lock is held.
         let (result, pending) = state.call(&self.0.map, |mm| unsafe { ffi::gpu_buddy_print(mm) });
         drop(state);
-        result?;
-        Ok(pending
-            .0
-            .into_iter()
-            .filter_map(|event| match event {
-                Event::Log(line) => Some(line),
-                _ => None,
-            })
-            .collect())
+        let (mut lines, mut others) = (Vec::new(), Vec::new());
+        for event in pending.0 {
+            match event {
+                Event::Log(line) => lines.push(line),
+                other => others.push(other),
+            }
+        }
+        Pending(others).log();
+        result.map(|()| lines)
     }
 
     /// Tears the allocator down and reports how that went, where dropping the

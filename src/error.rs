@@ -44,6 +44,14 @@ pub enum Error {
     /// on: each call on it returns this error again, what is allocated stays
     /// allocated, and its memory is given back with the last handle, without
     /// running the C again.
+    ///
+    /// The BUG comes out of the C by unwinding. With `panic = "abort"`, it prints its
+    /// place to the standard error and ends the process instead.
+    ///
+    /// In a panic hook, a BUG becomes this error as well, but it upsets the count of
+    /// panics that `std` keeps for the thread:
+    /// [`panicking`](std::thread::panicking) is `false` while the panic of the hook
+    /// unwinds, so that a mutex is not poisoned, and it can be `true` later on.
     #[error("{0}; the allocator is unusable")]
     Bug(KernelBug),
 

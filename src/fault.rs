@@ -38,7 +38,7 @@
 //! `undo_splits` the C is stopped at the allocation that fails, injected or not:
 //! the call returns [`Error::Bug`](crate::Error::Bug) with
 //! [`KernelBug::OUT_OF_MEMORY`](crate::KernelBug::OUT_OF_MEMORY), and the
-//! allocator is unusable. Creating an allocator is not concerned.
+//! allocator is unusable. Creating an allocator is not affected.
 //! [`Fault::allow_corruption`] lets the C run on.
 
 /// Which allocations of the C fail, and how many there have been.

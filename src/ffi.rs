@@ -13,6 +13,9 @@
 //! - A kernel BUG unwinds out of these functions as a Rust panic whose payload
 //!   is a [`KernelBug`](crate::KernelBug); the `gpu_buddy` must not be used
 //!   after one. [`runtime::capture`](crate::runtime::capture) catches it.
+//! - What the C prints and warns of goes to the [`log`] crate while the C runs, unless
+//!   it runs in a [`capture`](crate::runtime::capture). A logger that panics unwinds
+//!   out of these functions like a BUG, with the same result.
 //! - The C trusts its arguments. What it makes of wrong ones is undefined
 //!   where the safe API refuses them: see
 //!   [`InvalidArgument`](crate::InvalidArgument).
@@ -64,17 +67,27 @@ pub use bindings::*;
 ///
 /// `mm` points to memory for an allocator, which stays where it is.
 pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> core::ffi::c_int {
-    crate::module::Module::compiled_in().load();
+    match crate::module::Module::compiled_in().load() {
+        Ok(()) => {}
+        Err(crate::module::Stopped::Errno(errno)) => return -errno.code(),
+        Err(crate::module::Stopped::Bug(bug)) => std::panic::resume_unwind(Box::new(bug)),
+    }
     // SAFETY: as the caller says.
     unsafe { bindings::gpu_buddy_init(mm, size, chunk_size) }
 }
 
 /// The init function of the kernel's module, which makes the cache. For tests: it is
 /// called once by itself.
+///
+/// # Safety
+///
+/// After [`fail_caches`] or [`module_exit`] no other thread is inside of the C. If it
+/// fails, there is no cache, and no allocator is made or used until it succeeds.
 #[doc(hidden)]
-pub fn module_init() -> core::ffi::c_int {
+pub unsafe fn module_init() -> core::ffi::c_int {
     let table = crate::module::Module::compiled_in().table();
-    // SAFETY: the table of the runtime lives as long as the program.
+    // SAFETY: the table of the runtime lives as long as the program; the rest is as the
+    // caller says.
     unsafe { (table.load)(&raw const crate::runtime::table::RUNTIME) }
 }
 

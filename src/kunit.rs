@@ -15,8 +15,8 @@ use core::ptr;
 use parking_lot::Mutex;
 
 use crate::LogLine;
-use crate::module::Module;
 use crate::module::abi::{Kunit, KunitCase, KunitSuite};
+use crate::module::{Module, Stopped};
 use crate::runtime::arena::Arena;
 use crate::runtime::kunit::set_seed;
 use crate::runtime::{Event, Outcome, Scope, Stop};
@@ -135,10 +135,18 @@ impl Case {
         let _running = RUNNING.lock();
         set_seed(seed);
         let module = self.suite.0;
-        module.load();
+        let loaded = module.load();
         let mut arena = Arena::new(true);
         let mut result =
             CaseResult { failures: Vec::new(), suite_log: Vec::new(), log: Vec::new() };
+        if let Err(stopped) = loaded {
+            let reason = match stopped {
+                Stopped::Errno(errno) => format!("the module's init function returned {errno}"),
+                Stopped::Bug(bug) => bug.to_string(),
+            };
+            result.failures.push(reason);
+            return result;
+        }
 
         let set_up = Scope::for_kunit(&mut arena).run(|| {
             let suite = self.suite.raw().cast_mut();

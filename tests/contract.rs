@@ -89,6 +89,7 @@ impl<I: Implementation> Judge<I> {
                 self.broken.extend(self.contract.block_at(offset, outcome, accounts));
             }
             Operation::FailNth { nth, times } => self.implementation.fail_nth(nth, times),
+            Operation::Fini => unreachable!("none of the traces here has one"),
         }
         self.report();
         if let Some(after) = self.implementation.snapshot() {

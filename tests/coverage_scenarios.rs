@@ -256,10 +256,12 @@ fn a_module_without_its_cache_does_not_load() {
     let _module = module();
     // The cache is there again before anything uses the allocator.
     ffi::fail_caches(true);
-    let result = ffi::module_init();
+    // SAFETY: nothing uses the allocator meanwhile.
+    let result = unsafe { ffi::module_init() };
     ffi::fail_caches(false);
     assert_eq!(result, -Errno::ENOMEM.code());
-    assert_eq!(ffi::module_init(), 0);
+    // SAFETY: as above.
+    assert_eq!(unsafe { ffi::module_init() }, 0);
     let buddy = space(MIB);
     drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
     assert_eq!(buddy.fini().expect("the last handle").warnings, []);
@@ -270,7 +272,8 @@ fn a_module_can_be_loaded_again() {
     let _module = module();
     // SAFETY: nothing uses the allocator meanwhile.
     unsafe { ffi::module_exit() };
-    assert_eq!(ffi::module_init(), 0);
+    // SAFETY: as above.
+    assert_eq!(unsafe { ffi::module_init() }, 0);
     let buddy = space(MIB);
     drop(simple(&buddy, CHUNK, Flags::empty()).expect("room"));
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::time::Instant;
 
-use common::CHUNK;
+use common::{CHUNK, not_tested};
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{
     Block, Id, Implementation, KernelC, Lockstep, Operation, Outcome, Settings, Space, Trace,
@@ -187,7 +187,7 @@ fn reach(space: Space, path: &[Operation]) -> Pair {
 #[rstest]
 fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
     if !Reference::models(Module::compiled_in().features()) {
-        eprintln!("NOT TESTED: the twin makes other choices than this kernel");
+        not_tested("every sequence", "the twin makes other choices than this kernel");
         return;
     }
     let budget = std::env::var(VARIABLE).map_or(BUDGET, |number| number.parse().expect(VARIABLE));

@@ -12,7 +12,7 @@ use gpu_buddy::diff::reference::{Allocation, Reference};
 use gpu_buddy::diff::torture::{self, Failure, Options};
 use gpu_buddy::diff::{
     Aspect, Block, Capabilities, Capability, Finding, Implementation, KernelC, Lockstep, Operation,
-    Outcome, Promise, Settings, Space, Step, Strength, Trace,
+    Outcome, Promise, SafeApi, Settings, Space, Step, Strength, Trace,
 };
 use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, Snapshot};
@@ -188,8 +188,8 @@ lies! {
 const SPACE: Space = Space { size: 1 << 20, chunk_size: 4 << 10 };
 
 fn options(strength: Strength) -> Options {
-    let settings = Settings { strength, deep_every: 8, strict: false };
-    Options { operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
+    let settings = Settings { strength, deep_every: 8, ..Settings::default() };
+    Options { seed: 3, operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
 }
 
 fn against_the_twin<L: Lie>(strength: Strength) -> Option<Box<Failure>> {
@@ -416,6 +416,55 @@ fn the_c_serves_as_the_reference() {
     assert!(takes_over(&steps::<KernelC, Reference>(text, settings)));
     assert!(takes_over(&steps::<Reference, KernelC>(text, settings)));
     torture::check::<Reference>(&Options { space: None, ..options(Strength::Exact) });
+}
+
+/// The safe API, which refuses wrong arguments by itself, answers as the C does that is
+/// given them.
+#[test]
+fn the_safe_api_answers_as_the_c() {
+    let options = Options { space: None, ..options(Strength::Exact) };
+    let (report, failure) = torture::run::<SafeApi, KernelC>(&options, |_| true);
+    assert!(failure.is_none(), "{}", failure.unwrap());
+    assert_eq!(report.operations, 20_000);
+}
+
+/// An implementation that takes no space at all.
+struct Nowhere;
+
+impl Implementation for Nowhere {
+    type Allocation = ();
+
+    fn create(_: Space) -> Result<Self, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn alloc(&mut self, _: &AllocRequest) -> Result<(), Errno> {
+        unreachable!("there is none")
+    }
+
+    fn blocks(&self, _: &(), _: &mut Vec<Block>) {}
+
+    fn free(&mut self, _: (), _: bool) {}
+
+    fn avail(&self) -> u64 {
+        0
+    }
+}
+
+#[rstest]
+#[case::chunk_size(Space { size: 1 << 20, chunk_size: 1000 })]
+#[case::size(Space { size: 0, chunk_size: 4096 })]
+#[case::nothing(Space { size: 0, chunk_size: 0 })]
+#[should_panic(expected = "no allocator could be made of Some(Space")]
+fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
+    torture::check::<Nowhere>(&Options { space: Some(space), ..Options::default() });
+}
+
+/// It is a finding if the C takes the space.
+#[test]
+#[should_panic(expected = "divergence in creation: EINVAL, the reference: an allocator")]
+fn refusing_every_space_is_a_finding() {
+    torture::check::<Nowhere>(&Options::default());
 }
 
 /// The allocator of an example, with a mistake: it gives back all chunks but one.

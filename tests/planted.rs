@@ -6,14 +6,13 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use common::{kernel_tree, nested_target, project};
+use common::{copy_of_kernel, nested_target, out_dir, project};
 use gpu_buddy::kunit;
 use rstest::rstest;
-use tempfile::TempDir;
 
 const SUITE: &str = "drivers/gpu/tests/gpu_buddy_test.c";
 
@@ -72,15 +71,6 @@ fn planted(fault: &Fault) -> String {
          kunit_info(test, \"went on\\n\"); gpu_buddy_fini(&planted); }}",
         fault.c
     )
-}
-
-/// A copy of the files of the kernel that is compiled in.
-fn copy_of_kernel() -> TempDir {
-    let copy = tempfile::tempdir().expect("a folder");
-    let status =
-        Command::new("cp").arg("-RL").arg(kernel_tree().join(".")).arg(copy.path()).status();
-    assert!(status.expect("cp runs").success());
-    copy
 }
 
 /// Puts `statement` in the first place of the function `name`.
@@ -223,18 +213,6 @@ fn build_fails(kernel: &str, says: &[&str]) {
 /// When a file was written last.
 fn modified(path: &Path) -> SystemTime {
     path.metadata().and_then(|file| file.modified()).expect("a file with a time")
-}
-
-/// Where the build script put what it made: the only one of a package that is
-/// not from a registry.
-fn out_dir(messages: &str) -> PathBuf {
-    messages
-        .lines()
-        .filter(|line| line.contains("\"reason\":\"build-script-executed\""))
-        .filter(|line| line.contains("\"package_id\":\"path+file:"))
-        .find_map(|line| line.split_once("\"out_dir\":\"")?.1.split('"').next())
-        .map(PathBuf::from)
-        .expect("cargo says where")
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The C in step with the twin, driven by `proptest`. What once failed is in
 //! `proptest.seeds` beside this file, and is run first.
 
+mod common;
+
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{Finding, KernelC, Lockstep, Settings, Space, Trace, strategy};
 use gpu_buddy::module::Module;
@@ -40,6 +42,8 @@ proptest! {
     #[test]
     fn c_does_as_the_twin(trace in strategy::trace(spaces(), 1..80)) {
         if !Reference::models(Module::compiled_in().features()) {
+            let why = "the twin makes other choices than this kernel";
+            common::not_tested("C beside the twin", why);
             return Ok(());
         }
         let settings = Settings { deep_every: 1, ..Settings::default() };

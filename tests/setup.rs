@@ -53,6 +53,24 @@ esac
 /// The packages of the stub are the plain tar that a real one would give.
 const DPKG_DEB: &str = "#!/usr/bin/env bash\nexec cat \"$2\"\n";
 
+/// The series that a clone knows. They are not those of the project, which change with
+/// Debian; only the table of files is the same.
+const DEFAULT: &str = "7.3";
+const SERIES: [&str; 5] = ["7.3", "7.2", "6.12.95", "6.12", "6.1"];
+
+fn manifest() -> String {
+    let manifest = fs::read_to_string(format!("{PROJECT}/vendor/manifest.toml")).unwrap();
+    let (_, files) = manifest.split_once("[files]\n").unwrap();
+    let (files, _) = files.split_once("\n[[revision]]\n").unwrap();
+    let mut text = format!("default = \"{DEFAULT}\"\n\n[files]\n{files}");
+    for series in SERIES {
+        text += &format!(
+            "\n[[revision]]\nseries = \"{series}\"\nversion = \"{series}\"\n\n[revision.sha256]\n"
+        );
+    }
+    text
+}
+
 struct Clone {
     folder: TempDir,
 }
@@ -64,7 +82,7 @@ impl Clone {
             fs::create_dir_all(clone.at(folder)).unwrap();
         }
         fs::copy(format!("{PROJECT}/setup"), clone.at("a clone/setup")).unwrap();
-        fs::copy(format!("{PROJECT}/vendor/manifest.toml"), clone.manifest()).unwrap();
+        fs::write(clone.manifest(), manifest()).unwrap();
         fs::write(clone.at("lib/libclang.so"), elf()).unwrap();
         clone.stub("apt-get", APT_GET);
         clone.stub("apt-cache", APT_CACHE);

@@ -97,6 +97,26 @@ fn a_failure_comes_with_the_command_that_replays_it() {
     assert!(output.contains("\n  known: "), "{output}");
 }
 
+/// The verdict comes first: what broke, a short trace, and how to see it again.
+#[test]
+fn a_failure_is_told_in_fifteen_lines() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run_strict(&out.path().display().to_string(), &[]);
+    let stdout = text(&output.stdout);
+    assert!(stdout.lines().count() <= 15, "{stdout}");
+    assert!(!stdout.contains("never met"), "{stdout}");
+    let output = run_strict(&out.path().display().to_string(), &["--coverage"]);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("never met:") && stdout.contains("\nknown:"), "{stdout}");
+}
+
+/// A trace with failing memory is not held against the twin, which has none.
+#[test]
+fn a_trace_with_faults_finds_its_judge() {
+    let output = passes(&["replay", "tests/known/enospc-hides-enomem.trace"]);
+    assert!(!output.contains("**"), "{output}");
+}
+
 #[test]
 fn threads_may_share_an_allocator() {
     let object =

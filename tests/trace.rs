@@ -78,6 +78,7 @@ fn settings_come_in_any_order() {
 #[case("fail-nth 3 times=1", Operation::FailNth { nth: 3, times: 1 })]
 #[case("fail-nth 1 times=all", Operation::FailNth { nth: 1, times: u64::MAX })]
 #[case("fail-nth off", Operation::FailNth { nth: 1, times: 0 })]
+#[case("fini", Operation::Fini)]
 fn operations(#[case] text: &str, #[case] operation: Operation) {
     assert_eq!(read_one(text), operation);
     assert_eq!(operation.to_string(), text);
@@ -98,11 +99,11 @@ fn an_operation_alone_shows_its_alignment() {
 #[rstest]
 #[case(
     "fre a",
-    "2, column 1: expected 'NAME = alloc', 'free', 'trim', 'reset', 'lookup' or 'fail-nth', found 'fre'"
+    "2, column 1: expected 'NAME = alloc', 'free', 'trim', 'reset', 'lookup', 'fail-nth' or 'fini', found 'fre'"
 )]
 #[case(
     "a=alloc 4K",
-    "2, column 1: expected 'NAME = alloc', 'free', 'trim', 'reset', 'lookup' or 'fail-nth', found 'a=alloc'"
+    "2, column 1: expected 'NAME = alloc', 'free', 'trim', 'reset', 'lookup', 'fail-nth' or 'fini', found 'a=alloc'"
 )]
 #[case(
     "space size=16M chunk=4K",
@@ -176,7 +177,7 @@ fn an_operation_alone_shows_its_alignment() {
 #[case("lookup ü", "2, column 8: expected a size such as 4K, found 'ü'")]
 #[case(
     "ü lookup",
-    "2, column 1: expected 'NAME = alloc', 'free', 'trim', 'reset', 'lookup' or 'fail-nth', found 'ü'"
+    "2, column 1: expected 'NAME = alloc', 'free', 'trim', 'reset', 'lookup', 'fail-nth' or 'fini', found 'ü'"
 )]
 #[case("\t lookup \u{1}", "2, column 10: expected a size such as 4K, found '\\u{1}'")]
 #[case("fail-nth 0", "2, column 10: expected a count from 1 up, found '0'")]

@@ -330,6 +330,8 @@ mod plant {
     pub const PRINT: u64 = 1 << 17;
     pub const ADDR_TO_BLOCK: u64 = 1 << 18;
     pub const LOCK_TOLD: u64 = 1 << 19;
+    /// A warning, in each function that the safe API calls.
+    pub const WARN: u64 = 1 << 20;
 }
 
 const ALLOCATOR: &str = "drivers/gpu/buddy.c";
@@ -363,17 +365,26 @@ fn a_bug_in_the_middle_of_each_function() {
         .arg(kernel.path())
         .status();
     assert!(copied.expect("cp runs").success());
-    let edit = |file: &str, plants: &[(&str, u64, bool)]| {
+    // The functions that a later kernel may have in another form.
+    let mut missing = Vec::new();
+    let mut edit = |file: &str, plants: &[(&str, u64, bool)]| {
         let path = kernel.path().join(file);
         let mut text = fs::read_to_string(&path).expect(file);
         for &(function, chunk_size, needed) in plants {
-            let statement = if chunk_size == plant::LOCK_TOLD {
-                format!("WARN_ON(mm->chunk_size == {chunk_size} && mm->lock_dep_map);")
-            } else {
-                format!("BUG_ON(mm->chunk_size == {chunk_size});")
+            let statement = match chunk_size {
+                plant::LOCK_TOLD => {
+                    format!("WARN_ON(mm->chunk_size == {chunk_size} && mm->lock_dep_map);")
+                }
+                // Before anything is initialised.
+                plant::WARN if function == "gpu_buddy_init" => {
+                    format!("WARN_ON(chunk_size == {chunk_size});")
+                }
+                plant::WARN => format!("WARN_ON(mm->chunk_size == {chunk_size});"),
+                _ => format!("BUG_ON(mm->chunk_size == {chunk_size});"),
             };
-            let found = plant(&mut text, function, &statement);
-            assert!(found || !needed, "{file} has no {function}");
+            if !plant(&mut text, function, &statement) && needed {
+                missing.push(format!("{function}() in {file}"));
+            }
         }
         fs::write(&path, text).expect(file);
     };
@@ -386,11 +397,23 @@ fn a_bug_in_the_middle_of_each_function() {
             ("__force_merge", plant::MERGE, true),
             ("gpu_buddy_print", plant::PRINT, true),
             ("gpu_buddy_allocated_addr_to_block", plant::ADDR_TO_BLOCK, false),
+            ("gpu_buddy_init", plant::WARN, true),
+            ("gpu_buddy_fini", plant::WARN, true),
+            ("int gpu_buddy_alloc_blocks", plant::WARN, true),
+            ("gpu_buddy_block_trim", plant::WARN, true),
+            ("gpu_buddy_free_list", plant::WARN, true),
+            ("gpu_buddy_free_block", plant::WARN, true),
+            ("gpu_buddy_reset_clear", plant::WARN, true),
+            ("gpu_buddy_print", plant::WARN, true),
         ],
     );
     if cfg!(lockdep) {
         // The first of the two is the one that asserts.
         edit(HEADER, &[("gpu_buddy_driver_lock_held", plant::LOCK_TOLD, true)]);
+    }
+    if !missing.is_empty() {
+        common::not_found("a BUG in the middle of each function", &missing.join(", no "));
+        return;
     }
 
     let target = common::nested_target();
@@ -406,7 +429,7 @@ fn a_bug_in_the_middle_of_each_function() {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
-    let tests = if cfg!(lockdep) { 10 } else { 9 };
+    let tests = if cfg!(lockdep) { 15 } else { 14 };
     assert!(stdout.contains(&format!("{tests} passed; 0 failed")), "{stdout}");
 }
 
@@ -424,7 +447,8 @@ mod planted {
     fn is_planted() -> bool {
         let planted = std::env::var_os(PLANTED).is_some();
         if !planted {
-            eprintln!("NOT TESTED: this is for a build that another test starts");
+            let why = "only a_bug_in_the_middle_of_each_function builds it";
+            common::not_tested("a kernel with planted BUGs", why);
         }
         planted
     }
@@ -563,6 +587,165 @@ mod planted {
         let blocks = simple(&buddy, plant::MERGE, none()).expect("room");
         drop(buddy);
         drop(blocks);
+    }
+
+    /// A logger that panics. Each call of the C has a warning for it.
+    mod logger {
+        use std::cell::Cell;
+
+        use log::{LevelFilter, Log, Metadata, Record};
+
+        use super::*;
+
+        thread_local! {
+            static PANICS: Cell<bool> = const { Cell::new(false) };
+            static LINES: Cell<usize> = const { Cell::new(0) };
+        }
+
+        struct Panicking;
+
+        impl Log for Panicking {
+            fn enabled(&self, _: &Metadata<'_>) -> bool {
+                PANICS.get()
+            }
+
+            fn log(&self, record: &Record<'_>) {
+                if PANICS.get() {
+                    LINES.set(LINES.get() + 1);
+                    resume_unwind(Box::new(record.args().to_string()));
+                }
+            }
+
+            fn flush(&self) {}
+        }
+
+        /// Checks that the logger's panic comes out of `f`, and that it was asked to log
+        /// so many lines.
+        fn panics(lines: usize, f: impl FnOnce()) {
+            let payload = payload(lines, f);
+            let text = payload.downcast_ref::<String>().expect("the logger's");
+            assert!(text.contains(&format!("chunk_size == {}", plant::WARN)), "{text}");
+        }
+
+        fn payload(lines: usize, f: impl FnOnce()) -> Box<dyn std::any::Any + Send> {
+            let _ = log::set_logger(&Panicking);
+            log::set_max_level(LevelFilter::Warn);
+            LINES.set(0);
+            PANICS.set(true);
+            let result = catch_unwind(AssertUnwindSafe(f));
+            PANICS.set(false);
+            assert_eq!(LINES.get(), lines);
+            result.expect_err("a panic")
+        }
+
+        fn alloc(buddy: &GpuBuddy) -> AllocatedBlocks {
+            exact(buddy, 0, 7 * plant::WARN).expect("free")
+        }
+
+        /// It has everything back, and is torn down without a complaint.
+        fn assert_whole(buddy: GpuBuddy) {
+            assert_eq!((buddy.bug(), buddy.avail()), (None, buddy.size()));
+            assert_eq!(buddy.check_integrity(), Ok(vec![]));
+            let fini = buddy.fini().expect("the last handle");
+            assert_eq!((fini.bug, fini.leaked_objects), (None, 0));
+            for warning in fini.warnings {
+                assert!(warning.condition.contains("chunk_size == "), "{warning}");
+            }
+        }
+
+        #[test]
+        #[ignore = "for a kernel with planted BUGs"]
+        fn new_and_fini() {
+            if !is_planted() {
+                return;
+            }
+            // The C's fini warns as well: what was made is torn down.
+            panics(2, || drop(new(plant::WARN)));
+            let params = params(0, 256 * plant::WARN, plant::WARN);
+            let mut fault = Fault::none();
+            panics(2, || drop(GpuBuddy::with_fault(params, &mut fault)));
+            assert!(fault.attempts() > 3, "{fault:?}");
+
+            let buddy = new(plant::WARN).expect("a space");
+            panics(1, || drop(buddy));
+            let buddy = new(plant::WARN).expect("a space");
+            panics(1, || drop(buddy.fini()));
+        }
+
+        #[test]
+        #[ignore = "for a kernel with planted BUGs"]
+        fn alloc_and_trim() {
+            if !is_planted() {
+                return;
+            }
+            let buddy = new(plant::WARN).expect("a space");
+            // What was allocated is freed again.
+            panics(2, || drop(alloc(&buddy)));
+            assert_eq!(buddy.avail(), buddy.size());
+
+            let mut blocks = exact(&buddy, 0, 8 * plant::WARN).expect("free");
+            panics(1, || blocks.trim(None, 3 * plant::WARN).expect("inside"));
+            assert_eq!(blocks.size(), 3 * plant::WARN);
+            assert_eq!(buddy.avail(), buddy.size() - blocks.size());
+            drop(blocks);
+            assert_whole(buddy);
+        }
+
+        #[test]
+        #[ignore = "for a kernel with planted BUGs"]
+        fn free() {
+            if !is_planted() {
+                return;
+            }
+            let buddy = new(plant::WARN).expect("a space");
+            let blocks = alloc(&buddy);
+            panics(1, || drop(blocks));
+            let blocks = alloc(&buddy);
+            panics(1, || blocks.free_cleared());
+            let blocks = alloc(&buddy);
+            panics(1, || blocks.free_as_allocated());
+            let several: Vec<_> =
+                (0..3).map(|_| simple(&buddy, plant::WARN, none()).expect("room")).collect();
+            panics(3, || drop(several));
+            assert_whole(buddy);
+
+            // Where it is the last handle, that goes too.
+            let blocks = alloc(&new(plant::WARN).expect("a space"));
+            panics(2, || drop(blocks));
+            let blocks = alloc(&new(plant::WARN).expect("a space"));
+            panics(2, || blocks.free_cleared());
+        }
+
+        #[test]
+        #[ignore = "for a kernel with planted BUGs"]
+        fn print_and_reset_clear() {
+            if !is_planted() {
+                return;
+            }
+            let buddy = new(plant::WARN).expect("a space");
+            panics(1, || drop(buddy.print()));
+            panics(1, || buddy.reset_clear(true).expect("usable"));
+            assert_eq!(buddy.clear_avail(), buddy.size());
+            assert_whole(buddy);
+        }
+
+        /// A second panic would abort the process.
+        #[test]
+        #[ignore = "for a kernel with planted BUGs"]
+        fn while_a_panic_unwinds() {
+            if !is_planted() {
+                return;
+            }
+            let buddy = new(plant::WARN).expect("a space");
+            let blocks = alloc(&buddy);
+            let other = alloc(&new(plant::WARN).expect("a space"));
+            let payload = payload(3, || {
+                let _held = (blocks, other);
+                resume_unwind(Box::new(7));
+            });
+            assert_eq!(payload.downcast_ref(), Some(&7));
+            assert_whole(buddy);
+        }
     }
 
     /// Each function of the C that asserts its lock was told of it, and is

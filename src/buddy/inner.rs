@@ -1,11 +1,14 @@
 //! The allocator's lock, and the edge between Rust and the C.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::module::{Module, Stopped};
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
-use crate::{Error, GpuBuddyParams, KernelBug, Result, Warning, ffi};
+use crate::{Errno, Error, GpuBuddyParams, KernelBug, Result, Warning, ffi};
 
 /// What the handles and the allocations of one allocator share.
 pub(super) struct Inner {
@@ -40,15 +43,30 @@ unsafe impl Sync for Inner {}
 /// Warnings kept by an allocator; further ones are logged only.
 const WARNINGS_KEPT: usize = 256;
 
+/// Loads the kernel's module, unless it is loaded.
+pub(super) fn load_module() -> Result<()> {
+    Module::compiled_in().load().map_err(|stopped| match stopped {
+        Stopped::Errno(Errno::ENOMEM) => Error::NoMemory,
+        Stopped::Errno(errno) => Error::Other(errno),
+        Stopped::Bug(bug) => Error::Bug(bug),
+    })
+}
+
 /// Events that could not be logged while the lock was held.
 #[must_use]
 pub(super) struct Pending(pub(super) Vec<Event>);
 
 impl Pending {
-    /// To be called when the lock has been released: a logger may use the
-    /// allocator.
+    /// Call this last, when the lock is released and every block has an owner: the
+    /// logger is the user's. It may use the allocator, and it may panic.
     pub(super) fn log(self) {
-        self.0.iter().for_each(log_event);
+        let log = || self.0.iter().for_each(log_event);
+        if std::thread::panicking() {
+            // This is a drop. A panic that leaves it now would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(log));
+        } else {
+            log();
+        }
     }
 }
 
@@ -72,7 +90,8 @@ impl Inner {
     }
 
     /// Runs `f`, which calls the C, under the lock and inside this allocator's
-    /// scope. This is the one way into the C.
+    /// scope. This is the one way into the C. Logs afterwards, which may unwind: the
+    /// caller keeps what it gave to `f`, but does not get what `f` returned.
     pub(super) fn call<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> Result<R> {
         let mut state = self.state.lock();
         let (result, pending) = state.call(&self.map, f);

@@ -1,5 +1,5 @@
-//! A panic while the lock is held. No call of the safe API can bring one about:
-//! no code of the user's runs under the lock.
+//! What no user of the safe API can bring about or see: a panic while the lock is
+//! held, and how much memory an allocator has.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -49,4 +49,104 @@ fn a_panic_while_the_state_is_read_changes_nothing() {
     drop(blocks);
     assert_eq!((buddy.avail(), buddy.bug()), (buddy.size(), None));
     assert_eq!(buddy.fini().expect("the last handle").leaked_objects, 0);
+}
+
+/// Three roots.
+fn large_space() -> GpuBuddy {
+    let params = GpuBuddyParams {
+        base_offset: 0,
+        size: (SZ_1G + SZ_512M + SZ_4K) as u64,
+        chunk_size: Alignment::new::<SZ_4K>(),
+    };
+    GpuBuddy::new(params).expect("a space")
+}
+
+fn slabs(buddy: &GpuBuddy) -> (usize, usize) {
+    buddy.0.state.lock().arena.slabs()
+}
+
+/// Makes the same calls on both, which have to do the same.
+fn assert_alike(one: &GpuBuddy, other: &GpuBuddy) {
+    let modes = [
+        GpuBuddyAllocMode::Simple,
+        GpuBuddyAllocMode::TopDown,
+        GpuBuddyAllocMode::Range(SZ_1M as u64..SZ_1G as u64),
+    ];
+    let mut kept = Vec::new();
+    for step in 0..600_u64 {
+        let size = (step * step % 37 + 1) * SZ_4K as u64;
+        let mode = modes[step as usize % modes.len()].clone();
+        let [left, right] = [one, other].map(|buddy| {
+            let flags = GpuBuddyAllocFlags::default();
+            buddy.alloc_blocks(mode.clone(), size, buddy.chunk_size(), flags).expect("room")
+        });
+        assert_eq!(format!("{left:?}"), format!("{right:?}"), "step {step}");
+        kept.push((left, right));
+        if step % 3 == 0 {
+            drop(kept.swap_remove(step as usize * 7 % kept.len()));
+        }
+    }
+    assert_eq!(one.snapshot(), other.snapshot());
+    drop(kept);
+    assert_eq!(one.snapshot(), other.snapshot());
+    for buddy in [one, other] {
+        assert_eq!(buddy.check_integrity(), Ok(vec![]));
+        assert_eq!((buddy.avail(), buddy.warnings()), (buddy.size(), vec![]));
+    }
+}
+
+#[test]
+fn memory_goes_back_when_blocks_are_freed() {
+    let buddy = large_space();
+    let (objects, (_, kept)) = (buddy.live_objects(), slabs(&buddy));
+    for _ in 0..2 {
+        let blocks: Vec<_> = (0..300_000).map(|_| alloc(&buddy).expect("room")).collect();
+        assert!(buddy.live_objects() > 2 * 300_000);
+        assert!(kept == 0 || slabs(&buddy).0 > 100, "{:?}", slabs(&buddy));
+
+        drop(blocks);
+        assert_eq!(buddy.live_objects(), objects);
+        assert_eq!(slabs(&buddy), (kept, kept));
+        assert_alike(&buddy, &large_space());
+    }
+    assert_eq!(buddy.fini().expect("the last handle").leaked_objects, 0);
+}
+
+/// Objects of the slabs that would go are alive at the end.
+#[test]
+fn memory_that_is_used_stays() {
+    let buddy = large_space();
+    let mut blocks: Vec<_> = (0..30_000).map(|_| alloc(&buddy).expect("room")).collect();
+    let grown = slabs(&buddy);
+    let last = blocks.pop().expect("many");
+    let before = format!("{last:?}");
+    drop(blocks);
+    assert_eq!(slabs(&buddy), grown);
+    assert_eq!(format!("{last:?}"), before);
+    assert_eq!(buddy.check_integrity(), Ok(vec![]));
+    // The kept slabs are used first, so this does not grow again.
+    drop((0..3_000).map(|_| alloc(&buddy).expect("room")).collect::<Vec<_>>());
+    assert_eq!(slabs(&buddy), grown);
+
+    drop(last);
+    let (left, kept) = slabs(&buddy);
+    assert_eq!(left, kept);
+    assert_alike(&buddy, &large_space());
+}
+
+/// An allocator around the size of the kept slabs does not ask for a slab and give
+/// it back again and again.
+#[test]
+fn memory_is_not_given_back_too_early() {
+    let buddy = large_space();
+    let mut blocks = Vec::new();
+    while slabs(&buddy).0 <= slabs(&buddy).1 && slabs(&buddy).1 != 0 {
+        blocks.push(alloc(&buddy).expect("room"));
+    }
+    let grown = slabs(&buddy);
+    blocks.truncate(blocks.len() * 3 / 4);
+    assert_eq!(slabs(&buddy), grown);
+    drop(blocks);
+    let (left, kept) = slabs(&buddy);
+    assert_eq!(left, kept);
 }

@@ -87,8 +87,9 @@ fn contend(
     let barrier = Barrier::new(seeds.len());
     let work = |thread: usize, seed: u64| {
         let mut side = Side::of(buddy.share());
-        // Memory that fails would fail for whoever comes next.
-        let capabilities = side.implementation.capabilities() & !Capability::FailNth;
+        // Memory that fails would fail for whoever comes next, and a teardown end them all.
+        let capabilities =
+            side.implementation.capabilities() & !(Capability::FailNth | Capability::Fini);
         let mut generator = Generator::new(seed, space, capabilities, 0.0);
         let mut log = Vec::new();
         let mut last = 0;

@@ -158,6 +158,9 @@ impl Contract {
         self.repeats(request, outcome.map(|_| ()), &mut broken);
         match outcome {
             Ok(blocks) => {
+                if let Some(what) = room::invalid(request, self.space) {
+                    self.push(&mut broken, Promise::RefusesInvalid, Detail::Invalid(what));
+                }
                 self.placed(request, blocks, &mut broken);
                 let (mut bytes, mut clear_bytes) = (0, 0);
                 for block in blocks {
@@ -346,6 +349,30 @@ impl Contract {
         let broken =
             |&found: &Inconsistency| self.broken(Promise::Consistent, Detail::Inconsistency(found));
         found.iter().map(broken).collect()
+    }
+
+    /// Judges the teardown, which left so many objects behind and raised these warnings.
+    /// It promises nothing about what is still allocated, but must not be silent then.
+    pub fn fini(&mut self, leaked: usize, warnings: &[Warning]) -> Vec<Broken> {
+        if self.over {
+            return Vec::new();
+        }
+        let mut broken = Vec::new();
+        if self.blocks.count() > 0 {
+            if warnings.is_empty() {
+                let detail = Detail::InUse(self.blocks.count() as u64);
+                broken.push(self.broken(Promise::TeardownWarns, detail));
+            }
+        } else {
+            broken.extend(self.warnings(warnings));
+            if leaked > 0 {
+                broken.push(self.broken(Promise::NothingLeaked, Detail::Objects(leaked)));
+            }
+        }
+        let broken = self.finish_call(broken, || Operation::Fini, None);
+        // There is nothing left to promise anything.
+        self.over = true;
+        broken
     }
 
     /// Judges the warnings that an operation raised.

@@ -14,7 +14,7 @@ const FLAGS: [(GpuBuddyAllocFlag, &str); 3] = [
     (GpuBuddyAllocFlag::Clear, "clear"),
     (GpuBuddyAllocFlag::TrimDisable, "trim-disable"),
 ];
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "free, dirty",
     "free, cleared",
     "free block, dirty",
@@ -29,6 +29,7 @@ const OTHERS: [&str; 14] = [
     "lookup, free",
     "lookup, ENXIO",
     "fail-nth",
+    "fini",
 ];
 /// Ways of going about a request, as far as they show from outside.
 const WAYS: [&str; 4] = [
@@ -120,6 +121,7 @@ impl Coverage {
                 self.others[index] += 1;
             }
             Operation::FailNth { .. } => self.others[13] += 1,
+            Operation::Fini => self.others[14] += 1,
         }
     }
 

@@ -36,6 +36,9 @@ pub(super) struct Generator {
     faults: f64,
     /// Memory was told to fail until told otherwise.
     failing: bool,
+    /// How many operations are to come, where everything is freed by the last ones and
+    /// then torn down.
+    left: Option<u64>,
 }
 
 /// A space at random: often the usual one, else of any size, from one chunk to
@@ -76,11 +79,27 @@ impl Generator {
             target,
             faults,
             failing: false,
+            left: None,
         }
+    }
+
+    /// After so many operations everything has been freed, some of it as cleared, and the
+    /// allocator torn down in the state that it is in.
+    pub fn end_with_fini(&mut self, operations: u64) {
+        self.left = Some(operations).filter(|_| self.capabilities.contains(Capability::Fini));
     }
 
     /// The next operation.
     pub fn next(&mut self) -> Operation {
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+            if self.alive.is_empty() && *left == 0 {
+                return Operation::Fini;
+            }
+            if !self.alive.is_empty() && *left <= self.alive.len() as u64 {
+                return self.free();
+            }
+        }
         if self.failing && self.random.random_ratio(1, 4) {
             self.failing = false;
             return Operation::FailNth { nth: 1, times: 0 };

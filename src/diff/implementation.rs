@@ -79,6 +79,8 @@ pub enum Capability {
     OffsetAlign = 1 << 13,
     /// Sizes that are no multiple of `min_block_size`.
     RoundsUp = 1 << 14,
+    /// [`Implementation::fini`].
+    Fini = 1 << 15,
 }
 
 /// A set of [`Capability`]s.
@@ -94,9 +96,9 @@ pub trait Implementation: Sized {
     type Allocation;
 
     /// What this implementation offers; unless said, all but
-    /// [`FailNth`](Capability::FailNth).
+    /// [`FailNth`](Capability::FailNth) and [`Fini`](Capability::Fini).
     fn capabilities(&self) -> Capabilities {
-        !Capabilities::from_flag(Capability::FailNth)
+        !(Capability::FailNth | Capability::Fini)
     }
 
     /// The features of the kernel whose choices this makes: those of a kernel's own code,
@@ -157,6 +159,12 @@ pub trait Implementation: Sized {
     /// `nth` from now, counted from 1, and the `times - 1` after it. Replaces
     /// what was set before; `times` 0 ends it.
     fn fail_nth(&mut self, _nth: u64, _times: u64) {}
+
+    /// Tears the allocator down as it is, whatever is allocated. Returns how many of its
+    /// own objects it has left behind. It is not called again, and nothing else is.
+    fn fini(&mut self) -> usize {
+        0
+    }
 
     /// Free bytes.
     fn avail(&self) -> u64;

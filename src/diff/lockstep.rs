@@ -2,11 +2,13 @@
 
 use core::fmt;
 
-use crate::{Errno, Snapshot};
+use crate::{Errno, KernelBug, Snapshot};
 
 use super::contract::{Accounts, Broken, Contract, Known, known};
 use super::side::{Side, needs};
-use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space};
+use super::{
+    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Report, Space,
+};
 
 /// How closely two implementations are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,20 +50,37 @@ pub enum Aspect {
     Avail,
     /// Free bytes known to be zeroed.
     ClearAvail,
+    /// Whether it ran into a kernel BUG.
+    Bug,
+    /// The warnings that were raised.
+    Warnings,
+    /// The objects that the teardown left behind.
+    Leaked,
     /// The tree.
     Snapshot,
 }
 
+impl Aspect {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Creation => "creation",
+            Self::Outcome => "outcome",
+            Self::Blocks => "blocks",
+            Self::Avail => "avail",
+            Self::ClearAvail => "clear_avail",
+            Self::Bug => "BUG",
+            Self::Warnings => "warnings",
+            Self::Leaked => "leaked objects",
+            Self::Snapshot => "tree",
+        }
+    }
+}
+
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let aspect = match self.aspect {
-            Aspect::Creation => "creation",
-            Aspect::Outcome => "outcome",
-            Aspect::Blocks => "blocks",
-            Aspect::Avail => "avail",
-            Aspect::ClearAvail => "clear_avail",
-            Aspect::Snapshot => "tree",
-        };
+        let aspect = self.aspect.name();
         write!(f, "divergence in {aspect}: {}, the reference: {}", self.subject, self.reference)
     }
 }
@@ -159,11 +178,13 @@ pub struct Settings {
     pub deep_every: u64,
     /// Whether breaches that the C is known for are findings as well.
     pub strict: bool,
+    /// Whether only differences are findings, and no breach of the contract is one.
+    pub differences_only: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { strength: Strength::Exact, deep_every: 256, strict: false }
+        Self { strength: Strength::Exact, deep_every: 256, strict: false, differences_only: false }
     }
 }
 
@@ -182,6 +203,8 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     /// The step of the next whole-tree check.
     next_deep: u64,
     accounts: Accounts,
+    /// What the implementation under test said by itself after the last step.
+    report: Report,
     /// Used for no allocation so far.
     next_id: Id,
 }
@@ -259,8 +282,14 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     ) -> Self {
         let mut capabilities = subject.implementation.capabilities();
         if let Some(reference) = &reference {
-            // Faults are the subject's alone.
-            capabilities &= reference.implementation.capabilities() | Capability::FailNth;
+            // Faults and the teardown may be the subject's alone.
+            let alone = Capability::FailNth | Capability::Fini;
+            capabilities &= reference.implementation.capabilities() | alone;
+        }
+        // A kernel that rounds up takes the requests that another one aligns. Where it is
+        // the difference that is looked for, they are asked for.
+        if settings.differences_only && capabilities.contains(Capability::RoundsUp) {
+            capabilities |= Capability::OffsetAlign;
         }
         if settings.strength == Strength::Observable {
             capabilities &= !(Capability::FreeBlock | Capability::Trim | Capability::BlockAt);
@@ -277,6 +306,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             steps: 0,
             next_deep: settings.deep_every,
             accounts,
+            report: Report::default(),
             next_id: 0,
         }
     }
@@ -292,6 +322,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn subject(&self) -> &S {
         &self.subject.implementation
+    }
+
+    /// The BUG that the implementation under test has run into.
+    #[must_use]
+    pub fn bug(&self) -> Option<KernelBug> {
+        self.report.bug
     }
 
     /// What both offer. The rest is skipped, and not compared.
@@ -331,6 +367,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return step;
         }
         self.steps += 1;
+        let was_over = self.contract.is_over();
         let deep = self.settings.deep_every != 0 && self.steps >= self.next_deep;
         let before = (deep && Contract::judges_choice(operation))
             .then(|| self.subject.implementation.snapshot())
@@ -343,10 +380,17 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         let accounts = Accounts::of(&self.subject.implementation);
         self.accounts = accounts;
         self.judge(operation, accounts, before.as_ref(), &mut step);
-        if !matches!(operation, Operation::FailNth { .. }) {
-            self.compare(operation, accounts, &mut step);
+        match (operation, &mut self.reference) {
+            // The memory of both fails, if that of the reference can.
+            (&Operation::FailNth { nth, times }, Some(reference)) => {
+                reference.implementation.fail_nth(nth, times);
+            }
+            (Operation::FailNth { .. }, None) => {}
+            // An unusable allocator answers no more.
+            _ if was_over => {}
+            _ => self.compare(operation, accounts, &mut step),
         }
-        if deep {
+        if deep && self.subject.leaked.is_none() {
             let blocks = self.judge_tree(&mut step) as u64;
             let every = self.settings.deep_every;
             // The checks read about one block for every other operation.
@@ -360,7 +404,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// allocation of all of it.
     pub fn finish(&mut self) -> Step {
         let mut step = Step::new(Outcome::Done);
+        if self.subject.leaked.is_some() {
+            return step;
+        }
         self.subject.implementation.fail_nth(1, 0);
+        if let Some(reference) = &mut self.reference {
+            reference.implementation.fail_nth(1, 0);
+        }
         self.contract.set_faulted(false);
         let contract = &mut self.contract;
         let mut broken = Vec::new();
@@ -376,13 +426,27 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if self.capabilities.contains(Capability::Range) {
             // No allocation of the trace has this name, which would be its last.
             let whole = Operation::Alloc { id: self.next_id, request: self.contract.whole() };
-            let outcome = self.subject.apply(&whole);
+            let was_over = self.contract.is_over();
+            step.outcome = self.subject.apply(&whole);
             let accounts = Accounts::of(&self.subject.implementation);
             self.judge(&whole, accounts, None, &mut step);
-            self.compare(&whole, accounts, &mut step);
-            step.outcome = outcome;
+            if !was_over {
+                self.compare(&whole, accounts, &mut step);
+            }
+            let free = Operation::Free { id: self.next_id - 1, cleared: false };
+            self.step_into(&free, &mut step);
+        }
+        if self.capabilities.contains(Capability::Fini) {
+            self.step_into(&Operation::Fini, &mut step);
         }
         step
+    }
+
+    /// Does one more operation at the end.
+    fn step_into(&mut self, operation: &Operation, step: &mut Step) {
+        let Step { findings, known, .. } = self.step(operation);
+        step.findings.extend(findings);
+        step.known.extend(known);
     }
 
     /// Holds the outcome of an operation against the contract.
@@ -393,9 +457,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         before: Option<&Snapshot>,
         step: &mut Step,
     ) {
-        let report = self.subject.implementation.report();
+        self.report = self.subject.implementation.report();
+        let report = &self.report;
         let contract = &mut self.contract;
         contract.set_faulted(report.faulted);
+        // A BUG is told with its place, before what the call that it ended returns.
+        let bug = report.bug.and_then(|bug| contract.bug(bug));
         let blocks = &self.subject.blocks;
         let outcome = step.outcome.errno().map_or(Ok(()), Err);
         let mut broken = match *operation {
@@ -427,11 +494,10 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
                 contract.block_at(offset, found, accounts)
             }
             Operation::FailNth { .. } => Vec::new(),
+            Operation::Fini => contract.fini(self.subject.leaked.unwrap_or(0), &report.warnings),
         };
         broken.extend(contract.warnings(&report.warnings));
-        if let Some(bug) = report.bug {
-            broken.extend(contract.bug(bug));
-        }
+        broken.extend(bug);
         for broken in &mut broken {
             broken.operation.get_or_insert_with(|| operation.clone());
         }
@@ -464,12 +530,44 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     /// Does the operation on the reference and compares.
     fn compare(&mut self, operation: &Operation, accounts: Accounts, step: &mut Step) {
-        // An unusable allocator answers no more.
-        let Some(reference) = self.reference.as_mut().filter(|_| !self.contract.is_over()) else {
+        let Some(reference) = self.reference.as_mut() else { return };
+        // The twin has no teardown.
+        let tears_down = reference.implementation.capabilities().contains(Capability::Fini);
+        if *operation == Operation::Fini && !tears_down {
             return;
-        };
+        }
         let outcome = reference.apply(operation);
         if self.settings.strength == Strength::Contract {
+            return;
+        }
+        if reference.implementation.runs_kernel_code()
+            && self.subject.implementation.runs_kernel_code()
+        {
+            let theirs = reference.implementation.report();
+            let ours = &self.report;
+            if ours.bug.is_some() != theirs.bug.is_some() {
+                let text = |report: &Report| match report.bug {
+                    Some(bug) => bug.to_string(),
+                    None => "no BUG".to_owned(),
+                };
+                step.diverge(Aspect::Bug, text(ours), text(&theirs));
+                return;
+            }
+            if ours.warnings.len() != theirs.warnings.len() {
+                step.diverge(Aspect::Warnings, warnings(ours), warnings(&theirs));
+                return;
+            }
+            if self.subject.leaked != reference.leaked {
+                let text = |leaked: Option<usize>| leaked.unwrap_or(0);
+                step.diverge(Aspect::Leaked, text(self.subject.leaked), text(reference.leaked));
+                return;
+            }
+        }
+        // What has become unusable, or was torn down, has no state to compare.
+        if self.contract.is_over() && self.subject.implementation.runs_kernel_code() {
+            if outcome != step.outcome {
+                step.diverge(Aspect::Outcome, step.outcome, outcome);
+            }
             return;
         }
         if outcome != step.outcome {
@@ -513,6 +611,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     /// Sorts breaches into those that are known and findings.
     fn settle(&self, broken: Vec<Broken>, step: &mut Step) {
+        if self.settings.differences_only {
+            return;
+        }
         for broken in broken {
             let kernel = self.subject.implementation.kernel();
             let known = kernel.and_then(|kernel| known(&broken, kernel));
@@ -533,6 +634,12 @@ impl Step {
         let (subject, reference) = (subject.to_string(), reference.to_string());
         self.findings.push(Finding::Divergence(Divergence { aspect, subject, reference }));
     }
+}
+
+/// Warnings, for people.
+fn warnings(report: &Report) -> String {
+    let warnings: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
+    if warnings.is_empty() { "no warning".to_owned() } else { warnings.join("; ") }
 }
 
 /// Blocks, for people.

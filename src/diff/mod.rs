@@ -1,5 +1,6 @@
 //! Differential testing: the kernel's allocator beside another one.
 
+pub mod compare;
 pub mod contention;
 mod contract;
 mod coverage;

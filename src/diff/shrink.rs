@@ -1,5 +1,6 @@
 //! Makes a failing trace short, then its numbers small.
 
+use core::ops::Range;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
@@ -28,7 +29,8 @@ pub(super) fn shrink(
     shrinker.drop_what_is_freed();
     loop {
         let before = shrinker.trace.clone();
-        shrinker.drop_operations();
+        shrinker.drop_runs(allocations, without_allocations);
+        shrinker.drop_runs(operations, without_operations);
         shrinker.simplify_space();
         shrinker.simplify_operations();
         if shrinker.trace == before || shrinker.cut_short {
@@ -86,15 +88,19 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
         }
     }
 
-    /// Leaves out runs of operations, long ones first.
-    fn drop_operations(&mut self) {
-        let mut run = (self.trace.operations.len() / 2).max(1);
+    /// Leaves out runs of parts of the trace, long ones first. `parts` says how many
+    /// there are.
+    fn drop_runs(
+        &mut self,
+        parts: fn(&Trace) -> usize,
+        without: fn(&Trace, Range<usize>) -> Trace,
+    ) {
+        let mut run = (parts(&self.trace) / 2).max(1);
         loop {
             let mut start = 0;
-            while start < self.trace.operations.len() && !self.cut_short {
-                let end = (start + run).min(self.trace.operations.len());
-                let mut candidate = self.trace.clone();
-                candidate.operations.drain(start..end);
+            while start < parts(&self.trace) && !self.cut_short {
+                let end = (start + run).min(parts(&self.trace));
+                let candidate = without(&self.trace, start..end);
                 if !self.try_candidate(candidate) {
                     start = end;
                 }
@@ -144,6 +150,36 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
             }
         }
     }
+}
+
+fn operations(trace: &Trace) -> usize {
+    trace.operations.len()
+}
+
+fn without_operations(trace: &Trace, run: Range<usize>) -> Trace {
+    let mut trace = trace.clone();
+    trace.operations.drain(run);
+    trace
+}
+
+/// How many allocations a trace makes.
+fn allocations(trace: &Trace) -> usize {
+    let is_alloc = |operation: &&Operation| matches!(operation, Operation::Alloc { .. });
+    trace.operations.iter().filter(is_alloc).count()
+}
+
+/// Without some of the allocations, in the order in which they are made, and all that is
+/// done to them: what is torn down in the end must have been freed.
+fn without_allocations(trace: &Trace, run: Range<usize>) -> Trace {
+    let ids = trace.operations.iter().filter_map(|operation| match operation {
+        Operation::Alloc { id, .. } => Some(*id),
+        _ => None,
+    });
+    let dropped: HashSet<_> = ids.skip(run.start).take(run.len()).collect();
+    let kept =
+        |operation: &&Operation| operation.allocation().is_none_or(|id| !dropped.contains(&id));
+    let operations = trace.operations.iter().filter(kept).cloned().collect();
+    Trace { space: trace.space, operations }
 }
 
 /// The trace with its allocations named from 0 on, and without operations on

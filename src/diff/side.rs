@@ -50,18 +50,20 @@ impl fmt::Display for Outcome {
 pub(super) struct Side<I: Implementation> {
     pub implementation: I,
     allocations: Vec<Option<I::Allocation>>,
+    /// What the teardown has left behind, once it was torn down.
+    pub leaked: Option<usize>,
     /// After an allocation or a trim: the blocks of the allocation.
     pub blocks: Vec<Block>,
 }
 
 impl<I: Implementation> Side<I> {
     pub fn of(implementation: I) -> Self {
-        Self { implementation, allocations: Vec::new(), blocks: Vec::new() }
+        Self { implementation, allocations: Vec::new(), leaked: None, blocks: Vec::new() }
     }
 
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         self.blocks.clear();
-        if self.implementation.declines(operation).is_some() {
+        if self.leaked.is_some() || self.implementation.declines(operation).is_some() {
             return Outcome::Skipped;
         }
         match *operation {
@@ -110,6 +112,10 @@ impl<I: Implementation> Side<I> {
             }
             Operation::FailNth { nth, times } => {
                 self.implementation.fail_nth(nth, times);
+                Outcome::Done
+            }
+            Operation::Fini => {
+                self.leaked = Some(self.implementation.fini());
                 Outcome::Done
             }
         }
@@ -189,6 +195,7 @@ pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
         Operation::ResetClear { .. } => needs |= Capability::ResetClear,
         Operation::BlockAt { .. } => needs |= Capability::BlockAt,
         Operation::FailNth { .. } => needs |= Capability::FailNth,
+        Operation::Fini => needs |= Capability::Fini,
     }
     needs
 }

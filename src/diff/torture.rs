@@ -55,6 +55,8 @@ pub struct Report {
     pub operations: u64,
     /// Allocators made.
     pub allocators: u64,
+    /// Spaces that no allocator could be made of.
+    pub refused: u64,
     /// Breaches that the C is known for, by name.
     pub known: BTreeMap<&'static str, u64>,
     /// How often the reference took over the state of the one under test.
@@ -84,6 +86,7 @@ impl Report {
     pub fn add(&mut self, other: &Self) {
         self.operations += other.operations;
         self.allocators += other.allocators;
+        self.refused += other.refused;
         self.took_over += other.took_over;
         self.not_compared |= other.not_compared;
         self.coverage.add(&other.coverage);
@@ -184,24 +187,28 @@ pub fn run_alone<S: Implementation>(
 ///
 /// # Panics
 ///
-/// Where the two differ, or a promise is broken.
+/// Where the two differ, or a promise is broken; and where no allocator could be made.
 pub fn check<S: Implementation>(options: &Options) {
-    if let (_, Some(failure)) = run::<S, KernelC>(options, |_| true) {
+    let (report, failure) = run::<S, KernelC>(options, |_| true);
+    if let Some(failure) = failure {
         panic!("{failure}");
     }
+    assert!(report.allocators > 0, "no allocator could be made of {:?}", options.space);
 }
 
-/// A random trace of so many operations, to replay on two kernels. Its
-/// allocations are spread as [`Reference`](super::reference::Reference) places
-/// them.
+/// A random trace of so many operations, to replay on two kernels. It asks for what
+/// the subject of `start` offers, and its allocations are spread as that places them.
 ///
 /// # Errors
 ///
 /// Where there can be no such space.
-pub fn random_trace(seed: u64, space: Space, operations: u64) -> Result<Trace, NotCreated> {
-    type Twin = super::reference::Reference;
+pub fn random_trace<S: Implementation, R: Implementation>(
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    seed: u64,
+    space: Space,
+    operations: u64,
+) -> Result<Trace, NotCreated> {
     let options = Options::default();
-    let start = Lockstep::<Twin, Twin>::alone;
     start(space, options.settings)?;
     let run = Run { options: &options, start, report: Report::default() };
     Ok(run.record(Life { seed, space, operations, deep_every: 0 }, operations))
@@ -234,6 +241,9 @@ pub fn shrink(
     (renamed(shrunk.trace), shrunk.cut_short)
 }
 
+/// A run ends that was refused so many spaces, and given none.
+const MOST_REFUSED: u64 = 1000;
+
 /// `watch` is called after so many operations.
 const WATCH_EVERY: u64 = 1024;
 
@@ -242,10 +252,10 @@ const WATCH_EVERY: u64 = 1024;
 const CLOSELY: usize = 256;
 const CLOSELY_BLOCKS: usize = 1 << 16;
 
-struct Run<'a, F> {
-    options: &'a Options,
-    start: F,
-    report: Report,
+pub(super) struct Run<'a, F> {
+    pub options: &'a Options,
+    pub start: F,
+    pub report: Report,
 }
 
 impl<S, R, F> Run<'_, F>
@@ -257,6 +267,10 @@ where
     fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(self.options.seed);
         while self.report.operations < self.options.operations {
+            // No space will do, so there is nothing to run.
+            if self.report.allocators == 0 && self.report.refused >= MOST_REFUSED {
+                break;
+            }
             let life = self.life(&mut random);
             self.report.life = Some(life);
             if !watch(&self.report) {
@@ -272,10 +286,16 @@ where
         (self.report, None)
     }
 
-    fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
+    pub fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
         let space = self.options.space.unwrap_or_else(|| generate::space(random));
         let left = self.options.operations - self.report.operations;
-        let operations = (10 * generate::log_uniform(random, 100_000)).min(left);
+        // Many short ones, so that many spaces and many ends are met, and a few long ones.
+        // None takes more than a fiftieth of a run that ends after so many operations.
+        let operations = match random.random_range(0..32) {
+            0 => 10 * generate::log_uniform(random, 100_000),
+            _ => generate::log_uniform(random, 50_000),
+        };
+        let operations = operations.min((self.options.operations / 50).max(1000)).min(left);
         // Short lives are looked at closely.
         let deep_every = match (operations, random.random_range(0..4)) {
             (..1000, 0..3) => 1,
@@ -285,12 +305,12 @@ where
         Life { seed: random.random(), space, operations, deep_every }
     }
 
-    fn settings(&self, life: Life) -> Settings {
+    pub fn settings(&self, life: Life) -> Settings {
         Settings { deep_every: life.deep_every, ..self.options.settings }
     }
 
     /// Lives a life. Returns what broke, and after how many operations.
-    fn live(
+    pub fn live(
         &mut self,
         life: Life,
         watch: &mut impl FnMut(&Report) -> bool,
@@ -298,7 +318,10 @@ where
         let mut pair = match (self.start)(life.space, self.settings(life)) {
             Ok(pair) => pair,
             Err(NotCreated::Finding(finding)) => return Some((*finding, 0)),
-            Err(NotCreated::Refused(_)) => return None,
+            Err(NotCreated::Refused(_)) => {
+                self.report.refused += 1;
+                return None;
+            }
         };
         let mut generator = self.generator(life, pair.capabilities());
         self.report.allocators += 1;
@@ -334,11 +357,17 @@ where
     }
 
     fn generator(&self, life: Life, capabilities: Capabilities) -> Generator {
-        Generator::new(life.seed, life.space, capabilities, self.options.faults)
+        let mut generator =
+            Generator::new(life.seed, life.space, capabilities, self.options.faults);
+        // The others end as `Lockstep::finish` has it.
+        if life.seed.is_multiple_of(2) {
+            generator.end_with_fini(life.operations);
+        }
+        generator
     }
 
     /// Lives a life again, to write it down, and shrinks it.
-    fn shrink(
+    pub fn shrink(
         &self,
         life: Life,
         finding: Finding,
@@ -384,7 +413,7 @@ where
         }
     }
 
-    fn record(&self, life: Life, count: u64) -> Trace {
+    pub fn record(&self, life: Life, count: u64) -> Trace {
         let mut operations = Vec::new();
         self.relive(life, count, |operation| operations.push(operation.clone()));
         Trace { space: life.space, operations }
@@ -412,7 +441,7 @@ where
 
 /// The first finding in a trace, and the operations that it takes. `close` looks
 /// at the whole tree after each of the last operations, and not before.
-fn first_finding<S, R, F>(
+pub(super) fn first_finding<S, R, F>(
     start: &F,
     trace: &Trace,
     settings: Settings,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::{LazyLock, Mutex, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -124,7 +124,7 @@ fn load(path: &Path) -> Result<&'static Code, ModuleError> {
     // SAFETY: the library stays loaded, and nobody writes the table.
     let table = unsafe { Table::check(table) };
     let table = table.map_err(|mismatch| fail(&mismatch))?;
-    Ok(Box::leak(Box::new(Code { table, load: Once::new() })))
+    Ok(Box::leak(Box::new(Code { table, load: OnceLock::new() })))
 }
 
 /// What the loader says, which the error itself does not show.

@@ -3,7 +3,28 @@
 //!
 //! The kernel that is compiled in is one of them, see [`Module::compiled_in`]. With
 //! the feature `module`, the C of any other tree is compiled and loaded while the
-//! program runs, so that any number of kernels are in one process.
+//! program runs, so that any number of kernels are in one process:
+//!
+//! ```no_run
+//! # #[cfg(feature = "module")] {
+//! use gpu_buddy::diff::{Implementation, KernelC, Space};
+//! use gpu_buddy::module::Module;
+//!
+//! let module = Module::open("/home/me/linux")?;
+//! for feature in module.features().iter() {
+//!     println!("{}: {}", feature.name, feature.meaning);
+//! }
+//! let space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+//! let allocator = KernelC::new(module, space)?;
+//! assert_eq!(allocator.avail(), 1 << 30);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Two tables cross the border and nothing else does. The C calls what a kernel gives at
+//! run time (memory, BUG, WARN, the log, the clock, the random numbers of a KUnit run,
+//! "is this lock held?") through one that it is handed when it is loaded. What can be done
+//! with an allocator is in the other, the one symbol that a module shows.
 
 pub(crate) mod abi;
 #[cfg(feature = "module")]
@@ -20,13 +41,16 @@ mod source;
 #[allow(dead_code, reason = "a part of it is for build.rs, or for the feature `module`")]
 mod tree;
 
+use core::ffi::c_int;
 use core::fmt;
-use std::sync::Once;
+use std::sync::OnceLock;
 
 use abi::Table;
 pub(crate) use inspect::Inspection;
 
+use crate::runtime::capture;
 use crate::runtime::table::RUNTIME;
+use crate::{Errno, KernelBug};
 
 unsafe extern "C" {
     #[link_name = "gpu_buddy_kernel_gpu_buddy_module"]
@@ -54,7 +78,15 @@ struct Loaded {
 /// What was loaded: once, by whatever names it is asked for.
 struct Code {
     table: &'static Table,
-    load: Once,
+    /// What the module's init function came to.
+    load: OnceLock<Result<c_int, KernelBug>>,
+}
+
+/// Why a module's init function did not succeed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stopped {
+    Errno(Errno),
+    Bug(KernelBug),
 }
 
 /// Why a kernel could not be loaded.
@@ -106,11 +138,11 @@ impl Module {
     /// The kernel that was compiled in.
     #[must_use]
     pub fn compiled_in() -> Self {
-        static LOADED: std::sync::OnceLock<Loaded> = std::sync::OnceLock::new();
+        static LOADED: OnceLock<Loaded> = OnceLock::new();
         static CODE: Code = Code {
             // SAFETY: the C initialises it at compile time and nobody writes it.
             table: unsafe { &COMPILED_IN },
-            load: Once::new(),
+            load: OnceLock::new(),
         };
         Self(LOADED.get_or_init(|| {
             Loaded {
@@ -127,13 +159,28 @@ impl Module {
         }))
     }
 
-    /// Calls the module's init function, the first time that it is asked to.
-    pub(crate) fn load(self) {
-        self.0.code.load.call_once(|| {
-            // SAFETY: the table of the runtime lives as long as the program, and the
-            // C has not been called so far.
-            unsafe { (self.table().load)(&raw const RUNTIME) };
+    /// Calls the module's init function, the first time that it is asked to, outside of
+    /// every allocator's scope: memory that a module keeps for itself must not be in the
+    /// arena of the allocator that happens to be the first.
+    ///
+    /// # Errors
+    ///
+    /// What that function returned, or the BUG that it ran into; `Ok` is 0.
+    pub(crate) fn load(self) -> Result<(), Stopped> {
+        let result = self.0.code.load.get_or_init(|| {
+            let captured = capture(|| {
+                // SAFETY: the table of the runtime lives as long as the program, and the
+                // C has not been called so far.
+                unsafe { (self.table().load)(&raw const RUNTIME) }
+            });
+            captured.log_all();
+            captured.result
         });
+        match *result {
+            Ok(0) => Ok(()),
+            Ok(error) => Err(Stopped::Errno(Errno::from_return(error))),
+            Err(bug) => Err(Stopped::Bug(bug)),
+        }
     }
 
     pub(crate) fn table(self) -> &'static Table {

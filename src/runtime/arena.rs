@@ -6,11 +6,11 @@
 //! when it goes. Outside of every scope, memory is `malloc`'s.
 
 use core::ffi::c_void;
-use core::ops::Range;
 use core::ptr::{self, NonNull};
 use std::collections::HashSet;
 
 use super::KernelBug;
+use super::scope::unwind;
 use crate::fault::Fault;
 
 unsafe extern "C" {
@@ -22,14 +22,25 @@ unsafe extern "C" {
 const FIRST_SLAB: usize = 32;
 const LAST_SLAB: usize = 4096;
 
+/// An arena keeps this many slabs until it goes: one of each size. They hold 8160
+/// objects. Any further slab is surplus.
+const KEPT_SLABS: usize = (LAST_SLAB / FIRST_SLAB).ilog2() as usize + 1;
+
+/// The surplus is given back only when this few objects are alive: half of what the
+/// kept slabs hold. An allocator that goes up and down at their limit would
+/// otherwise get a slab and give it back each time.
+const FEW_OBJECTS: usize = FIRST_SLAB * ((1 << KEPT_SLABS) - 1) / 2;
+
 /// With a sanitizer each object is `malloc`'s own, so that a use after free or
 /// beyond the end is seen.
 const SLABS: bool = !cfg!(sanitized);
 
 /// The memory of one allocator.
 pub(crate) struct Arena {
-    /// Objects that are free, linked through their first word.
+    /// Free objects of the kept slabs, linked through their first word.
     free: *mut FreeObject,
+    /// Free objects of the surplus, which are used when there are no others.
+    free_surplus: *mut FreeObject,
     /// Size of the objects in the slabs; 0 before the first.
     object_size: usize,
     slabs: Vec<NonNull<c_void>>,
@@ -39,12 +50,10 @@ pub(crate) struct Arena {
     live: usize,
     /// How many of them are in slabs.
     in_slabs: usize,
-    /// An object of a slab was freed.
-    freed: bool,
+    /// How many of those are in the surplus.
+    in_surplus: usize,
     /// More objects than these are not given out.
     most: usize,
-    /// What `gpu_buddy_init` has left alive: these stay until the end.
-    floor: Option<Floor>,
     /// Decides which allocations fail.
     fault: Option<Fault>,
     /// How many allocations have failed.
@@ -60,18 +69,6 @@ struct FreeObject {
     next: *mut FreeObject,
 }
 
-/// The objects of the slabs that are alive as long as the allocator is: the first
-/// ones of the first slabs.
-#[derive(Clone, Copy)]
-struct Floor {
-    objects: usize,
-    slabs: usize,
-}
-
-/// Slabs that an empty allocator keeps beyond those of the floor: about 8000
-/// objects, so that one that fills and empties in turn need not ask for them again.
-const SPARE_SLABS: usize = 8;
-
 // SAFETY: the pointers are to memory that the arena owns.
 unsafe impl Send for Arena {}
 
@@ -80,15 +77,15 @@ impl Arena {
     pub fn new(recovers: bool) -> Self {
         Self {
             free: ptr::null_mut(),
+            free_surplus: ptr::null_mut(),
             object_size: 0,
             slabs: Vec::new(),
             next_slab: FIRST_SLAB,
             kmallocs: HashSet::new(),
             live: 0,
-            most: usize::MAX,
-            floor: None,
             in_slabs: 0,
-            freed: false,
+            in_surplus: 0,
+            most: usize::MAX,
             fault: None,
             failed: 0,
             initialised: false,
@@ -109,9 +106,6 @@ impl Arena {
     pub fn initialised(&mut self, recovers: bool) {
         self.recovers = recovers;
         self.initialised = true;
-        // They were given out ascending, unless some came back.
-        self.floor =
-            (!self.freed).then_some(Floor { objects: self.in_slabs, slabs: self.slabs.len() });
     }
 
     /// Gives out so many objects and no more: a call that asks for billions of them
@@ -133,6 +127,12 @@ impl Arena {
     /// How many allocations have failed, whatever for.
     pub fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// How many slabs there are, and how many of them stay.
+    #[cfg(test)]
+    pub fn slabs(&self) -> (usize, usize) {
+        (self.slabs.len(), if SLABS { KEPT_SLABS } else { 0 })
     }
 
     /// What decides over allocations, with what it has counted.
@@ -161,7 +161,7 @@ impl Arena {
         }
         self.failed += 1;
         if !recovers {
-            std::panic::resume_unwind(Box::new(KernelBug::OUT_OF_MEMORY));
+            unwind(KernelBug::OUT_OF_MEMORY, &KernelBug::OUT_OF_MEMORY);
         }
         ptr::null_mut()
     }
@@ -178,18 +178,21 @@ impl Arena {
         if size > self.object_size {
             return self.kmalloc(1, size);
         }
-        if self.free.is_null() && !self.grow() {
+        if self.free.is_null() && self.free_surplus.is_null() && !self.grow() {
             return ptr::null_mut();
         }
-        let object = self.free;
-        // SAFETY: `free` links objects of the slabs that nothing else uses, each
-        // of `object_size` bytes, of which `size` are no more.
+        let is_surplus = self.free.is_null();
+        let list = if is_surplus { &mut self.free_surplus } else { &mut self.free };
+        let object = *list;
+        // SAFETY: the list is not empty. It links objects of the slabs that nothing
+        // else uses, each of `object_size` bytes, and `size` is at most that.
         unsafe {
-            self.free = (*object).next;
+            *list = (*object).next;
             object.cast::<u8>().write_bytes(0, size);
         }
         self.live += 1;
         self.in_slabs += 1;
+        self.in_surplus += usize::from(is_surplus);
         object.cast()
     }
 
@@ -203,51 +206,39 @@ impl Arena {
             return unsafe { self.kfree(object) };
         }
         let object = object.cast::<FreeObject>();
+        let is_surplus = self.is_surplus(object);
+        let list = if is_surplus { &mut self.free_surplus } else { &mut self.free };
         // SAFETY: the object is in a slab and nothing else uses it.
-        unsafe { (*object).next = self.free };
-        self.free = object;
+        unsafe { (*object).next = *list };
+        *list = object;
         self.live -= 1;
         self.in_slabs -= 1;
-        self.freed = true;
-        if let Some(floor) = self.floor
-            && self.in_slabs == floor.objects
-            && self.slabs.len() > floor.slabs + SPARE_SLABS
-        {
-            self.give_back(floor);
+        self.in_surplus -= usize::from(is_surplus);
+        if self.slabs.len() > KEPT_SLABS && self.in_surplus == 0 && self.in_slabs <= FEW_OBJECTS {
+            self.give_back();
         }
     }
 
-    /// Frees all slabs but those of the floor. No other object is alive.
-    fn give_back(&mut self, floor: Floor) {
-        for slab in self.slabs.drain(floor.slabs..) {
-            // SAFETY: it came from calloc, and nothing in it is alive.
+    /// Whether an object of a slab is in the surplus.
+    fn is_surplus(&self, object: *mut FreeObject) -> bool {
+        if self.slabs.len() <= KEPT_SLABS {
+            return false;
+        }
+        let is_in = |(index, slab): (usize, &NonNull<c_void>)| {
+            // For an object before the slab this wraps around, and is too large.
+            let offset = object.addr().wrapping_sub(slab.addr().get());
+            offset < (FIRST_SLAB << index) * self.object_size
+        };
+        !self.slabs[..KEPT_SLABS].iter().enumerate().any(is_in)
+    }
+
+    /// Frees the surplus slabs. None of their objects is alive.
+    fn give_back(&mut self) {
+        self.free_surplus = ptr::null_mut();
+        for slab in self.slabs.drain(KEPT_SLABS..) {
+            // SAFETY: it came from calloc, nothing in it is alive, and no list has an
+            // object of it any more.
             unsafe { free(slab.as_ptr()) };
-        }
-        self.free = ptr::null_mut();
-        self.next_slab = FIRST_SLAB;
-        let mut alive = floor.objects;
-        let mut fresh = Vec::new();
-        for &slab in &self.slabs {
-            let taken = alive.min(self.next_slab);
-            fresh.push((slab, taken..self.next_slab));
-            alive -= taken;
-            self.next_slab = (self.next_slab * 2).min(LAST_SLAB);
-        }
-        for (slab, objects) in fresh.into_iter().rev() {
-            self.link(slab, objects);
-        }
-    }
-
-    /// Puts objects of a slab before the others that are free, so that they are
-    /// given out ascending.
-    fn link(&mut self, slab: NonNull<c_void>, objects: Range<usize>) {
-        for index in objects.rev() {
-            // SAFETY: `index` is below the number of objects in the slab.
-            let object = unsafe { slab.byte_add(index * self.object_size) }.cast::<FreeObject>();
-            // SAFETY: the object is in the slab, with room and alignment for a link,
-            // and nothing uses it.
-            unsafe { object.write(FreeObject { next: self.free }) };
-            self.free = object.as_ptr();
         }
     }
 
@@ -262,7 +253,17 @@ impl Arena {
             return false;
         };
         self.slabs.push(slab);
-        self.link(slab, 0..self.next_slab);
+        let list =
+            if self.slabs.len() > KEPT_SLABS { &mut self.free_surplus } else { &mut self.free };
+        // Backwards, so that they are given out ascending.
+        for index in (0..self.next_slab).rev() {
+            // SAFETY: `index` is below the number of objects in the slab.
+            let object = unsafe { slab.byte_add(index * self.object_size) }.cast::<FreeObject>();
+            // SAFETY: the object is in the slab, with room and alignment for a link,
+            // and nothing uses it.
+            unsafe { object.write(FreeObject { next: *list }) };
+            *list = object.as_ptr();
+        }
         self.next_slab = (self.next_slab * 2).min(LAST_SLAB);
         true
     }
@@ -305,5 +306,41 @@ impl Drop for Arena {
             // SAFETY: it came from calloc, and the arena is the only owner.
             unsafe { free(memory.as_ptr()) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel's C may free what its init function allocated, and keep other objects
+    /// instead.
+    #[test]
+    fn slabs_with_live_objects_stay() {
+        const SIZE: usize = 64;
+        let mut arena = Arena::for_init(None);
+        let mut objects: Vec<_> = (0..2).map(|_| arena.object_alloc(SIZE)).collect();
+        arena.initialised(true);
+        objects.extend((0..50_000).map(|_| arena.object_alloc(SIZE)));
+        let last = objects.split_off(objects.len() - 2);
+        for object in &last {
+            // SAFETY: the object is alive, and has this size.
+            unsafe { object.cast::<u8>().write_bytes(0x5a, SIZE) };
+        }
+        let grown = arena.slabs();
+        for object in objects {
+            // SAFETY: it was allocated with this size, and is freed once.
+            unsafe { arena.object_free(object, SIZE) };
+        }
+        assert_eq!((arena.live(), arena.slabs()), (2, grown));
+        for object in last {
+            // SAFETY: the object is alive.
+            let bytes = unsafe { core::slice::from_raw_parts(object.cast::<u8>(), SIZE) };
+            assert!(bytes.iter().all(|&byte| byte == 0x5a), "{bytes:?}");
+            // SAFETY: it was allocated with this size, and is freed once.
+            unsafe { arena.object_free(object, SIZE) };
+        }
+        let (left, kept) = arena.slabs();
+        assert_eq!((arena.live(), left), (0, kept));
     }
 }

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_uint};
 use core::fmt;
 
-use super::scope::{Event, report};
+use super::scope::{Event, report, unwind};
 
 /// A kernel BUG: a condition that the C holds to be impossible came true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,12 +69,7 @@ pub(super) unsafe extern "C-unwind" fn bug(
     // SAFETY: the macros of vendor/shim/linux/bug.h and list.h pass literals.
     let (condition, file) = unsafe { (super::literal(condition), super::literal(file)) };
     let bug = KernelBug { condition, file, line };
-    // Nobody will be able to tell of it later.
-    if cfg!(panic = "abort") {
-        eprintln!("gpu-buddy: {bug}; panic = \"abort\", so the process ends here");
-    }
-    // Not `panic_any`: the panic hook is for bugs of Rust code.
-    std::panic::resume_unwind(Box::new(bug))
+    unwind(bug, &bug)
 }
 
 /// # Safety

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_uint};
 
-use super::scope::{AssertionFailed, Event, in_kunit, report};
+use super::scope::{AssertionFailed, Event, in_kunit, report, unwind};
 use crate::module::abi::{Kunit, KunitCheck};
 
 thread_local! {
@@ -46,7 +46,7 @@ pub(super) unsafe extern "C-unwind" fn kunit_fail(
     }
     report(Event::Failure(text));
     if check.assertion {
-        std::panic::resume_unwind(Box::new(AssertionFailed));
+        unwind(AssertionFailed, &"the assertion ends its case");
     }
 }
 

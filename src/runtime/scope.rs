@@ -2,9 +2,11 @@
 //! and where its reports wait.
 
 use core::cell::Cell;
+use core::fmt;
 use core::ptr;
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::arena::Arena;
 use super::{KernelBug, LogLine, Warning};
@@ -21,6 +23,16 @@ pub(crate) enum Event {
     Warning(Warning),
     /// A KUnit case failed, for this reason.
     Failure(String),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(line) => line.fmt(f),
+            Self::Warning(warning) => warning.fmt(f),
+            Self::Failure(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// Why the C did not return.
@@ -108,6 +120,24 @@ pub(super) fn report(event: Event) {
     }
 }
 
+/// Unwinds out of the C with `payload`, past the panic hook, which is for bugs of
+/// Rust code.
+///
+/// Where panics abort, nobody will be able to tell of it later. So what the C has
+/// reported so far, and why it is stopped, go to the standard error first. They do
+/// not go to the logger: the allocator that it may use is locked.
+pub(super) fn unwind(payload: impl Any + Send, why: &dyn fmt::Display) -> ! {
+    if cfg!(panic = "abort") {
+        let mut stderr = std::io::stderr().lock();
+        for event in current(|scope| core::mem::take(&mut scope.events)).unwrap_or_default() {
+            let _ = writeln!(stderr, "gpu-buddy: {event}");
+        }
+        let end = "with panic = \"abort\", the process ends here";
+        let _ = writeln!(stderr, "gpu-buddy: {why}; {end}");
+    }
+    resume_unwind(Box::new(payload))
+}
+
 /// Hands an event to the `log` crate.
 pub(crate) fn log_event(event: &Event) {
     match event {
@@ -129,6 +159,14 @@ pub struct Captured<R> {
     pub warnings: Vec<Warning>,
 }
 
+impl<R> Captured<R> {
+    /// Hands all that was captured to the `log` crate.
+    pub(crate) fn log_all(&self) {
+        self.log.iter().for_each(LogLine::log);
+        self.warnings.iter().for_each(|warning| log_event(&Event::Warning(*warning)));
+    }
+}
+
 /// Runs calls of the [raw layer](crate::ffi), and returns what the C printed,
 /// what it warned of and the BUG that stopped it, instead of logging and
 /// unwinding.
@@ -143,8 +181,8 @@ pub fn capture<R>(f: impl FnOnce() -> R) -> Captured<R> {
     let result = match result {
         Ok(value) => Ok(value),
         Err(Stop::Bug(bug)) => Err(bug),
-        Err(Stop::Assertion) => std::panic::resume_unwind(Box::new(AssertionFailed)),
-        Err(Stop::Panic(payload)) => std::panic::resume_unwind(payload),
+        Err(Stop::Assertion) => resume_unwind(Box::new(AssertionFailed)),
+        Err(Stop::Panic(payload)) => resume_unwind(payload),
     };
     let mut captured = Captured { result, log: Vec::new(), warnings: Vec::new() };
     for event in events {

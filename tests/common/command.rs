@@ -1,4 +1,5 @@
 //! The command, as a user runs it.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::process::{Command, Output, Stdio};
 

@@ -229,14 +229,41 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of the kernel that is compiled in.
+/// The tree of the kernel that is compiled in.
 pub fn kernel_tree() -> PathBuf {
-    let vendored = project().join("vendor/linux").join(KERNEL.series);
-    if vendored.is_dir() {
-        return vendored;
+    PathBuf::from(env!("GPU_BUDDY_KERNEL_TREE"))
+}
+
+/// Whether `vendor/manifest.toml` records this very `buddy.c`. If so, the tests find in
+/// it whatever they look for.
+pub fn is_recorded() -> bool {
+    let manifest = std::fs::read_to_string(project().join("vendor/manifest.toml"));
+    let manifest = manifest.expect("a manifest");
+    let allocator = KERNEL.files.iter().find(|file| file.path.ends_with("/buddy.c"));
+    manifest.contains(allocator.expect("an allocator").sha256)
+}
+
+/// Says once what is not tested, and why. The harness does not hold it back, as it does
+/// with what a test prints that passes.
+pub fn not_tested(what: &str, why: &str) {
+    use std::io::Write as _;
+    static SAID: parking_lot::Mutex<Vec<String>> = parking_lot::Mutex::new(Vec::new());
+    let line = format!("NOT TESTED: {what}, because {why}");
+    let mut said = SAID.lock();
+    if !said.contains(&line) {
+        writeln!(std::io::stderr(), "{line}").expect("it is written");
+        said.push(line);
     }
-    let from = KERNEL.revision.lines().find_map(|line| line.strip_prefix("from: "));
-    PathBuf::from(from.expect("a kernel from a path says which"))
+}
+
+/// As [`not_tested`], of what looks for a text in the kernel's files that is not there.
+///
+/// # Panics
+///
+/// If the kernel is a recorded one.
+pub fn not_found(what: &str, missing: &str) {
+    assert!(!is_recorded(), "{what}: this buddy.c is a recorded one, but it has no {missing}");
+    not_tested(what, &format!("this buddy.c has no {missing}"));
 }
 
 /// A line of a file of the kernel that is compiled in.
@@ -245,15 +272,27 @@ pub fn kernel_line(file: &str, line: u32) -> String {
     text.lines().nth(line as usize - 1).unwrap_or_default().trim().to_owned()
 }
 
+/// A copy of the files of the kernel that is compiled in.
+pub fn copy_of_kernel() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    let status = std::process::Command::new("cp")
+        .arg("-RL")
+        .arg(kernel_tree().join("."))
+        .arg(copy.path())
+        .status();
+    assert!(status.expect("cp runs").success());
+    copy
+}
+
 /// What the kernel's own `kunit.py parse` makes of `ktap`; `None`, and a line on
-/// stderr, where there is no such script or no Python.
+/// stderr, if there is no such script or no Python.
 pub fn kunit_py_parse(ktap: &str) -> Option<std::process::Output> {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
     let script = kernel_tree().join("tools/testing/kunit/kunit.py");
     if !script.is_file() {
-        eprintln!("NOT TESTED: kunit.py parse: there is no {}", script.display());
+        not_tested("kunit.py parse", &format!("there is no {}", script.display()));
         return None;
     }
     let child = Command::new("python3")
@@ -267,7 +306,7 @@ pub fn kunit_py_parse(ktap: &str) -> Option<std::process::Output> {
     let mut child = match child {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("NOT TESTED: kunit.py parse: python3 is not installed");
+            not_tested("kunit.py parse", "python3 is not installed");
             return None;
         }
         Err(error) => panic!("python3: {error}"),
@@ -297,4 +336,16 @@ pub fn nested_target() -> NestedTarget {
     let lock = std::fs::File::create(path.join("test.lock")).expect("a lock");
     lock.lock().expect("the lock");
     NestedTarget { path, _lock: lock }
+}
+
+/// Where the build script put what it made: the only one of a package that is
+/// not from a registry.
+pub fn out_dir(messages: &str) -> PathBuf {
+    messages
+        .lines()
+        .filter(|line| line.contains("\"reason\":\"build-script-executed\""))
+        .filter(|line| line.contains("\"package_id\":\"path+file:"))
+        .find_map(|line| line.split_once("\"out_dir\":\"")?.1.split('"').next())
+        .map(PathBuf::from)
+        .expect("cargo says where")
 }

@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 
 use gpu_buddy::diff::{Space, torture};
 
+use crate::kernel::{Kernel, Pair};
 use crate::torture::size;
 use crate::{Failure, Verdict};
 
@@ -26,13 +27,17 @@ pub struct Arguments {
     /// Size of its chunks
     #[arg(long, default_value = "4K", value_parser = size)]
     chunk: u64,
+
+    #[command(flatten)]
+    kernel: Kernel,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let space = Space { size: arguments.size, chunk_size: arguments.chunk };
-    let trace = torture::random_trace(arguments.seed, space, arguments.ops).map_err(|errno| {
-        Failure::Usage(format!("no space of this size and chunk size: {errno}"))
-    })?;
+    let pair = Pair::open(&arguments.kernel, Some("contract".as_ref()), false)?;
+    let start = |space, settings| pair.start(space, settings);
+    let trace = torture::random_trace(start, arguments.seed, space, arguments.ops)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     write!(stdout().lock(), "{trace}")?;
     Ok(Verdict::Passed)
 }

@@ -3,12 +3,15 @@
 //! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
 //! wrongly.
 
+mod compare;
 mod generate;
 mod info;
 mod kernel;
 mod kunit;
 mod replay;
+mod supervise;
 mod torture;
+mod watchdog;
 
 use std::io;
 use std::process::ExitCode;
@@ -30,6 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Compare(compare::Arguments),
     Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
@@ -64,9 +68,11 @@ fn main() -> ExitCode {
     let command = Arguments::parse().command;
     // What torture finds it reports; while it shrinks it finds it thousands of
     // times.
-    let level = if matches!(command, Command::Torture(_)) { "off" } else { "warn" };
+    let level =
+        if matches!(command, Command::Torture(_) | Command::Compare(_)) { "off" } else { "warn" };
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", level)).init();
     let result = match command {
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),

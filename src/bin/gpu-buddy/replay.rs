@@ -5,7 +5,8 @@ use std::io::{Read, Write, stdin, stdout};
 use std::path::PathBuf;
 
 use gpu_buddy::diff::{
-    Finding, Implementation, Lockstep, NotCreated, Outcome, Settings, Step, Trace, format_size,
+    Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Settings, Step, Trace,
+    format_size,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -25,17 +26,21 @@ pub struct Arguments {
 
     /// What the kernel is held against: reference, contract, or another KERNEL
     /// [default: reference, or contract if the kernel's choices are not the
-    /// reference's]
+    /// reference's, and for a trace with fail-nth]
     #[arg(long, value_name = "WHAT")]
     against: Option<OsString>,
 
-    /// Breaches that the C is known for fail as well
+    /// Treat known breaches as failures
     #[arg(long)]
     strict: bool,
 
     /// Print the outcomes alone and judge nothing, to compare two kernels
     #[arg(long, conflicts_with_all = ["against", "strict"])]
     plain: bool,
+
+    /// Show differences alone, and no breach of the contract
+    #[arg(long, hide = true)]
+    differences_only: bool,
 
     /// Check the whole tree after so many operations
     #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
@@ -44,16 +49,21 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let name = arguments.file.display();
-    let text = read(&arguments.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-    let trace: Trace = text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    let trace = read_trace(&arguments.file)?;
     let settings = Settings {
         deep_every: arguments.deep_every,
         strict: arguments.strict,
+        differences_only: arguments.differences_only,
         ..Settings::default()
     };
     let against = arguments.against.as_deref();
     let against = if arguments.plain { Some("contract".as_ref()) } else { against };
-    let pair = Pair::open(&arguments.kernel, against, false)?;
+    // The twin has no memory that fails.
+    let faults = trace
+        .operations
+        .iter()
+        .any(|operation| matches!(operation, Operation::FailNth { times, .. } if *times > 0));
+    let pair = Pair::open(&arguments.kernel, against, faults)?;
     let refused = |error: NotCreated| Failure::Usage(format!("{name}: {error}"));
     match pair.against {
         Against::Kernel(other) => {
@@ -62,6 +72,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
         _ => play(&trace, pair.start(trace.space, settings), arguments.plain).map_err(refused)?,
     }
+}
+
+/// Reads a trace; `-` is the standard input.
+pub fn read_trace(file: &std::path::Path) -> Result<Trace, Failure> {
+    let name = file.display();
+    let text = read(file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))
 }
 
 fn read(file: &std::path::Path) -> std::io::Result<String> {
@@ -115,7 +132,13 @@ fn play_on<S: Implementation, R: Implementation>(
                 writeln!(out, "  -> {}", blocks.join(", "))?;
             }
             Outcome::Done => writeln!(out)?,
-            outcome => writeln!(out, "  -> {outcome}")?,
+            outcome => match pair.bug() {
+                Some(bug) => writeln!(out, "  -> {bug}")?,
+                None => writeln!(out, "  -> {outcome}")?,
+            },
+        }
+        if pair.bug().is_some() {
+            verdict = Verdict::Failed;
         }
         if plain {
             continue;

@@ -2,14 +2,14 @@
 
 mod progress;
 mod summary;
-mod supervise;
+mod supervisor;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, Write, stdout};
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Options, Report};
 use gpu_buddy::diff::{
@@ -17,10 +17,11 @@ use gpu_buddy::diff::{
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::supervise;
+use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict};
 use progress::Progress;
 use summary::{Found, Summary};
-use supervise::Watchdog;
 
 /// Do random operations on allocators and check each
 ///
@@ -88,15 +89,19 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
 
-    /// Breaches that the C is known for fail as well
+    /// Treat known breaches as failures
     #[arg(long)]
     strict: bool,
+
+    /// List what was met how often, and what never; --json always does
+    #[arg(long)]
+    coverage: bool,
 
     /// Where the trace of a failure is written
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 
-    /// Print one object for machines at the end, instead of text
+    /// Print a single JSON object at the end, instead of text
     #[arg(long)]
     json: bool,
 
@@ -122,10 +127,11 @@ fn rate(text: &str) -> Result<f64, String> {
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     match (&arguments.supervised, arguments.relive) {
-        (None, _) => supervise::run(arguments),
+        (None, _) => supervisor::run(arguments),
         (Some(folder), None) => work(arguments, folder),
         (Some(folder), Some(thread)) => {
-            supervise::relive(&options(arguments, thread)?, pair(arguments)?, folder, thread)
+            supervise::relive(&options(arguments, thread)?, pair(arguments)?, folder, thread)?;
+            Ok(Verdict::Passed)
         }
     }
 }
@@ -150,7 +156,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
         let plural = if arguments.threads == 1 { "" } else { "s" };
         println!("seed {seed}, {} thread{plural}, {limit}", arguments.threads);
     }
-    let interrupted = stop_on_interrupt()?;
+    let interrupted = supervise::stop_on_interrupt()?;
     // One thread has found something: the others have done their part.
     let broken = AtomicBool::new(false);
     let progress = Progress::new(&limit, arguments.json);
@@ -217,6 +223,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
         interrupted: interrupted.load(Ordering::Relaxed),
         replay: replay(arguments),
         faults: arguments.faults > 0.0,
+        coverage: arguments.coverage,
         report,
         found,
     };
@@ -270,12 +277,9 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         space: space(arguments)?,
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
-        shrink: SHRINK,
+        shrink: supervise::SHRINK,
     })
 }
-
-/// How long a trace may be made short.
-const SHRINK: Duration = Duration::from_secs(60);
 
 /// The arguments that `gpu-buddy replay` needs to see what was seen.
 fn replay(arguments: &Arguments) -> Vec<OsString> {
@@ -323,26 +327,6 @@ fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
         return Err(Failure::Usage("--size is smaller than --chunk".into()));
     }
     Ok(Some(Space { size, chunk_size }))
-}
-
-/// Set when the user, or who supervises this process, wants an end.
-fn stop_on_interrupt() -> Result<&'static AtomicBool, Failure> {
-    static STOP: AtomicBool = AtomicBool::new(false);
-    static ASKED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        STOP.store(true, Ordering::Relaxed);
-        if ASKED.swap(true, Ordering::Relaxed) {
-            // Asked for a second time: at once.
-            std::process::exit(supervise::INTERRUPTED);
-        }
-    })
-    .map_err(|error| Failure::Usage(error.to_string()))?;
-    // The standard input ends when the supervisor ends, or says so.
-    std::thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        STOP.store(true, Ordering::Relaxed);
-    });
-    Ok(&STOP)
 }
 
 #[derive(Clone, Copy)]

@@ -84,6 +84,12 @@ pub(super) enum Detail {
         asked: u64,
         got: u64,
     },
+    /// Objects that are left behind.
+    Objects(usize),
+    /// Blocks were allocated.
+    InUse(u64),
+    /// An argument that makes no sense.
+    Invalid(&'static str),
     Gap {
         size: u64,
         span: u64,
@@ -145,6 +151,9 @@ impl fmt::Display for Detail {
                 write!(f, "blocks are at {start}..{end}, with a min_block_size of {min_block_size}")
             }
             Self::Sum { asked, got } => write!(f, "{got} bytes were given for {asked}"),
+            Self::Objects(count) => write!(f, "the teardown left {count} objects behind"),
+            Self::InUse(blocks) => write!(f, "no warning, though {blocks} blocks were allocated"),
+            Self::Invalid(what) => write!(f, "the call succeeded, though {what}"),
             Self::Gap { size, span } => write!(f, "{size} bytes are spread over {span}"),
             Self::RoomAt { offset, .. } => write!(f, "there is room at {offset}"),
             Self::RoomFor(bytes) => write!(f, "there is room for {bytes} bytes"),

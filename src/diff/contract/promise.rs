@@ -41,6 +41,8 @@ promises! {
     KnownError, "known-error",
         "A call fails with EINVAL, ENOSPC or ENXIO, or with ENOMEM where memory ran out.";
     ValidArguments, "valid-arguments", "Arguments that an empty space satisfies are not EINVAL.";
+    RefusesInvalid, "refuses-invalid",
+        "Sizes, alignments and ranges that make no sense are refused with EINVAL.";
     Room, "room", "ENOSPC means that there is no room.";
     Repeatable, "repeatable", "The same call in the same state has the same outcome.";
     FailureChangesNothing, "failure-changes-nothing", "A call that fails changes nothing.";
@@ -64,7 +66,9 @@ promises! {
     Snapshot, "snapshot", "The tree holds what is allocated, and tiles the space.";
     Merged, "merged", "Two free buddies of the same clear state are merged.";
     Consistent, "consistent", "The allocator's own structures agree with each other.";
-    NothingLeaked, "nothing-leaked", "When everything is freed, everything is free.";
+    NothingLeaked, "nothing-leaked",
+        "When everything is freed, everything is free, and the teardown leaves nothing behind.";
+    TeardownWarns, "teardown-warns", "Tearing down what is in use raises a warning.";
 }
 
 impl fmt::Display for Promise {

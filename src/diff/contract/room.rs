@@ -27,6 +27,23 @@ enum Kind {
     Units(u64),
 }
 
+/// What makes no sense in a request, whatever the state of the allocator.
+pub(super) fn invalid(request: &AllocRequest, space: Space) -> Option<&'static str> {
+    let AllocRequest { start, end, size, min_block_size, range, .. } = *request;
+    let is_multiple = |bytes: u64| bytes.is_multiple_of(space.chunk_size);
+    if size == 0 || !is_multiple(size) {
+        Some("its size is no positive multiple of the chunk size")
+    } else if min_block_size < space.chunk_size || !min_block_size.is_power_of_two() {
+        Some("min_block_size is no power of two from the chunk size on")
+    } else if range && !(is_multiple(start) && is_multiple(end)) {
+        Some("its range is not made of chunks")
+    } else if range && end > space.size {
+        Some("its range ends beyond the space")
+    } else {
+        None
+    }
+}
+
 impl Need {
     /// `None` where the arguments are not valid, or are not sure to be.
     pub fn of(request: &AllocRequest, space: Space) -> Option<Self> {

@@ -12,12 +12,12 @@ use crate::diff::{
     Accounts, Block, Capabilities, Capability, Implementation, Operation, Report, Space,
 };
 use crate::fault::Fault;
-use crate::module::{Features, Inspection, Module};
+use crate::module::{Features, Inspection, Module, Stopped};
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{
-    AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, Snapshot, Warning, ffi,
-    integrity,
+    AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, LogLine, Snapshot, Warning,
+    ffi, integrity,
 };
 
 /// One allocator may have so many objects: 400 MB of blocks. Beyond that there is no
@@ -25,6 +25,17 @@ use crate::{
 const MOST_OBJECTS: usize = 1 << 22;
 
 /// The allocator of a kernel's C.
+///
+/// Arguments reach the C as they are, so that its own checks are under test. Kept away is
+/// only what no check of the C would end well:
+///
+/// - a contiguous request above 2^63 bytes, in a space that is larger still: rounding it up
+///   to a power of two is undefined in C;
+/// - a request of more than 2^32 chunks, rounded up, whose low 32 bits are not 0: the C
+///   takes the order from these, and hands out up to 2^32 blocks of it.
+///
+/// An allocator may have 2^22 objects. Beyond that there is no memory for it, so that a
+/// call that never stops asking for more ends with `ENOMEM`.
 pub struct KernelC {
     shared: Arc<Shared>,
     /// Warnings that have been reported.
@@ -57,6 +68,8 @@ struct State {
     arena: Arena,
     warnings: Vec<Warning>,
     bug: Option<KernelBug>,
+    /// The fini function was called.
+    finished: bool,
     /// How often the C was called.
     calls: u64,
 }
@@ -109,13 +122,17 @@ impl KernelC {
     /// Those of the kernel's init function; `ENOTRECOVERABLE` where that runs into a
     /// BUG.
     pub fn new(module: Module, space: Space) -> Result<Self, Errno> {
-        module.load();
+        module.load().map_err(|stopped| match stopped {
+            Stopped::Errno(errno) => errno,
+            Stopped::Bug(_) => Errno::ENOTRECOVERABLE,
+        })?;
         let words = (module.table().mm_size as usize).div_ceil(size_of::<u64>());
         let mut state = State {
             mm: vec![0; words].into_boxed_slice(),
             arena: Arena::for_init(None),
             warnings: Vec::new(),
             bug: None,
+            finished: false,
             calls: 0,
         };
         state.arena.set_limit(MOST_OBJECTS);
@@ -157,6 +174,20 @@ impl KernelC {
         self.shared.space
     }
 
+    /// What the C prints of its state, a line each; nothing after a BUG.
+    #[must_use]
+    pub fn print(&self) -> Vec<LogLine> {
+        let print = self.shared.module.table().print;
+        // SAFETY: `mm` is initialised and its lock is held.
+        let printed = self.shared.call_with_events(|mm| unsafe { print(mm) });
+        let lines = printed.map(|((), events)| events).unwrap_or_default();
+        let line = |event| match event {
+            Event::Log(line) => Some(line),
+            _ => None,
+        };
+        lines.into_iter().filter_map(line).collect()
+    }
+
     /// Another handle to the same allocator, for another thread.
     pub(in crate::diff) fn share(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), warnings: 0, failed: 0 }
@@ -169,7 +200,7 @@ impl KernelC {
     /// Gives `f` the state, unless it cannot be read any more.
     fn inspect<R>(&self, f: impl FnOnce(*const c_void, &Inspection, usize) -> R) -> Option<R> {
         let state = self.shared.state.lock();
-        if state.bug.is_some() {
+        if state.bug.is_some() || state.finished {
             return None;
         }
         let (mm, live) = (state.mm.as_ptr().cast(), state.arena.live());
@@ -203,24 +234,32 @@ impl KernelC {
 }
 
 impl Shared {
-    /// Runs `f`, which calls the C, under the lock and inside this allocator's scope.
     fn call<R>(&self, f: impl FnOnce(*mut c_void) -> R) -> Result<R, Errno> {
+        self.call_with_events(f).map(|(value, _)| value)
+    }
+
+    /// Runs `f`, which calls the C, under the lock and inside this allocator's scope.
+    /// Returns what was reported as well.
+    fn call_with_events<R>(
+        &self,
+        f: impl FnOnce(*mut c_void) -> R,
+    ) -> Result<(R, Vec<Event>), Errno> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if state.bug.is_some() {
+        if state.bug.is_some() || state.finished {
             return Err(Errno::ENOTRECOVERABLE);
         }
         state.calls += 1;
         LAST_CALL.set(state.calls);
         let mm = state.mm.as_mut_ptr().cast();
         let Outcome { result, events } = Scope::new(&mut state.arena, &self.map).run(|| f(mm));
-        for event in events {
+        for event in &events {
             if let Event::Warning(warning) = event {
-                state.warnings.push(warning);
+                state.warnings.push(*warning);
             }
         }
         match result {
-            Ok(value) => Ok(value),
+            Ok(value) => Ok((value, events)),
             Err(Stop::Bug(bug)) => {
                 state.bug = Some(bug);
                 Err(Errno::ENOTRECOVERABLE)
@@ -241,7 +280,7 @@ impl Drop for Shared {
         let state = self.state.get_mut();
         // What failed to be initialised has nothing to tear down, and what ran into a BUG
         // cannot be: the arena takes its memory back.
-        if state.bug.is_none() && state.arena.is_initialised() {
+        if state.bug.is_none() && !state.finished && state.arena.is_initialised() {
             // SAFETY: `mm` is initialised, and nobody else has it.
             let _ = self.call(|mm| unsafe { fini(mm) });
         }
@@ -323,18 +362,19 @@ impl Implementation for KernelC {
         let alloc = self.shared.module.table().alloc_blocks;
         let mut allocation = KernelAllocation::new();
         let (head, flags) = (allocation.head(), request.bits());
-        // SAFETY: `mm` is initialised and its lock is held; `head` is an empty list. What
-        // is undefined for other arguments is kept away, see `declines`.
-        check(
-            self.call(|mm| unsafe { alloc(mm, start, end, size, min_block_size, head, flags) })?,
-        )?;
+        let result = self.call(|mm| {
+            // SAFETY: `mm` is initialised and its lock is held; `head` is an empty list. What
+            // is undefined for other arguments is kept away, see `declines`.
+            unsafe { alloc(mm, start, end, size, min_block_size, head, flags) }
+        })?;
+        check(result)?;
         Ok(allocation)
     }
 
     fn blocks(&self, allocation: &KernelAllocation, blocks: &mut Vec<Block>) {
         let state = self.shared.state.lock();
         // The call that ran into a BUG may have left the list in pieces.
-        if state.bug.is_some() {
+        if state.bug.is_some() || state.finished {
             return;
         }
         let module = self.shared.module;
@@ -358,9 +398,11 @@ impl Implementation for KernelC {
     }
 
     fn free_block(&mut self, allocation: &mut KernelAllocation, index: usize, cleared: bool) {
-        if self.shared.state.lock().bug.is_some() {
+        let state = self.shared.state.lock();
+        if state.bug.is_some() || state.finished {
             return;
         }
+        drop(state);
         if let Some(taken) = allocation.take(index) {
             self.free(taken, cleared);
         }
@@ -411,6 +453,16 @@ impl Implementation for KernelC {
     fn fail_nth(&mut self, nth: u64, times: u64) {
         let fault = (times > 0).then(|| Fault::nth(nth).times(times));
         self.shared.state.lock().arena.set_fault(fault);
+    }
+
+    fn fini(&mut self) -> usize {
+        let fini = self.shared.module.table().fini;
+        // SAFETY: `mm` is initialised and its lock is held; no call follows this one.
+        let _ = self.call(|mm| unsafe { fini(mm) });
+        let mut state = self.shared.state.lock();
+        state.finished = true;
+        // What a BUG has left behind is no leak.
+        if state.bug.is_some() { 0 } else { state.arena.live() }
     }
 
     fn avail(&self) -> u64 {

@@ -68,7 +68,9 @@ impl Implementation for SafeApi {
 
     fn capabilities(&self) -> Capabilities {
         // It computes what the C lacks.
-        super::capabilities(Module::compiled_in()) | Capability::BlockAt
+        let capabilities = super::capabilities(Module::compiled_in()) | Capability::BlockAt;
+        // Its handle goes when it is dropped.
+        capabilities & !Capabilities::from_flag(Capability::Fini)
     }
 
     fn runs_kernel_code(&self) -> bool {

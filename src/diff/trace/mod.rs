@@ -69,6 +69,8 @@ pub enum Operation {
         /// How many fail; `u64::MAX` for all.
         times: u64,
     },
+    /// Tears the allocator down, whatever is allocated. Nothing happens after that.
+    Fini,
 }
 
 /// A space, and what is done to it.
@@ -91,6 +93,9 @@ pub enum Operation {
 /// fail-nth 3 times=1
 /// c = alloc 4K
 /// fail-nth off
+/// free b
+/// free c
+/// fini
 /// ";
 /// let trace: Trace = text.parse()?;
 /// assert_eq!(trace.to_string(), text);
@@ -106,6 +111,8 @@ pub enum Operation {
 /// - `a[2]` is the third block of an allocation.
 /// - `fail-nth 3 times=all` makes the third allocation from there on fail, and
 ///   all after it.
+/// - `fini` ends the allocator as it is. A trace without it ends by freeing everything,
+///   taking the whole space once, and then `fini`.
 ///
 /// Settings of an operation may be in any order, and are written in this one.
 /// Allocations may have any names of small letters, digits and `_`; they are

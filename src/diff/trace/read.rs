@@ -46,7 +46,7 @@ impl fmt::Display for Found {
 }
 
 const SPACE: &str = "the space first, as in 'space size=16M chunk=4K'";
-const OPERATION: &str = "'NAME = alloc', 'free', 'trim', 'reset', 'lookup' or 'fail-nth'";
+const OPERATION: &str = "'NAME = alloc', 'free', 'trim', 'reset', 'lookup', 'fail-nth' or 'fini'";
 const NAME: &str = "a name of small letters, digits and '_'";
 const SIZE: &str = "a size such as 4K";
 const FITS: &str = "a number that fits in 64 bits";
@@ -263,6 +263,10 @@ impl<'a> Reader<'a> {
                 Ok(Operation::BlockAt { offset })
             }
             "fail-nth" => fail_nth(line),
+            "fini" => {
+                line.end()?;
+                Ok(Operation::Fini)
+            }
             "space" => Err(word.error("the space to be given once")),
             _ => Err(word.error(OPERATION)),
         }

@@ -55,7 +55,9 @@ impl Operation {
             | Self::Free { id, .. }
             | Self::FreeBlock { id, .. }
             | Self::Trim { id, .. } => Some(id),
-            Self::ResetClear { .. } | Self::BlockAt { .. } | Self::FailNth { .. } => None,
+            Self::ResetClear { .. } | Self::BlockAt { .. } | Self::FailNth { .. } | Self::Fini => {
+                None
+            }
         }
     }
 
@@ -101,6 +103,7 @@ fn write(
         Operation::FailNth { times: 0, .. } => f.write_str("fail-nth off"),
         Operation::FailNth { nth, times: u64::MAX } => write!(f, "fail-nth {nth} times=all"),
         Operation::FailNth { nth, times } => write!(f, "fail-nth {nth} times={times}"),
+        Operation::Fini => f.write_str("fini"),
     }
 }
 

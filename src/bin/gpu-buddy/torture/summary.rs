@@ -59,6 +59,8 @@ pub struct Summary {
     /// Further arguments that a replay needs.
     pub replay: Vec<OsString>,
     pub faults: bool,
+    /// Whether all that was met is listed.
+    pub coverage: bool,
     pub report: Report,
     pub found: Vec<Found>,
 }
@@ -66,24 +68,22 @@ pub struct Summary {
 impl Summary {
     pub fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
         let report = &self.report;
-        writeln!(out, "\n{}", report.coverage)?;
-        let never_met = report.coverage.never_met(self.faults);
-        if !never_met.is_empty() {
-            writeln!(out, "never met:")?;
-            for kind in never_met {
-                writeln!(out, "  {kind}")?;
-            }
+        if self.coverage {
+            self.print_coverage(out)?;
         }
-        if !report.known.is_empty() {
-            writeln!(out, "known:")?;
-            for (name, count) in &report.known {
-                writeln!(out, "  {name:40}{count:>12}")?;
-            }
+        let passed = self.found.is_empty();
+        if passed && !report.known.is_empty() && !self.coverage {
+            let (times, kinds) = (report.known.values().sum(), report.known.len());
+            writeln!(
+                out,
+                "known breaches: {} of {kinds} kinds; --coverage lists them, --strict fails on them",
+                HumanCount(times)
+            )?;
         }
-        if report.took_over > 0 {
+        if passed && report.took_over > 0 {
             writeln!(out, "the reference took over a state: {}", report.took_over)?;
         }
-        if !report.not_compared.is_empty() {
+        if passed && !report.not_compared.is_empty() {
             let lacks: Vec<_> = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
             writeln!(out, "not asked for, since it is not offered: {}", lacks.join(", "))?;
         }
@@ -99,6 +99,26 @@ impl Summary {
             HumanCount((report.operations as f64 / self.seconds.max(0.001)) as u64),
             self.found.len()
         )
+    }
+
+    /// What was met how often, by kind of call and outcome.
+    fn print_coverage(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let report = &self.report;
+        writeln!(out, "\n{}", report.coverage)?;
+        let never_met = report.coverage.never_met(self.faults);
+        if !never_met.is_empty() {
+            writeln!(out, "never met:")?;
+            for kind in never_met {
+                writeln!(out, "  {kind}")?;
+            }
+        }
+        if !report.known.is_empty() {
+            writeln!(out, "known:")?;
+            for (name, count) in &report.known {
+                writeln!(out, "  {name:40}{count:>12}")?;
+            }
+        }
+        writeln!(out)
     }
 
     pub fn json(&self) -> serde_json::Value {

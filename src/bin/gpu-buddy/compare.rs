@@ -1,0 +1,189 @@
+//! `gpu-buddy compare`
+
+mod report;
+mod worker;
+
+use std::ffi::OsString;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use gpu_buddy::diff::Trace;
+use gpu_buddy::module::Module;
+
+use crate::kernel::open;
+use crate::replay::read_trace;
+use crate::supervise::{Death, Status, Supervisor, is_interrupted};
+use crate::{Failure, Verdict};
+use report::{Comparison, Shown};
+
+/// Show in what two kernels answer differently
+///
+/// Both do the same random operations, call by call, or those of the traces. Each kind
+/// of difference is shown once, with the shortest trace found and the answers of both.
+/// A call that crashes or does not end is one as well.
+///
+/// The object of --json has: kernel, base, same, seed, operations, allocators, seconds,
+/// interrupted, only_kernel and only_base (features), not_asked_for (what not both
+/// offer), and differences, each with: kind, count, kernel and base (the answers), trace,
+/// cut_short.
+#[derive(clap::Args)]
+#[command(
+    about = "Show in what two kernels answer differently",
+    after_help = "KERNEL and BASE are a series such as 7.2, the path of a kernel tree, or \
+                  REV@PATH.\n\n\
+                  Exit codes: 0 the same answers, 1 different ones, 2 wrong usage.\n\n\
+                  Examples:\n  gpu-buddy compare ~/linux 7.3\n  \
+                  gpu-buddy compare ~/linux HEAD^@~/linux --seconds 60\n  \
+                  gpu-buddy compare 7.3 7.2 failure.trace"
+)]
+pub struct Arguments {
+    /// The kernel that is looked at
+    #[arg(value_name = "KERNEL")]
+    kernel: OsString,
+
+    /// The kernel that it is held against
+    #[arg(value_name = "BASE")]
+    base: OsString,
+
+    /// Traces to replay, instead of random operations; - for standard input
+    #[arg(value_name = "TRACE")]
+    traces: Vec<PathBuf>,
+
+    /// End after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+
+    /// Decides all that is random; drawn and printed unless given
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Print a single JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// The folder that a process under supervision leaves its state in
+    #[arg(long, hide = true, value_name = "DIR")]
+    supervised: Option<PathBuf>,
+
+    /// Redo the last allocator of a process under supervision
+    #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
+    relive: Option<u64>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let (kernel, base) = (open(&arguments.kernel)?, open(&arguments.base)?);
+    match &arguments.supervised {
+        Some(folder) => worker::run(arguments, kernel, base, folder),
+        None => supervise(arguments, kernel, base),
+    }
+}
+
+/// Has the work done in child processes: the C may crash, or run for ever.
+fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verdict, Failure> {
+    // What is wrong with a trace is found before anything is run.
+    let traces: Vec<Trace> =
+        arguments.traces.iter().map(|file| read_trace(file)).collect::<Result<_, _>>()?;
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        None => getrandom::u64().map_err(|error| Failure::Usage(error.to_string()))?,
+    };
+    let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
+    let mut comparison = Comparison::new(kernel, base, seed, traces.len());
+    if traces.is_empty() {
+        random(arguments, folder.path(), &mut comparison)?;
+    } else {
+        for (index, trace) in traces.iter().enumerate() {
+            let file = folder.path().join(format!("{index}.trace"));
+            std::fs::write(&file, trace.to_string())?;
+            let supervisor = supervisor(arguments, folder.path(), vec![file.into()]);
+            match supervisor.work()? {
+                Status::Dead(death) => {
+                    let found = supervisor.shrink(trace.clone(), 0, 0, death);
+                    let shown = found.map(|found| Shown::death(&found.finding, &found.trace));
+                    let whole = || Shown::death(&death.to_string(), trace);
+                    comparison.add(shown.unwrap_or_else(whole));
+                }
+                status => told(status)?,
+            }
+            comparison.take_in(folder.path());
+        }
+    }
+
+    let mut out = stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", comparison.json())?;
+    } else {
+        comparison.print(&mut out)?;
+    }
+    Ok(if comparison.is_same() { Verdict::Passed } else { Verdict::Failed })
+}
+
+/// Random operations, until the time is over. What kills a process is not met again with
+/// another seed, or not soon.
+fn random(
+    arguments: &Arguments,
+    folder: &std::path::Path,
+    comparison: &mut Comparison,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let limit = Duration::from_secs(arguments.seconds);
+    for child in 0.. {
+        let left = limit.saturating_sub(started.elapsed()).as_secs_f64().round() as u64;
+        if child > 0 && left == 0 {
+            break;
+        }
+        let seed = comparison.seed.wrapping_add(child);
+        let options = ["--seed", &seed.to_string(), "--seconds", &left.to_string()];
+        let supervisor = supervisor(arguments, folder, options.map(OsString::from).to_vec());
+        let status = supervisor.work()?;
+        comparison.take_in(folder);
+        comparison.interrupted |= is_interrupted();
+        let Status::Dead(death) = status else {
+            told(status)?;
+            break;
+        };
+        if !shown_death(comparison, &supervisor, death)? || comparison.interrupted {
+            break;
+        }
+    }
+    comparison.seconds = started.elapsed().as_secs_f64();
+    Ok(())
+}
+
+/// Adds what killed a process. False where no trace shows it.
+fn shown_death(
+    comparison: &mut Comparison,
+    supervisor: &Supervisor<'_>,
+    death: Death,
+) -> Result<bool, Failure> {
+    let found = supervisor.after_death(death)?;
+    for found in &found {
+        comparison.add(Shown::death(&found.finding, &found.trace));
+    }
+    if found.is_empty() {
+        comparison.add(Shown::unknown_death(&death.to_string()));
+    }
+    Ok(!found.is_empty())
+}
+
+/// Passes on why a child could not do its work.
+fn told(status: Status) -> Result<(), Failure> {
+    match status {
+        Status::Exited(Some(0 | 1)) => Ok(()),
+        Status::Exited(code) => Err(Failure::Told(code.unwrap_or(2) as u8)),
+        Status::Dead(_) => Ok(()),
+    }
+}
+
+fn supervisor<'a>(
+    arguments: &Arguments,
+    folder: &'a std::path::Path,
+    options: Vec<OsString>,
+) -> Supervisor<'a> {
+    let (kernel, base) = (arguments.kernel.clone(), arguments.base.clone());
+    let mut again = vec!["compare".into(), kernel.clone(), base.clone()];
+    again.extend(options);
+    let replay = ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
+    Supervisor { arguments: again, replay: replay.to_vec(), threads: 1, folder }
+}

@@ -1,0 +1,96 @@
+//! The work of `gpu-buddy compare`, in a process under supervision.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gpu_buddy::diff::NotCreated;
+use gpu_buddy::diff::compare::{self, Difference};
+use gpu_buddy::diff::torture::{Options, Report};
+use gpu_buddy::module::Module;
+use serde_json::{Value, json};
+
+use super::Arguments;
+use super::report::REPORT;
+use crate::kernel::{Against, Pair, start_both};
+use crate::replay::read_trace;
+use crate::watchdog::Watchdog;
+use crate::{Failure, Verdict, supervise};
+
+pub fn run(
+    arguments: &Arguments,
+    kernel: Module,
+    base: Module,
+    folder: &Path,
+) -> Result<Verdict, Failure> {
+    let options = Options {
+        seed: arguments.seed.unwrap_or_default(),
+        operations: u64::MAX,
+        ..Options::default()
+    };
+    if let Some(thread) = arguments.relive {
+        let pair = Pair { module: kernel, against: Against::Kernel(base) };
+        supervise::relive(&compare::options(&options), pair, folder, thread)?;
+        return Ok(Verdict::Passed);
+    }
+    let start = start_both(kernel, base);
+    if let Some(file) = arguments.traces.first() {
+        let refused = |error: NotCreated| Failure::Usage(format!("{}: {error}", file.display()));
+        let difference = compare::trace(&read_trace(file)?, start).map_err(refused)?;
+        leave(folder, &Report::default(), difference.as_slice())?;
+        return Ok(Verdict::Passed);
+    }
+
+    let interrupted = supervise::stop_on_interrupt()?;
+    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let watchdog = Watchdog::new(1);
+    thread::scope(|scope| {
+        scope.spawn(|| watchdog.watch());
+        let mut so_far: Vec<Difference> = Vec::new();
+        let mut life = None;
+        let found = |difference: &Difference| {
+            so_far.push(difference.clone());
+            // If it cannot be written, a crash loses what was found before it.
+            let _ = leave(folder, &Report::default(), &so_far);
+        };
+        let watch = |report: &Report| {
+            watchdog.beat(0);
+            if report.life != life {
+                supervise::leave_life(folder, 0, report.life);
+                life = report.life;
+            }
+            Instant::now() < end && !interrupted.load(Ordering::Relaxed)
+        };
+        let (report, differences) = compare::run(&options, start, found, watch);
+        watchdog.finish(0);
+        leave(folder, &report, &differences)
+    })?;
+    Ok(Verdict::Passed)
+}
+
+/// Writes what was found, for the process that supervises this one.
+fn leave(folder: &Path, report: &Report, differences: &[Difference]) -> std::io::Result<()> {
+    let not_asked_for: Vec<_> = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
+    let report = json!({
+        "operations": report.operations,
+        "allocators": report.allocators,
+        "not_asked_for": not_asked_for,
+        "differences": differences.iter().map(shown).collect::<Vec<_>>(),
+    });
+    let new = folder.join("report.new");
+    fs::write(&new, report.to_string())?;
+    fs::rename(new, folder.join(REPORT))
+}
+
+fn shown(difference: &Difference) -> Value {
+    json!({
+        "kind": difference.kind,
+        "count": difference.count,
+        "kernel": difference.divergence.subject,
+        "base": difference.divergence.reference,
+        "trace": difference.trace.to_string(),
+        "cut_short": difference.cut_short,
+    })
+}

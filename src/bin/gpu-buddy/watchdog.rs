@@ -1,0 +1,45 @@
+//! Ends a process in which a call of the C does not end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::supervise::HANGS;
+
+/// A thousand operations that take so long do not end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ends the process where a thread makes no progress.
+pub struct Watchdog {
+    started: Instant,
+    /// When each thread gave a sign of life, in milliseconds since the start;
+    /// `u64::MAX` when it is done.
+    beats: Vec<AtomicU64>,
+}
+
+impl Watchdog {
+    pub fn new(threads: u64) -> Self {
+        Self { started: Instant::now(), beats: (0..threads).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    pub fn beat(&self, thread: u64) {
+        let now = self.started.elapsed().as_millis() as u64;
+        self.beats[thread as usize].store(now, Ordering::Relaxed);
+    }
+
+    pub fn finish(&self, thread: u64) {
+        self.beats[thread as usize].store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Until every thread is done.
+    pub fn watch(&self) {
+        loop {
+            let last = self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).min();
+            let Some(last) = last.filter(|&last| last != u64::MAX) else { return };
+            if self.started.elapsed().saturating_sub(Duration::from_millis(last)) >= PATIENCE {
+                std::process::exit(HANGS);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

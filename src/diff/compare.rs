@@ -1,0 +1,205 @@
+//! In what two allocators differ: every kind of difference once, each with a short
+//! trace.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::torture::{Failure, Options, Report, Run, first_finding};
+use super::{
+    Aspect, Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space,
+    Trace,
+};
+use crate::{AllocRequest, GpuBuddyAllocFlag};
+
+/// One kind of difference.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Which call differs and in what, such as `alloc range, clear: blocks`.
+    pub kind: String,
+    /// How often it was met.
+    pub count: u64,
+    /// The two answers.
+    pub divergence: Divergence,
+    /// A short trace, whose last operation shows it; or the end of the allocator does.
+    pub trace: Trace,
+    /// Shrinking ran out of time.
+    pub cut_short: bool,
+}
+
+/// How long the trace of one kind may be shrunk.
+const SHRINK: Duration = Duration::from_secs(2);
+
+/// Runs random operations on what `start` makes, and collects the differences. `found`
+/// is called with each that is new; `watch` is called now and then, and ends the run by
+/// returning false.
+pub fn run<S: Implementation, R: Implementation>(
+    options: &Options,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
+    mut found: impl FnMut(&Difference),
+    mut watch: impl FnMut(&Report) -> bool,
+) -> (Report, Vec<Difference>) {
+    let options = self::options(options);
+    let mut run = Run { options: &options, start, report: Report::default() };
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let mut kinds = Kinds::default();
+    while run.report.operations < options.operations && watch(&run.report) {
+        let life = run.life(&mut random);
+        let Some((finding, operations)) = run.live(life, &mut watch) else { continue };
+        let trace = run.record(life, operations);
+        let kind = kind(&finding, trace.operations.last());
+        if kinds.meet(&kind) {
+            continue;
+        }
+        // The time is not over: this one is what is looked for.
+        let failure = run.shrink(life, finding, operations, |_| {
+            watch(&run.report);
+            true
+        });
+        kinds.add(kind, failure).map(&mut found);
+    }
+    (run.report, kinds.differences)
+}
+
+/// The options of a run that looks for differences alone.
+#[must_use]
+pub fn options(options: &Options) -> Options {
+    let settings = Settings { differences_only: true, ..options.settings };
+    Options { settings, shrink: SHRINK, ..options.clone() }
+}
+
+/// The first difference in a trace, shrunk.
+///
+/// # Errors
+///
+/// Where there can be no allocator of its space.
+pub fn trace<S: Implementation, R: Implementation>(
+    trace: &Trace,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
+) -> Result<Option<Difference>, NotCreated> {
+    let settings = Settings { deep_every: 1, differences_only: true, ..Settings::default() };
+    if let Err(NotCreated::Refused(errno)) = start(trace.space, settings) {
+        return Err(NotCreated::Refused(errno));
+    }
+    let first = |trace: &Trace| first_finding(&start, trace, settings, false);
+    let Some((finding, length)) = first(trace) else { return Ok(None) };
+    let operations = trace.operations[..length].to_vec();
+    let short = Trace { space: trace.space, operations };
+    let (trace, cut_short) = super::torture::shrink(short, SHRINK, |trace| {
+        let (found, length) = first(trace)?;
+        found.is_like(&finding).then_some(length)
+    });
+    let finding = first(&trace).map_or(finding, |(found, _)| found);
+    let operations = length as u64;
+    let mut kinds = Kinds::default();
+    let kind = kind(&finding, trace.operations.last());
+    kinds.add(kind, Failure { finding, trace, operations, cut_short });
+    Ok(kinds.differences.pop())
+}
+
+/// Differences by kind, as they were met and as they are when their trace is short.
+#[derive(Default)]
+struct Kinds {
+    differences: Vec<Difference>,
+    /// For each kind that was met, the index of the difference that it came down to.
+    met: BTreeMap<String, Option<usize>>,
+}
+
+impl Kinds {
+    /// Counts a kind; false where it is new.
+    fn meet(&mut self, kind: &str) -> bool {
+        let Some(&index) = self.met.get(kind) else { return false };
+        if let Some(index) = index {
+            self.differences[index].count += 1;
+        }
+        true
+    }
+
+    /// Takes in what came of a kind that was new. Returns the difference, if that is new
+    /// as well.
+    fn add(&mut self, met: String, failure: Failure) -> Option<&Difference> {
+        let Finding::Divergence(divergence) = &failure.finding else { return None };
+        let kind = kind(&failure.finding, failure.trace.operations.last());
+        let same = self.differences.iter().position(|difference| difference.kind == kind);
+        let index = same.unwrap_or(self.differences.len());
+        match same {
+            Some(index) => self.differences[index].count += 1,
+            None => self.differences.push(Difference {
+                kind: kind.clone(),
+                count: 1,
+                divergence: divergence.clone(),
+                trace: failure.trace,
+                cut_short: failure.cut_short,
+            }),
+        }
+        self.met.insert(met, Some(index));
+        self.met.insert(kind, Some(index));
+        same.is_none().then(|| &self.differences[index])
+    }
+}
+
+/// What kind of call differs, and in what.
+fn kind(finding: &Finding, last: Option<&Operation>) -> String {
+    let aspect = match finding {
+        Finding::Divergence(divergence) => divergence.aspect.name(),
+        Finding::Broken(broken) => broken.promise.name(),
+    };
+    // What shows at the end is not the last call's.
+    let is_of_end = match finding {
+        Finding::Divergence(divergence) => {
+            divergence.aspect == Aspect::Leaked
+                || (last.is_none() && divergence.aspect != Aspect::Creation)
+        }
+        Finding::Broken(_) => false,
+    };
+    let call = if is_of_end { call(Some(&Operation::Fini)) } else { call(last) };
+    format!("{call}: {aspect}")
+}
+
+/// What kind of call an operation is, such as `alloc range, clear`; without one, it is
+/// the creation of the allocator.
+#[must_use]
+pub fn call(operation: Option<&Operation>) -> String {
+    match operation {
+        None => "create".to_owned(),
+        Some(Operation::Alloc { request, .. }) => request_kind(request),
+        Some(Operation::Free { cleared, .. }) => format!("free{}", said(*cleared, ", cleared")),
+        Some(Operation::FreeBlock { cleared, .. }) => {
+            format!("free block{}", said(*cleared, ", cleared"))
+        }
+        Some(Operation::Trim { start, .. }) => {
+            format!("trim{}", said(start.is_some(), " with start"))
+        }
+        Some(Operation::ResetClear { clear: true }) => "reset to clear".to_owned(),
+        Some(Operation::ResetClear { clear: false }) => "reset to dirty".to_owned(),
+        Some(Operation::BlockAt { .. }) => "lookup".to_owned(),
+        Some(Operation::FailNth { .. }) => "fail-nth".to_owned(),
+        Some(Operation::Fini) => "fini".to_owned(),
+    }
+}
+
+fn request_kind(request: &AllocRequest) -> String {
+    let AllocRequest { start, end, size, min_block_size, range, top_down, flags } = *request;
+    let exact = start.checked_add(size) == Some(end);
+    let mode = match (exact, range, top_down) {
+        (true, ..) => "exact range",
+        (_, true, _) => "range",
+        (.., true) => "top-down",
+        _ => "simple",
+    };
+    let aligned = if size < min_block_size { ", aligned beyond its size" } else { "" };
+    let flag = |flag, text| said(flags.contains(flag), text);
+    format!(
+        "alloc {mode}{aligned}{}{}{}",
+        flag(GpuBuddyAllocFlag::Contiguous, ", contiguous"),
+        flag(GpuBuddyAllocFlag::Clear, ", clear"),
+        flag(GpuBuddyAllocFlag::TrimDisable, ", trim-disable"),
+    )
+}
+
+fn said(is: bool, text: &'static str) -> &'static str {
+    if is { text } else { "" }
+}
