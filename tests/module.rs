@@ -472,7 +472,7 @@ fn what_is_wrong_with_a_revision_is_said() {
     let tree = Tree::new();
     tree.commit();
     let path = tree.path().display().to_string();
-    for revision in ["v9", "-v9", "--help", "main:drivers", "two\nlines", "$(id)"] {
+    for revision in ["v9", "-v9", "--help", "main:drivers", "main\nx", "$(id)"] {
         let no_revision = format!("has no revision {revision}");
         fails(
             &mut gpu_buddy([format!("info"), format!("--kernel={revision}@{path}")]),
@@ -637,14 +637,38 @@ fn without_cc_another_compiler_is_found() {
     assert!(!text(&output.stderr).contains("No such file or directory (os error"), "{output:?}");
 }
 
-#[test]
-fn a_compiler_that_fails_without_a_word_is_an_error() {
+/// A compiler that does this instead of compiling.
+fn instead(script_text: &str) -> TempDir {
     let place = folder();
-    let cc = place.path().join("cc");
-    script(&cc, "#!/bin/sh\n[ \"$1\" = --version ]\n");
-    fails(info(kernel_tree()).env("CC", &cc), &["does not compile", "exit status: 1"]);
-    script(&cc, "#!/bin/sh\n[ \"$1\" = --version ] || kill -9 $$\n");
-    fails(info(kernel_tree()).env("CC", &cc), &["does not compile", "signal: 9"]);
+    let text =
+        format!("#!/bin/sh\ncase \"$*\" in *' -c '*) {script_text} ;; esac\nexec cc \"$@\"\n");
+    script(&place.path().join("cc"), &text);
+    place
+}
+
+#[rstest]
+#[case::exit("exit 1", "gave no reason (exit status: 1)")]
+#[case::signal("kill -9 $$", "gave no reason (signal: 9")]
+fn a_compiler_that_fails_without_a_word_is_an_error(#[case] does: &str, #[case] says: &str) {
+    let place = instead(does);
+    let mut command = info(kernel_tree());
+    fails(command.env("CC", place.path().join("cc")), &["does not compile", says]);
+}
+
+// What other compilers and linkers say.
+#[rstest]
+#[case::clang("b.c:1:10: fatal error: 'linux/x.h' file not found", "linux/x.h has no stand-in")]
+#[case::clang_function("error: call to undeclared function 'f_x'; ISO C99", "have f_x.")]
+#[case::clang_name("error: use of undeclared identifier 'F_X'", "have F_X.")]
+#[case::gcc_14("error: implicit declaration of function 'f_x' [-W", "have f_x.")]
+#[case::type_name("error: unknown type name 'x_t'", "have x_t.")]
+#[case::lld("ld.lld: error: undefined symbol: f_x", "have f_x.")]
+#[case::full("error: error writing to x.s: No space left on device", "TMPDIR")]
+#[case::other("error: expected ';' before '}' token", "UPGRADE.md")]
+fn what_a_compiler_says_is_explained(#[case] message: &str, #[case] says: &str) {
+    let place = instead(&format!("echo \"{message}\" >&2; exit 1"));
+    let mut command = info(kernel_tree());
+    fails(command.env("CC", place.path().join("cc")), &[message, says]);
 }
 
 // --- errors -------------------------------------------------------------------
@@ -826,6 +850,13 @@ fn the_cache_is_bounded() {
         file.set_modified(hours(age)).expect("a time");
     };
     let name = |digit: &str| format!("{0}-{0}.so", digit.repeat(32));
+    // What is used stays, however old it is.
+    let old = kept(cache.path(), "o");
+    for path in &old {
+        File::open(path).and_then(|file| file.set_modified(hours(5))).expect("a time");
+    }
+    let base = || work(info(kernel_tree()).env("XDG_CACHE_HOME", cache.path()));
+    assert_eq!(base(), NOTHING);
     big(&name("a"), 3);
     big(&name("b"), 2);
     // Files that are not of the cache's making are not its to remove.
@@ -842,6 +873,8 @@ fn the_cache_is_bounded() {
     let there = |name: &str| modules.join(name).exists();
     assert!(!there(&name("a")) && there(&name("b")) && there("notes.txt"));
     assert!(!there(".work-left") && there(".work-used"));
+    assert!(old.iter().any(|path| !path.exists()));
+    assert_eq!(base(), NOTHING);
     assert_eq!(work(info(tree.path()).env("XDG_CACHE_HOME", cache.path())), NOTHING);
 }
 
