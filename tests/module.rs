@@ -474,14 +474,11 @@ fn what_is_wrong_with_a_revision_is_said() {
     let path = tree.path().display().to_string();
     for revision in ["v9", "-v9", "--help", "main:drivers", "main\nx", "$(id)"] {
         let no_revision = format!("has no revision {revision}");
-        fails(
-            &mut gpu_buddy([format!("info"), format!("--kernel={revision}@{path}")]),
-            &[&no_revision],
-        );
+        fails(&mut gpu_buddy(["info", &format!("--kernel={revision}@{path}")]), &[&no_revision]);
     }
     let other = folder();
     let name = format!("main@{}", other.path().display());
-    fails(&mut info(name).env("GIT_CEILING_DIRECTORIES", "/"), &["not a git repository"]);
+    fails(info(name).env("GIT_CEILING_DIRECTORIES", "/"), &["not a git repository"]);
     let name = format!("main@{path}");
     fails(info(name).env("PATH", other.path()), &["git cannot be run", "check the revision out"]);
 }

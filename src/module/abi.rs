@@ -175,6 +175,7 @@ unsafe impl Sync for Table {}
 pub const FREE_TWO_TREES: u32 = 0;
 pub const FREE_TREE: u32 = 1;
 
+#[cfg(feature = "module")]
 impl Table {
     /// Takes a table if both sides mean the same by it.
     ///
