@@ -242,7 +242,8 @@ fn with_faults(source: &str) -> (String, Vec<usize>) {
             numbers.push(number);
         } else {
             let (Skip(text) | Put(text, _)) = fault.edit;
-            not_found(fault.name, &format!("{text:?} in one function {}()", fault.function));
+            let fault_name = format!("the fault {:?}", fault.name);
+            not_found(&fault_name, &format!("{text:?} in one function {}()", fault.function));
         }
     }
     replacements.sort_by_key(|(range, _)| range.start);
