@@ -475,13 +475,13 @@ fn what_is_wrong_with_a_revision_is_said() {
     for revision in ["v9", "-v9", "--help", "main:drivers", "two\nlines", "$(id)"] {
         let no_revision = format!("has no revision {revision}");
         fails(
-            &mut gpu_buddy([format!("info"), format!("--kernel={revision}@{path}")]),
+            &mut gpu_buddy(["info".to_string(), format!("--kernel={revision}@{path}")]),
             &[&no_revision],
         );
     }
     let other = folder();
     let name = format!("main@{}", other.path().display());
-    fails(&mut info(name).env("GIT_CEILING_DIRECTORIES", "/"), &["not a git repository"]);
+    fails(info(name).env("GIT_CEILING_DIRECTORIES", "/"), &["not a git repository"]);
     let name = format!("main@{path}");
     fails(info(name).env("PATH", other.path()), &["git cannot be run", "check the revision out"]);
 }
