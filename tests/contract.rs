@@ -6,8 +6,8 @@ use std::fs;
 
 use gpu_buddy::BlockState::{self, Allocated, Free, Split};
 use gpu_buddy::diff::{
-    Accounts, Block, Broken, Capabilities, Contract, Id, Implementation, KNOWN, KernelC, Kernels,
-    Operation, Promise, Space, Trace, known,
+    Accounts, Block, Broken, Capabilities, Capability, Contract, Id, Implementation, KNOWN,
+    KernelC, Kernels, Operation, Promise, Space, Trace, known,
 };
 use gpu_buddy::module::{Features, Module};
 use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, Inconsistency, Snapshot};
@@ -49,7 +49,24 @@ impl<I: Implementation> Judge<I> {
         blocks
     }
 
+    /// Whether the implementation is to be asked for this.
+    fn offers(&self, operation: &Operation) -> bool {
+        let capabilities = self.implementation.capabilities();
+        match operation {
+            Operation::BlockAt { .. } => capabilities.contains(Capability::BlockAt),
+            Operation::Alloc { request, .. } => {
+                let aligned = request.size < request.min_block_size
+                    && !request.flags.contains(GpuBuddyAllocFlag::Contiguous);
+                !aligned || capabilities.contains(Capability::OffsetAlign)
+            }
+            _ => true,
+        }
+    }
+
     fn step(&mut self, operation: &Operation) {
+        if !self.offers(operation) {
+            return;
+        }
         let before = self.implementation.snapshot();
         match *operation {
             Operation::Alloc { id, ref request } => self.alloc(id, request, before.as_ref()),

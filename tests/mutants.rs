@@ -1,7 +1,7 @@
 //! Faults planted in the allocator: torture finds each, and makes it short.
 //!
 //! The faults are edits of a copy of the kernel's `buddy.c`, made here. One copy
-//! has them all, so that one build serves; at run time the environment says which
+//! has them all, so that it is compiled once; at run time the environment says which
 //! of them is there. With none of them the copy is the kernel's code.
 
 mod common;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{NestedTarget, kernel_tree, nested_target, not_found, not_tested, project};
+use common::{kernel_tree, not_found, not_tested};
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::module::Module;
 use serde_json::Value;
@@ -242,7 +242,8 @@ fn with_faults(source: &str) -> (String, Vec<usize>) {
             numbers.push(number);
         } else {
             let (Skip(text) | Put(text, _)) = fault.edit;
-            not_found(fault.name, &format!("{text:?} in one function {}()", fault.function));
+            let fault_name = format!("the fault {:?}", fault.name);
+            not_found(&fault_name, &format!("{text:?} in one function {}()", fault.function));
         }
     }
     replacements.sort_by_key(|(range, _)| range.start);
@@ -287,23 +288,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Makes the copy, and builds the command with it. Both stay for the next time. The
-/// numbers are those of the faults in it.
-fn build(target: &NestedTarget) -> (PathBuf, Vec<usize>) {
+/// Makes the copy. The numbers are those of the faults in it.
+fn plant() -> (PathBuf, Vec<usize>) {
     let kernel = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     copy(&kernel_tree(), &kernel);
     let source = fs::read_to_string(kernel_tree().join(ALLOCATOR)).expect(ALLOCATOR);
     let (source, numbers) = with_faults(&source);
     write_if_changed(&kernel.join(ALLOCATOR), source.as_bytes());
-    let status = Command::new(env!("CARGO"))
-        .current_dir(project())
-        // What it depends on is there already, from other tests.
-        .args(["build", "--offline", "--quiet", "--bin", "gpu-buddy", "--target-dir"])
-        .arg(target.path())
-        .env("GPU_BUDDY_KERNEL", &kernel)
-        .status();
-    assert!(status.expect("cargo starts").success());
-    (target.path().join("debug/gpu-buddy"), numbers)
+    (kernel, numbers)
 }
 
 /// What came of a run.
@@ -327,14 +319,17 @@ enum Caught {
 }
 
 /// Tortures the copy with the fault of this number; 0 is none.
-fn torture(command: &Path, number: usize, shows: Shows, out: &Path) -> Found {
+fn torture(kernel: &Path, number: usize, shows: Shows, out: &Path) -> Found {
     let started = Instant::now();
     fs::create_dir(out).expect("a folder");
     let json = out.join("json");
-    let mut command = Command::new(command);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-buddy"));
     command
-        .args(["torture", "--seed", "1", "--json", "--out"])
+        .args(["torture", "--seed", "2", "--json", "--out"])
         .arg(out)
+        .arg("--kernel")
+        .arg(kernel)
+        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
         .env(VARIABLE, number.to_string())
         .stdout(fs::File::create(&json).expect("a file"))
         .stderr(Stdio::null());
@@ -392,8 +387,7 @@ fn torture_finds_each_planted_fault() {
         not_tested("planted faults", "the twin makes other choices than this kernel");
         return;
     }
-    let target = nested_target();
-    let (command, numbers) = build(&target);
+    let (kernel, numbers) = plant();
     let out = tempfile::tempdir().expect("a folder");
 
     // Number 0 is the copy without a fault.
@@ -412,7 +406,7 @@ fn torture_finds_each_planted_fault() {
                     && let Some(&(number, shows)) = jobs.get(index)
                 {
                     let found =
-                        torture(&command, number, shows, &out.path().join(index.to_string()));
+                        torture(&kernel, number, shows, &out.path().join(index.to_string()));
                     results.lock().expect("no panic").push((number, found));
                 }
             });
