@@ -9,7 +9,7 @@
 
 use buddy_system_allocator::FrameAllocator;
 use gpu_buddy::diff::{
-    Block, Capabilities, Capability, Implementation, KernelC, Settings, Space, Strength, torture,
+    Block, Capabilities, Capability, Comparison, Implementation, KernelC, Settings, Space, torture,
 };
 use gpu_buddy::{AllocRequest, Errno};
 
@@ -90,7 +90,7 @@ pub(crate) fn main() {
     // against the contract, and not block by block against the other.
     let options = torture::Options {
         operations: 500_000,
-        settings: Settings { strength: Strength::Contract, ..Settings::default() },
+        settings: Settings { strength: Comparison::Contract, ..Settings::default() },
         ..torture::Options::default()
     };
     let (report, failure) = torture::run::<Frames, KernelC>(&options, |_| true);

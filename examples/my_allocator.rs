@@ -3,7 +3,7 @@
 //!
 //! The allocator here is as plain as can be, a bit for each chunk and first fit.
 
-use gpu_buddy::diff::{Block, Capabilities, Implementation, Settings, Space, Strength, torture};
+use gpu_buddy::diff::{Block, Capabilities, Comparison, Implementation, Settings, Space, torture};
 use gpu_buddy::{AllocRequest, Errno};
 
 /// Which chunks are in use.
@@ -67,7 +67,7 @@ fn like_the_kernel() {
     torture::check::<Bitmap>(&torture::Options {
         operations: 50_000,
         space: Some(Space { size: 1 << 20, chunk_size: 4 << 10 }),
-        settings: Settings { strength: Strength::Observable, ..Settings::default() },
+        settings: Settings { strength: Comparison::Observable, ..Settings::default() },
         ..torture::Options::default()
     });
 }

@@ -41,7 +41,7 @@ pub fn judge<R: Implementation>(
     strict: bool,
     start: fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
 ) {
-    let settings = Settings { deep_every: DEEP_EVERY, strict, ..Settings::default() };
+    let settings = Settings { full_check_interval: DEEP_EVERY, strict, ..Settings::default() };
     let mut pair = match start(trace.space, settings) {
         Ok(pair) => pair,
         // A space that no allocator can have, as both have said.

@@ -6,7 +6,7 @@ use std::fs;
 
 use gpu_buddy::BlockState::{self, Allocated, Free, Split};
 use gpu_buddy::diff::{
-    Accounts, Block, Broken, Capabilities, Capability, Contract, Id, Implementation, KNOWN,
+    Accounts, Block, Breach, Capabilities, Capability, Contract, Id, Implementation, KNOWN,
     KernelC, Kernels, Operation, Promise, Space, Trace, known,
 };
 use gpu_buddy::module::{Features, Module};
@@ -17,7 +17,7 @@ struct Judge<I: Implementation> {
     implementation: I,
     contract: Contract,
     allocations: BTreeMap<Id, I::Allocation>,
-    broken: Vec<Broken>,
+    broken: Vec<Breach>,
 }
 
 impl<I: Implementation> Judge<I> {
@@ -28,7 +28,7 @@ impl<I: Implementation> Judge<I> {
         Self { implementation, contract, allocations: BTreeMap::new(), broken }
     }
 
-    fn run(trace: &Trace) -> Vec<Broken> {
+    fn run(trace: &Trace) -> Vec<Breach> {
         let mut judge = Self::new(trace.space);
         trace.operations.iter().for_each(|operation| judge.step(operation));
         judge.finish()
@@ -128,7 +128,7 @@ impl<I: Implementation> Judge<I> {
     }
 
     /// Frees everything, and takes the whole space as one range.
-    fn finish(mut self) -> Vec<Broken> {
+    fn finish(mut self) -> Vec<Breach> {
         self.implementation.fail_nth(1, 0);
         for id in self.allocations.keys().copied().collect::<Vec<_>>() {
             self.step(&Operation::Free { id, cleared: id % 2 == 0 });
@@ -317,7 +317,7 @@ fn the_c_breaks_nothing_else_out_of_memory() {
 struct Told {
     contract: Contract,
     accounts: Accounts,
-    broken: Vec<Broken>,
+    broken: Vec<Breach>,
 }
 
 const CHUNK: u64 = 4096;

@@ -492,7 +492,7 @@ fn spaces_in_lockstep() {
             for size in extremes(CHUNK).into_iter().chain(extremes(chunk_size.clamp(2, 1 << 62))) {
                 let space = Space { size, chunk_size };
                 note(space);
-                let settings = Settings { deep_every: 1, ..Settings::default() };
+                let settings = Settings { full_check_interval: 1, ..Settings::default() };
                 let started = Instant::now();
                 match Lockstep::<KernelC, Reference>::new(space, settings) {
                     Ok(mut pair) => {

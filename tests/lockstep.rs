@@ -11,8 +11,8 @@ use std::marker::PhantomData;
 use gpu_buddy::diff::reference::{Allocation, Reference};
 use gpu_buddy::diff::torture::{self, Failure, Options};
 use gpu_buddy::diff::{
-    Aspect, Block, Capabilities, Capability, Finding, Implementation, KernelC, Lockstep, Operation,
-    Outcome, Promise, SafeApi, Settings, Space, Step, Strength, Trace,
+    Aspect, Block, Capabilities, Capability, Comparison, Finding, Implementation, KernelC,
+    Lockstep, Operation, Outcome, Promise, SafeApi, Settings, Space, Step, Trace,
 };
 use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, Snapshot};
@@ -187,12 +187,12 @@ lies! {
 
 const SPACE: Space = Space { size: 1 << 20, chunk_size: 4 << 10 };
 
-fn options(strength: Strength) -> Options {
-    let settings = Settings { strength, deep_every: 8, ..Settings::default() };
+fn options(strength: Comparison) -> Options {
+    let settings = Settings { strength, full_check_interval: 8, ..Settings::default() };
     Options { seed: 3, operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
 }
 
-fn against_the_twin<L: Lie>(strength: Strength) -> Option<Box<Failure>> {
+fn against_the_twin<L: Lie>(strength: Comparison) -> Option<Box<Failure>> {
     torture::run::<Liar<L>, Reference>(&options(strength), |_| true).1
 }
 
@@ -219,7 +219,7 @@ enum In {
 fn what(finding: &Finding) -> In {
     match finding {
         Finding::Divergence(divergence) => In::Aspect(divergence.aspect),
-        Finding::Broken(broken) => In::Promise(broken.promise),
+        Finding::Breach(broken) => In::Promise(broken.promise),
         _ => panic!("another kind of finding: {finding}"),
     }
 }
@@ -238,11 +238,11 @@ fn what(finding: &Finding) -> In {
 #[case::leak(against_the_twin::<Leak>, In::Promise(Promise::Avail), 2)]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn a_lie_is_found_and_made_short(
-    #[case] run: fn(Strength) -> Option<Box<Failure>>,
+    #[case] run: fn(Comparison) -> Option<Box<Failure>>,
     #[case] expected: In,
     #[case] shortest: usize,
 ) {
-    let failure = run(Strength::Exact).expect("it is found");
+    let failure = run(Comparison::Exact).expect("it is found");
     assert_eq!(what(&failure.finding), expected, "{failure}");
     assert!(failure.trace.operations.len() <= shortest, "{failure}");
     assert!(!failure.cut_short);
@@ -254,8 +254,8 @@ fn a_lie_is_found_and_made_short(
 #[case::avail(against_the_twin::<Avail>)]
 #[case::snapshots(against_the_twin::<Snapshots>)]
 #[case::leak(against_the_twin::<Leak>)]
-fn the_same_seed_gives_the_same_failure(#[case] run: fn(Strength) -> Option<Box<Failure>>) {
-    let failures = [run(Strength::Exact), run(Strength::Exact)];
+fn the_same_seed_gives_the_same_failure(#[case] run: fn(Comparison) -> Option<Box<Failure>>) {
+    let failures = [run(Comparison::Exact), run(Comparison::Exact)];
     let [first, second] = failures.map(|failure| failure.expect("it is found").to_string());
     assert_eq!(first, second);
 }
@@ -263,12 +263,12 @@ fn the_same_seed_gives_the_same_failure(#[case] run: fn(Strength) -> Option<Box<
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn the_same_seed_gives_the_same_run() {
-    let options = Options { space: None, ..options(Strength::Exact) };
+    let options = Options { space: None, ..options(Comparison::Exact) };
     let run = |seed| {
         let options = Options { seed, ..options.clone() };
         let (report, failure) = torture::run::<KernelC, Reference>(&options, |_| true);
         assert!(failure.is_none(), "{}", failure.expect("one"));
-        (report.operations, report.allocators, report.known, report.took_over, report.coverage)
+        (report.operations, report.allocators, report.known, report.resynced, report.tally)
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
@@ -289,10 +289,10 @@ fn a_failure_survives_being_written() {
 }
 
 fn replays<L: Lie>() {
-    let failure = against_the_twin::<L>(Strength::Exact).expect("it is found");
+    let failure = against_the_twin::<L>(Comparison::Exact).expect("it is found");
     let text = failure.trace.to_string();
     assert_eq!(trace(&text), failure.trace);
-    let settings = Settings { deep_every: 1, ..Settings::default() };
+    let settings = Settings { full_check_interval: 1, ..Settings::default() };
     let steps = steps::<Liar<L>, Reference>(&text, settings);
     let found = steps.iter().position(|step| !step.findings.is_empty()).expect("it fails again");
     assert_eq!(steps[found].findings[0], failure.finding, "{text}");
@@ -303,7 +303,7 @@ fn replays<L: Lie>() {
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn an_honest_one_passes() {
-    for strength in [Strength::Exact, Strength::Observable, Strength::Contract] {
+    for strength in [Comparison::Exact, Comparison::Observable, Comparison::Contract] {
         let failure = against_the_twin::<Honest>(strength);
         assert!(failure.is_none(), "{}", failure.expect("one"));
     }
@@ -319,9 +319,9 @@ fn strengths_differ() {
         let steps = steps::<Liar<Order>, Reference>(blocks, settings(strength));
         steps.into_iter().flat_map(|step| step.findings).next()
     };
-    assert_eq!(found(Strength::Exact).as_ref().map(what), Some(In::Aspect(Aspect::Blocks)));
-    assert_eq!(found(Strength::Observable), None);
-    assert_eq!(found(Strength::Contract), None);
+    assert_eq!(found(Comparison::Exact).as_ref().map(what), Some(In::Aspect(Aspect::Blocks)));
+    assert_eq!(found(Comparison::Observable), None);
+    assert_eq!(found(Comparison::Contract), None);
 
     // Full is ENOSPC, not EINVAL.
     let errors = "space size=64K chunk=4K\na = alloc 64K\nb = alloc 4K\n";
@@ -329,9 +329,9 @@ fn strengths_differ() {
         let steps = steps::<Liar<Errors>, Reference>(errors, settings(strength));
         steps.into_iter().flat_map(|step| step.findings).map(|f| what(&f)).collect::<Vec<_>>()
     };
-    assert!(found(Strength::Exact).contains(&In::Aspect(Aspect::Outcome)));
-    assert!(found(Strength::Observable).contains(&In::Aspect(Aspect::Outcome)));
-    assert!(!found(Strength::Contract).contains(&In::Aspect(Aspect::Outcome)));
+    assert!(found(Comparison::Exact).contains(&In::Aspect(Aspect::Outcome)));
+    assert!(found(Comparison::Observable).contains(&In::Aspect(Aspect::Outcome)));
+    assert!(!found(Comparison::Contract).contains(&In::Aspect(Aspect::Outcome)));
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn what_is_not_offered_is_not_asked_for() {
     assert!(steps.iter().all(|step| step.findings.is_empty()));
 
     let (report, failure) =
-        torture::run::<Liar<Plain>, Reference>(&options(Strength::Exact), |_| true);
+        torture::run::<Liar<Plain>, Reference>(&options(Comparison::Exact), |_| true);
     assert!(failure.is_none(), "{}", failure.expect("one"));
     assert_eq!(report.not_compared, !Capabilities::from(Capability::FreeBlock));
 }
@@ -410,19 +410,19 @@ fn the_c_serves_as_the_reference() {
         reset clear\n";
     let takes_over = |steps: &[Step]| {
         assert!(steps.iter().all(|step| step.findings.is_empty()));
-        steps[3].took_over
+        steps[3].resynced
     };
-    let settings = Settings { deep_every: 1, ..Settings::default() };
+    let settings = Settings { full_check_interval: 1, ..Settings::default() };
     assert!(takes_over(&steps::<KernelC, Reference>(text, settings)));
     assert!(takes_over(&steps::<Reference, KernelC>(text, settings)));
-    torture::check::<Reference>(&Options { space: None, ..options(Strength::Exact) });
+    torture::check::<Reference>(&Options { space: None, ..options(Comparison::Exact) });
 }
 
 /// The safe API, which refuses wrong arguments by itself, answers as the C does that is
 /// given them.
 #[test]
 fn the_safe_api_answers_as_the_c() {
-    let options = Options { space: None, ..options(Strength::Exact) };
+    let options = Options { space: None, ..options(Comparison::Exact) };
     let (report, failure) = torture::run::<SafeApi, KernelC>(&options, |_| true);
     assert!(failure.is_none(), "{}", failure.unwrap());
     assert_eq!(report.operations, 20_000);
@@ -506,7 +506,7 @@ impl Implementation for Mistaken {
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn placements_are_not_observed() {
     let (report, failure) =
-        torture::run::<Reference, KernelC>(&options(Strength::Observable), |_| true);
+        torture::run::<Reference, KernelC>(&options(Comparison::Observable), |_| true);
     assert!(failure.is_none());
     let placed = Capability::FreeBlock | Capability::Trim | Capability::BlockAt;
     assert!(report.not_compared.contains(placed), "{:?}", report.not_compared);
@@ -517,9 +517,9 @@ fn placements_are_not_observed() {
 #[test]
 fn what_is_not_offered_is_not_chosen() {
     let (report, failure) =
-        torture::run::<Bitmap, KernelC>(&options(Strength::Observable), |_| true);
+        torture::run::<Bitmap, KernelC>(&options(Comparison::Observable), |_| true);
     assert!(failure.is_none());
-    let met = report.coverage.kinds();
+    let met = report.tally.kinds();
     let count = |kind: &str| {
         let alike = met.iter().filter(|met| met.kind.starts_with(kind));
         alike.map(|met| met.count).sum::<u64>()
@@ -530,7 +530,8 @@ fn what_is_not_offered_is_not_chosen() {
 
 #[test]
 fn a_mistake_is_found_and_made_short() {
-    let (_, failure) = torture::run::<Mistaken, KernelC>(&options(Strength::Observable), |_| true);
+    let (_, failure) =
+        torture::run::<Mistaken, KernelC>(&options(Comparison::Observable), |_| true);
     let failure = failure.expect("it is found");
     // What is left is freed at the end.
     let text = failure.trace.to_string();

@@ -46,14 +46,14 @@ proptest! {
             common::not_tested("C beside the twin", why);
             return Ok(());
         }
-        let settings = Settings { deep_every: 1, ..Settings::default() };
+        let settings = Settings { full_check_interval: 1, ..Settings::default() };
         let pair = Lockstep::new(trace.space, settings).expect("a space");
         judge(&trace, run(&trace, pair))?;
     }
 
     #[test]
     fn c_keeps_the_contract(trace in strategy::trace(spaces(), 1..200)) {
-        let settings = Settings { deep_every: 4, ..Settings::default() };
+        let settings = Settings { full_check_interval: 4, ..Settings::default() };
         let pair = Lockstep::alone(trace.space, settings).expect("a space");
         judge(&trace, run(&trace, pair))?;
     }

@@ -80,7 +80,8 @@ pub fn trace<S: Implementation, R: Implementation>(
     trace: &Trace,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
 ) -> Result<Option<Difference>, NotCreated> {
-    let settings = Settings { deep_every: 1, differences_only: true, ..Settings::default() };
+    let settings =
+        Settings { full_check_interval: 1, differences_only: true, ..Settings::default() };
     if let Err(NotCreated::Refused(errno)) = start(trace.space, settings) {
         return Err(NotCreated::Refused(errno));
     }
@@ -145,7 +146,7 @@ impl Kinds {
 fn kind(finding: &Finding, last: Option<&Operation>) -> String {
     let aspect = match finding {
         Finding::Divergence(divergence) => divergence.aspect.name(),
-        Finding::Broken(broken) => broken.promise.name(),
+        Finding::Breach(broken) => broken.promise.name(),
     };
     // What shows at the end is not the last call's.
     let is_of_end = match finding {
@@ -153,7 +154,7 @@ fn kind(finding: &Finding, last: Option<&Operation>) -> String {
             divergence.aspect == Aspect::Leaked
                 || (last.is_none() && divergence.aspect != Aspect::Creation)
         }
-        Finding::Broken(_) => false,
+        Finding::Breach(_) => false,
     };
     let call = if is_of_end { call(Some(&Operation::Fini)) } else { call(last) };
     format!("{call}: {aspect}")

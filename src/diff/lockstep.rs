@@ -4,15 +4,16 @@ use core::fmt;
 
 use crate::{Errno, KernelBug, Snapshot};
 
-use super::contract::{Accounts, Broken, Contract, Known, known};
-use super::side::{Side, needs};
+use super::contract::{Accounts, Breach, Contract};
+use super::known::{KnownBreach, known};
+use super::subject::{Driver, needs};
 use super::{
     Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Report, Space,
 };
 
 /// How closely two implementations are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strength {
+pub enum Comparison {
     /// The same blocks in the same order, and the same state.
     #[default]
     Exact,
@@ -92,7 +93,7 @@ pub enum Finding {
     /// The two differ.
     Divergence(Divergence),
     /// The one under test broke a promise.
-    Broken(Broken),
+    Breach(Breach),
 }
 
 impl Finding {
@@ -102,7 +103,7 @@ impl Finding {
     pub fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Divergence(a), Self::Divergence(b)) => a.aspect == b.aspect,
-            (Self::Broken(a), Self::Broken(b)) => a.promise == b.promise,
+            (Self::Breach(a), Self::Breach(b)) => a.promise == b.promise,
             _ => false,
         }
     }
@@ -112,7 +113,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Divergence(divergence) => divergence.fmt(f),
-            Self::Broken(broken) => broken.fmt(f),
+            Self::Breach(broken) => broken.fmt(f),
         }
     }
 }
@@ -127,10 +128,10 @@ pub struct Step {
     /// states.
     pub findings: Vec<Finding>,
     /// Breaches that the C is known for.
-    pub known: Vec<&'static Known>,
+    pub known: Vec<&'static KnownBreach>,
     /// The reference took over the state of the one under test, since the
     /// outcome hangs on something that it does not model.
-    pub took_over: bool,
+    pub resynced: bool,
 }
 
 /// Why there is nothing to compare.
@@ -149,8 +150,8 @@ impl NotCreated {
         if errno == Errno::EINVAL && !valid {
             return Self::Refused(errno);
         }
-        match Broken::of_creation(errno, space) {
-            Some(broken) => Self::Finding(Box::new(Finding::Broken(broken))),
+        match Breach::of_creation(errno, space) {
+            Some(broken) => Self::Finding(Box::new(Finding::Breach(broken))),
             None => Self::Refused(errno),
         }
     }
@@ -171,11 +172,11 @@ impl core::error::Error for NotCreated {}
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How closely the two are compared.
-    pub strength: Strength,
+    pub strength: Comparison,
     /// A whole-tree check after this many operations, and at the end. 1 checks
     /// after each; 0 only at the end. Unless it is 1, a tree of many blocks is
     /// checked less often, so that the checks take the same part of the time.
-    pub deep_every: u64,
+    pub full_check_interval: u64,
     /// Whether breaches that the C is known for are findings as well.
     pub strict: bool,
     /// Whether only differences are findings, and no breach of the contract is one.
@@ -184,7 +185,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { strength: Strength::Exact, deep_every: 256, strict: false, differences_only: false }
+        Self {
+            strength: Comparison::Exact,
+            full_check_interval: 256,
+            strict: false,
+            differences_only: false,
+        }
     }
 }
 
@@ -193,15 +199,15 @@ const MOST_RESETS: usize = 64;
 
 /// An implementation under test, in step with a reference, under the contract.
 pub struct Lockstep<S: Implementation, R: Implementation> {
-    subject: Side<S>,
-    reference: Option<Side<R>>,
+    subject: Driver<S>,
+    reference: Option<Driver<R>>,
     contract: Contract,
     capabilities: Capabilities,
     settings: Settings,
     space: Space,
     steps: u64,
     /// The step of the next whole-tree check.
-    next_deep: u64,
+    next_full_check: u64,
     accounts: Accounts,
     /// What the implementation under test said by itself after the last step.
     report: Report,
@@ -232,7 +238,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     ) -> Result<Self, NotCreated> {
         match (subject, reference) {
             (Ok(subject), Ok(reference)) => {
-                Ok(Self::with(Side::of(subject), Some(Side::of(reference)), space, settings))
+                Ok(Self::with(Driver::of(subject), Some(Driver::of(reference)), space, settings))
             }
             (Err(errno), Err(other)) if errno == other => Err(NotCreated::refused(errno, space)),
             (subject, reference) => {
@@ -269,14 +275,14 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         settings: Settings,
     ) -> Result<Self, NotCreated> {
         match subject {
-            Ok(subject) => Ok(Self::with(Side::of(subject), None, space, settings)),
+            Ok(subject) => Ok(Self::with(Driver::of(subject), None, space, settings)),
             Err(errno) => Err(NotCreated::refused(errno, space)),
         }
     }
 
     fn with(
-        subject: Side<S>,
-        reference: Option<Side<R>>,
+        subject: Driver<S>,
+        reference: Option<Driver<R>>,
         space: Space,
         settings: Settings,
     ) -> Self {
@@ -291,7 +297,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if settings.differences_only && capabilities.contains(Capability::RoundsUp) {
             capabilities |= Capability::OffsetAlign;
         }
-        if settings.strength == Strength::Observable {
+        if settings.strength == Comparison::Observable {
             capabilities &= !(Capability::FreeBlock | Capability::Trim | Capability::BlockAt);
         }
         let accounts = Accounts::of(&subject.implementation);
@@ -304,7 +310,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             settings,
             space,
             steps: 0,
-            next_deep: settings.deep_every,
+            next_full_check: settings.full_check_interval,
             accounts,
             report: Report::default(),
             next_id: 0,
@@ -312,10 +318,10 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// Changes how often the whole tree is checked, as in
-    /// [`Settings::deep_every`].
-    pub fn set_deep_every(&mut self, operations: u64) {
-        self.settings.deep_every = operations;
-        self.next_deep = self.steps + operations;
+    /// [`Settings::full_check_interval`].
+    pub fn set_full_check_interval(&mut self, operations: u64) {
+        self.settings.full_check_interval = operations;
+        self.next_full_check = self.steps + operations;
     }
 
     /// The implementation under test.
@@ -339,8 +345,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Whether the implementation under test has become unusable: nothing that it
     /// answers from there on is judged.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.contract.is_over()
+    pub fn is_unusable(&self) -> bool {
+        self.contract.is_unusable()
     }
 
     /// What the implementation under test said after the last step.
@@ -360,15 +366,15 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     pub fn step(&mut self, operation: &Operation) -> Step {
         let mut step = Step::new(Outcome::Skipped);
         // The subject is asked again as it takes the operation.
-        let declines = |side: &Side<R>| side.implementation.declines(operation).is_some();
+        let declines = |side: &Driver<R>| side.implementation.declines(operation).is_some();
         if self.reference.as_ref().is_some_and(declines)
             || !self.capabilities.contains(needs(operation, self.space))
         {
             return step;
         }
         self.steps += 1;
-        let was_over = self.contract.is_over();
-        let deep = self.settings.deep_every != 0 && self.steps >= self.next_deep;
+        let was_over = self.contract.is_unusable();
+        let deep = self.settings.full_check_interval != 0 && self.steps >= self.next_full_check;
         let before = (deep && Contract::judges_choice(operation))
             .then(|| self.subject.implementation.snapshot())
             .flatten();
@@ -392,10 +398,10 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
         if deep && self.subject.leaked.is_none() {
             let blocks = self.judge_tree(&mut step) as u64;
-            let every = self.settings.deep_every;
+            let every = self.settings.full_check_interval;
             // The checks read about one block for every other operation.
             let wait = if every == 1 { 1 } else { every.max(2 * blocks) };
-            self.next_deep = self.steps + wait;
+            self.next_full_check = self.steps + wait;
         }
         step
     }
@@ -426,7 +432,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if self.capabilities.contains(Capability::Range) {
             // No allocation of the trace has this name, which would be its last.
             let whole = Operation::Alloc { id: self.next_id, request: self.contract.whole() };
-            let was_over = self.contract.is_over();
+            let was_over = self.contract.is_unusable();
             step.outcome = self.subject.apply(&whole);
             let accounts = Accounts::of(&self.subject.implementation);
             self.judge(&whole, accounts, None, &mut step);
@@ -515,7 +521,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
         self.settle(broken, step);
         let blocks = snapshot.as_ref().map_or(0, |snapshot| snapshot.blocks.len());
-        if self.settings.strength != Strength::Exact {
+        if self.settings.strength != Comparison::Exact {
             return blocks;
         }
         let reference = self.reference.as_ref().and_then(|side| side.implementation.snapshot());
@@ -537,7 +543,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return;
         }
         let outcome = reference.apply(operation);
-        if self.settings.strength == Strength::Contract {
+        if self.settings.strength == Comparison::Contract {
             return;
         }
         if reference.implementation.runs_kernel_code()
@@ -564,7 +570,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             }
         }
         // What has become unusable, or was torn down, has no state to compare.
-        if self.contract.is_over() && self.subject.implementation.runs_kernel_code() {
+        if self.contract.is_unusable() && self.subject.implementation.runs_kernel_code() {
             if outcome != step.outcome {
                 step.diverge(Aspect::Outcome, step.outcome, outcome);
             }
@@ -574,7 +580,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             step.diverge(Aspect::Outcome, step.outcome, outcome);
             return;
         }
-        if self.settings.strength == Strength::Exact && self.subject.blocks != reference.blocks {
+        if self.settings.strength == Comparison::Exact && self.subject.blocks != reference.blocks {
             let (subject, reference) = (list(&self.subject.blocks), list(&reference.blocks));
             step.diverge(Aspect::Blocks, subject, reference);
             return;
@@ -584,7 +590,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             && other.clear_avail != accounts.clear_avail
         {
             let snapshot = self.subject.implementation.snapshot();
-            step.took_over =
+            step.resynced =
                 snapshot.is_some_and(|snapshot| reference.implementation.restore(&snapshot));
             // Where the C is the reference: what it missed it finds in the end.
             // Of two kernels, it is a difference.
@@ -592,12 +598,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
                 && !self.subject.implementation.runs_kernel_code();
             for _ in 0..MOST_RESETS {
                 other = Accounts::of(&reference.implementation);
-                if step.took_over || !is_oracle || other.clear_avail == accounts.clear_avail {
+                if step.resynced || !is_oracle || other.clear_avail == accounts.clear_avail {
                     break;
                 }
                 reference.implementation.reset_clear(clear);
             }
-            step.took_over |= other.clear_avail == accounts.clear_avail;
+            step.resynced |= other.clear_avail == accounts.clear_avail;
         }
         if accounts.avail != other.avail {
             step.diverge(Aspect::Avail, accounts.avail, other.avail);
@@ -610,7 +616,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// Sorts breaches into those that are known and findings.
-    fn settle(&self, broken: Vec<Broken>, step: &mut Step) {
+    fn settle(&self, broken: Vec<Breach>, step: &mut Step) {
         if self.settings.differences_only {
             return;
         }
@@ -619,7 +625,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             let known = kernel.and_then(|kernel| known(&broken, kernel));
             step.known.extend(known);
             if known.is_none() || self.settings.strict {
-                step.findings.push(Finding::Broken(broken));
+                step.findings.push(Finding::Breach(broken));
             }
         }
     }
@@ -627,7 +633,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
 impl Step {
     fn new(outcome: Outcome) -> Self {
-        Self { outcome, findings: Vec::new(), known: Vec::new(), took_over: false }
+        Self { outcome, findings: Vec::new(), known: Vec::new(), resynced: false }
     }
 
     fn diverge(&mut self, aspect: Aspect, subject: impl ToString, reference: impl ToString) {

@@ -1,25 +1,26 @@
 //! Differential testing: the kernel's allocator beside another one.
 
 pub mod compare;
-pub mod contention;
 mod contract;
-mod coverage;
 mod generate;
-mod implementation;
+mod known;
 mod lockstep;
 pub mod reference;
+pub mod shared;
 mod shrink;
-mod side;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 mod subject;
+mod tally;
 pub mod torture;
 mod trace;
 
-pub use contract::{Accounts, Broken, Contract, KNOWN, Kernels, Known, Promise, known};
-pub use coverage::{Coverage, Met};
-pub use implementation::{Block, Capabilities, Capability, Implementation, Report, Space};
-pub use lockstep::{Aspect, Divergence, Finding, Lockstep, NotCreated, Settings, Step, Strength};
-pub use side::Outcome;
-pub use subject::{KernelAllocation, KernelC, SafeAllocation, SafeApi};
+pub use contract::{Accounts, Breach, Contract, Promise};
+pub use known::{KNOWN, Kernels, KnownBreach, known};
+pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
+pub use subject::{
+    Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
+    SafeAllocation, SafeApi, Space,
+};
+pub use tally::{Count, Tally};
 pub use trace::{Found, Id, Operation, ParseError, ParseSizeError, Trace, format_size, parse_size};

@@ -47,7 +47,7 @@ pub fn small_space() -> impl Strategy<Value = Space> {
 ///
 /// The first difference or broken promise, with the trace as text.
 pub fn check<S: Implementation>(trace: &Trace) -> Result<(), TestCaseError> {
-    let settings = Settings { deep_every: 1, ..Settings::default() };
+    let settings = Settings { full_check_interval: 1, ..Settings::default() };
     let mut pair = Lockstep::<S, KernelC>::new(trace.space, settings)
         .map_err(|errno| TestCaseError::reject(format!("no such space: {errno}")))?;
     let found = trace.operations.iter().flat_map(|operation| pair.step(operation).findings).next();

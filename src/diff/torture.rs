@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::coverage::Coverage;
 use super::generate::{self, Generator};
 use super::shrink::{self, renamed};
+use super::tally::Tally;
 use super::{
     Capabilities, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation, Settings,
     Space, Step, Trace,
@@ -60,14 +60,14 @@ pub struct Report {
     /// Breaches that the C is known for, by name.
     pub known: BTreeMap<&'static str, u64>,
     /// How often the reference took over the state of the one under test.
-    pub took_over: u64,
+    pub resynced: u64,
     /// What was met.
-    pub coverage: Coverage,
+    pub tally: Tally,
     /// What neither was asked for nor compared, since one of the two does not
     /// offer it.
     pub not_compared: Capabilities,
     /// The allocator that is worked on.
-    pub life: Option<Life>,
+    pub life: Option<Episode>,
     /// Something broke, and its trace is being made short.
     pub shrinking: bool,
 }
@@ -78,7 +78,7 @@ impl Report {
         for known in step.known {
             *self.known.entry(known.name).or_default() += 1;
         }
-        self.took_over += u64::from(step.took_over);
+        self.resynced += u64::from(step.resynced);
         step.findings.into_iter().next()
     }
 
@@ -87,9 +87,9 @@ impl Report {
         self.operations += other.operations;
         self.allocators += other.allocators;
         self.refused += other.refused;
-        self.took_over += other.took_over;
+        self.resynced += other.resynced;
         self.not_compared |= other.not_compared;
-        self.coverage.add(&other.coverage);
+        self.tally.add(&other.tally);
         for (name, count) in &other.known {
             *self.known.entry(name).or_default() += count;
         }
@@ -98,15 +98,15 @@ impl Report {
 
 /// One allocator from birth to death: of these a run is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
+pub struct Episode {
     /// Decides all that is random in it.
     pub seed: u64,
     /// The space that is managed.
     pub space: Space,
     /// How many operations it has.
     pub operations: u64,
-    /// As in [`Settings::deep_every`].
-    pub deep_every: u64,
+    /// As in [`Settings::full_check_interval`].
+    pub full_check_interval: u64,
 }
 
 /// Something broke.
@@ -127,7 +127,7 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.finding)?;
-        if let Finding::Broken(broken) = &self.finding {
+        if let Finding::Breach(broken) = &self.finding {
             writeln!(f, "{}", broken.promise.explanation())?;
         }
         let cut_short = if self.cut_short { ", shrinking ran out of time" } else { "" };
@@ -211,7 +211,7 @@ pub fn random_trace<S: Implementation, R: Implementation>(
     let options = Options::default();
     start(space, options.settings)?;
     let run = Run { options: &options, start, report: Report::default() };
-    Ok(run.record(Life { seed, space, operations, deep_every: 0 }, operations))
+    Ok(run.record(Episode { seed, space, operations, full_check_interval: 0 }, operations))
 }
 
 /// Lives one life of a run again, to its end, under the contract alone. `each` is
@@ -220,7 +220,7 @@ pub fn random_trace<S: Implementation, R: Implementation>(
 pub fn relive<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
-    life: Life,
+    life: Episode,
     each: impl FnMut(&Operation),
 ) {
     let run = Run { options, start, report: Report::default() };
@@ -249,8 +249,8 @@ const WATCH_EVERY: u64 = 1024;
 
 /// Of so many operations at its end a trace is looked at closely; of fewer, where
 /// that would be so many blocks.
-const CLOSELY: usize = 256;
-const CLOSELY_BLOCKS: usize = 1 << 16;
+const TAIL: usize = 256;
+const TAIL_BLOCKS: usize = 1 << 16;
 
 pub(super) struct Run<'a, F> {
     pub options: &'a Options,
@@ -286,7 +286,7 @@ where
         (self.report, None)
     }
 
-    pub fn life(&self, random: &mut Xoshiro256PlusPlus) -> Life {
+    pub fn life(&self, random: &mut Xoshiro256PlusPlus) -> Episode {
         let space = self.options.space.unwrap_or_else(|| generate::space(random));
         let left = self.options.operations - self.report.operations;
         // Many short ones, so that many spaces and many ends are met, and a few long ones.
@@ -297,22 +297,22 @@ where
         };
         let operations = operations.min((self.options.operations / 50).max(1000)).min(left);
         // Short lives are looked at closely.
-        let deep_every = match (operations, random.random_range(0..4)) {
+        let full_check_interval = match (operations, random.random_range(0..4)) {
             (..1000, 0..3) => 1,
             (..10_000, 0) => 16,
-            _ => self.options.settings.deep_every,
+            _ => self.options.settings.full_check_interval,
         };
-        Life { seed: random.random(), space, operations, deep_every }
+        Episode { seed: random.random(), space, operations, full_check_interval }
     }
 
-    pub fn settings(&self, life: Life) -> Settings {
-        Settings { deep_every: life.deep_every, ..self.options.settings }
+    pub fn settings(&self, life: Episode) -> Settings {
+        Settings { full_check_interval: life.full_check_interval, ..self.options.settings }
     }
 
     /// Lives a life. Returns what broke, and after how many operations.
     pub fn live(
         &mut self,
-        life: Life,
+        life: Episode,
         watch: &mut impl FnMut(&Report) -> bool,
     ) -> Option<(Finding, u64)> {
         let mut pair = match (self.start)(life.space, self.settings(life)) {
@@ -342,13 +342,13 @@ where
                 .sum();
             let merged = clear_before > clear_avail.saturating_add(given);
             self.report.operations += 1;
-            self.report.coverage.count(&operation, step.outcome, blocks.len(), merged);
+            self.report.tally.count(&operation, step.outcome, blocks.len(), merged);
             if let Some(finding) = self.report.take_in(step) {
                 return Some((finding, done));
             }
             // What was begun is ended, so that its end is checked.
             let watched = self.report.operations.is_multiple_of(WATCH_EVERY);
-            if pair.is_over() || (watched && !watch(&self.report)) {
+            if pair.is_unusable() || (watched && !watch(&self.report)) {
                 break;
             }
         }
@@ -356,7 +356,7 @@ where
         Some((self.report.take_in(step)?, life.operations))
     }
 
-    fn generator(&self, life: Life, capabilities: Capabilities) -> Generator {
+    fn generator(&self, life: Episode, capabilities: Capabilities) -> Generator {
         let mut generator =
             Generator::new(life.seed, life.space, capabilities, self.options.faults);
         // The others end as `Lockstep::finish` has it.
@@ -369,7 +369,7 @@ where
     /// Lives a life again, to write it down, and shrinks it.
     pub fn shrink(
         &self,
-        life: Life,
+        life: Episode,
         finding: Finding,
         operations: u64,
         mut watch: impl FnMut(&Report) -> bool,
@@ -413,7 +413,7 @@ where
         }
     }
 
-    pub fn record(&self, life: Life, count: u64) -> Trace {
+    pub fn record(&self, life: Episode, count: u64) -> Trace {
         let mut operations = Vec::new();
         self.relive(life, count, |operation| operations.push(operation.clone()));
         Trace { space: life.space, operations }
@@ -423,7 +423,7 @@ where
     /// done.
     fn relive(
         &self,
-        life: Life,
+        life: Episode,
         count: u64,
         mut each: impl FnMut(&Operation),
     ) -> Option<Lockstep<S, R>> {
@@ -459,18 +459,18 @@ where
     };
     let count = trace.operations.len();
     if close {
-        pair.set_deep_every(0);
+        pair.set_full_check_interval(0);
     }
-    let far_from_end = count.saturating_sub(CLOSELY);
+    let far_from_end = count.saturating_sub(TAIL);
     let mut near_end = far_from_end;
     for (index, operation) in trace.operations.iter().enumerate() {
         if close && index == far_from_end {
             let blocks = pair.subject().snapshot().map_or(0, |snapshot| snapshot.blocks.len());
-            let closely = (CLOSELY_BLOCKS / blocks.max(1)).clamp(8, CLOSELY);
+            let closely = (TAIL_BLOCKS / blocks.max(1)).clamp(8, TAIL);
             near_end = count.saturating_sub(closely);
         }
         if close && index >= near_end {
-            pair.set_deep_every(1);
+            pair.set_full_check_interval(1);
         }
         // After a finding, the states are not what they were.
         if let Some(finding) = pair.step(operation).findings.into_iter().next() {

@@ -44,14 +44,14 @@ pub struct Arguments {
 
     /// Check the whole tree after so many operations
     #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
-    deep_every: u64,
+    full_check_interval: u64,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let name = arguments.file.display();
     let trace = read_trace(&arguments.file)?;
     let settings = Settings {
-        deep_every: arguments.deep_every,
+        full_check_interval: arguments.full_check_interval,
         strict: arguments.strict,
         differences_only: arguments.differences_only,
         ..Settings::default()
@@ -168,7 +168,7 @@ fn play_on<S: Implementation, R: Implementation>(
 
 fn tell_finding(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
     writeln!(out, "  ** {finding}")?;
-    if let Finding::Broken(broken) = finding {
+    if let Finding::Breach(broken) = finding {
         writeln!(out, "     {}", broken.promise.explanation())?;
     }
     Ok(())
@@ -181,7 +181,7 @@ fn tell(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
     for known in &step.known {
         writeln!(out, "  known: {}: {}", known.name, known.sentence)?;
     }
-    if step.took_over {
+    if step.resynced {
         writeln!(out, "  the reference took over the clear state of the C")?;
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-use gpu_buddy::diff::torture::{self, Life, Options};
+use gpu_buddy::diff::torture::{self, Episode, Options};
 use gpu_buddy::diff::{Operation, Space, Trace};
 
 use crate::Failure;
@@ -150,7 +150,7 @@ impl Supervisor<'_> {
             wait(&mut child, SOME_PATIENCE, || file.metadata().map_or(0, |file| file.len()));
             let text = fs::read_to_string(&file).unwrap_or_default();
             let Ok(trace) = text.parse::<Trace>() else { continue };
-            found.extend(self.shrink(trace, thread, life.deep_every, death));
+            found.extend(self.shrink(trace, thread, life.full_check_interval, death));
         }
         Ok(found)
     }
@@ -161,10 +161,10 @@ impl Supervisor<'_> {
         &self,
         trace: Trace,
         thread: u64,
-        deep_every: u64,
+        full_check_interval: u64,
         death: Death,
     ) -> Option<Found> {
-        let fails = |trace: &Trace| self.fails(trace, deep_every).ok().flatten();
+        let fails = |trace: &Trace| self.fails(trace, full_check_interval).ok().flatten();
         fails(&trace)?;
         let operations = trace.operations.len() as u64;
         let (trace, cut_short) =
@@ -212,14 +212,14 @@ struct Seen {
 
 impl Supervisor<'_> {
     /// Replays a trace in a process of its own.
-    fn fails(&self, trace: &Trace, deep_every: u64) -> io::Result<Option<Seen>> {
+    fn fails(&self, trace: &Trace, full_check_interval: u64) -> io::Result<Option<Seen>> {
         if INTERRUPT.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let (file, output) = (self.folder.join("candidate"), self.folder.join("output"));
         fs::write(&file, trace.to_string())?;
         let mut child = Command::new(env::current_exe()?)
-            .args(["replay", "--deep-every", &deep_every.to_string()])
+            .args(["replay", "--deep-every", &full_check_interval.to_string()])
             .args(&self.replay)
             .arg(&file)
             .stdin(Stdio::null())
@@ -310,20 +310,22 @@ pub fn relive(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::
 }
 
 /// Leaves behind which life a thread begins.
-pub fn leave_life(folder: &Path, thread: u64, life: Option<Life>) {
-    if let Some(Life { seed, space, operations, deep_every }) = life {
+pub fn leave_life(folder: &Path, thread: u64, life: Option<Episode>) {
+    if let Some(Episode { seed, space, operations, full_check_interval }) = life {
         let Space { size, chunk_size } = space;
-        let text = format!("{seed} {size} {chunk_size} {operations} {deep_every}");
+        let text = format!("{seed} {size} {chunk_size} {operations} {full_check_interval}");
         // Without it a crash has no trace, but all else is as it should be.
         let _ = fs::write(folder.join(format!("{thread}.life")), text);
     }
 }
 
-fn life_left(folder: &Path, thread: u64) -> Option<Life> {
+fn life_left(folder: &Path, thread: u64) -> Option<Episode> {
     let text = fs::read_to_string(folder.join(format!("{thread}.life"))).ok()?;
     let numbers: Vec<u64> = text.split(' ').map_while(|number| number.parse().ok()).collect();
-    let [seed, size, chunk_size, operations, deep_every] = numbers[..] else { return None };
-    Some(Life { seed, space: Space { size, chunk_size }, operations, deep_every })
+    let [seed, size, chunk_size, operations, full_check_interval] = numbers[..] else {
+        return None;
+    };
+    Some(Episode { seed, space: Space { size, chunk_size }, operations, full_check_interval })
 }
 
 fn trace_left(folder: &Path, thread: u64) -> PathBuf {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Options, Report};
 use gpu_buddy::diff::{
-    Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace, contention, parse_size,
+    Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace, parse_size, shared,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -32,7 +32,7 @@ use summary::{Found, Summary};
 ///
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
 /// seconds, operations_per_second, known (breaches that the C is known for, by
-/// name), took_over, not_compared, coverage (operations by kind and outcome),
+/// name), resynced, not_compared, coverage (operations by kind and outcome),
 /// never_met, and failures, each with: thread, finding, operations,
 /// shrunk_to, cut_short, trace, file. Where the process of the C died, it has seed,
 /// passed and failures only.
@@ -247,7 +247,7 @@ fn torment<R: Implementation>(
     match shared {
         Some(threads) => {
             let create = |space| KernelC::new(pair.module, space);
-            contention::run(options, threads, create, start, watch)
+            shared::run(options, threads, create, start, watch)
         }
         None => torture::run_with(options, start, watch),
     }

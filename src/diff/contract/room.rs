@@ -9,8 +9,8 @@ use core::ops::Range;
 use crate::diff::Space;
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
-use super::broken::Detail;
-use super::live::Blocks;
+use super::breach::Detail;
+use super::ledger::Occupancy;
 
 /// What a request with valid arguments needs, in chunks.
 pub(super) struct Need {
@@ -91,7 +91,7 @@ impl Need {
     }
 
     /// The room that there is beside what is allocated.
-    pub fn beside(&self, blocks: &Blocks) -> Option<Detail> {
+    pub fn beside(&self, blocks: &Occupancy) -> Option<Detail> {
         if let Kind::Run(length) = self.kind
             && blocks.has_no_run(self.within.clone(), length, self.align)
         {

@@ -2,13 +2,13 @@
 
 use super::room::Need;
 use super::{
-    Accounts, AllocRequest, Block, Broken, Contract, Detail, Errno, Operation, Promise, Snapshot,
+    Accounts, AllocRequest, Block, Breach, Contract, Detail, Errno, Operation, Promise, Snapshot,
 };
 use crate::BlockState;
 
 impl Contract {
     /// Adds a breach; of one promise there is one in each operation.
-    pub(super) fn push(&self, broken: &mut Vec<Broken>, promise: Promise, detail: Detail) {
+    pub(super) fn push(&self, broken: &mut Vec<Breach>, promise: Promise, detail: Detail) {
         if broken.iter().all(|broken| broken.promise != promise) {
             broken.push(self.broken(promise, detail));
         }
@@ -18,10 +18,10 @@ impl Contract {
     #[inline]
     pub(super) fn finish_call(
         &self,
-        mut broken: Vec<Broken>,
+        mut broken: Vec<Breach>,
         operation: impl FnOnce() -> Operation,
         error: Option<Errno>,
-    ) -> Vec<Broken> {
+    ) -> Vec<Breach> {
         if !broken.is_empty() {
             let operation = operation();
             for broken in &mut broken {
@@ -37,7 +37,7 @@ impl Contract {
         &mut self,
         request: &AllocRequest,
         outcome: Result<(), Errno>,
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) {
         let before = self.last_failed.take();
         if self.faulted {
@@ -55,7 +55,7 @@ impl Contract {
     }
 
     /// Judges the error of an allocation.
-    pub(super) fn refused(&self, request: &AllocRequest, errno: Errno, broken: &mut Vec<Broken>) {
+    pub(super) fn refused(&self, request: &AllocRequest, errno: Errno, broken: &mut Vec<Breach>) {
         match errno {
             Errno::EINVAL => {
                 let need = Need::of(request, self.space);
@@ -74,7 +74,7 @@ impl Contract {
     }
 
     /// Judges an error that has nothing to do with the request.
-    fn unexpected(&self, errno: Errno, broken: &mut Vec<Broken>) {
+    fn unexpected(&self, errno: Errno, broken: &mut Vec<Breach>) {
         match errno {
             Errno::ENOMEM if self.faulted => {}
             Errno::ENOTRECOVERABLE => self.push(broken, Promise::NoBug, Detail::Errno(errno)),
@@ -83,13 +83,13 @@ impl Contract {
     }
 
     /// Judges the accounts after a call that changes them.
-    pub(super) fn account(&mut self, expected: Accounts, is: Accounts, broken: &mut Vec<Broken>) {
+    pub(super) fn account(&mut self, expected: Accounts, is: Accounts, broken: &mut Vec<Breach>) {
         self.compare(Promise::Avail, Promise::ClearAvail, expected, is, broken);
         self.accounts = is;
     }
 
     /// Judges the accounts after a call that failed.
-    pub(super) fn unchanged(&mut self, errno: Errno, is: Accounts, broken: &mut Vec<Broken>) {
+    pub(super) fn unchanged(&mut self, errno: Errno, is: Accounts, broken: &mut Vec<Breach>) {
         // The call was stopped half-way.
         if errno == Errno::ENOTRECOVERABLE {
             self.over = true;
@@ -106,7 +106,7 @@ impl Contract {
         clear_avail: Promise,
         expected: Accounts,
         is: Accounts,
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) {
         if is.avail != expected.avail {
             let detail = Detail::Avail { expected: expected.avail, is: is.avail };
@@ -124,7 +124,7 @@ impl Contract {
     }
 
     /// A block becomes allocated.
-    pub(super) fn hand_out(&mut self, block: &Block, broken: &mut Vec<Broken>) {
+    pub(super) fn hand_out(&mut self, block: &Block, broken: &mut Vec<Breach>) {
         // Elsewhere it has been reported.
         if !self.is_inside(block) {
             return;
@@ -161,7 +161,7 @@ impl Contract {
         bytes: u64,
         cleared: bool,
         accounts: Accounts,
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) {
         let clear_bytes = if cleared { bytes } else { 0 };
         let expected = Accounts {
@@ -179,7 +179,7 @@ impl Contract {
         new_size: u64,
         blocks: &[Block],
         accounts: Accounts,
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) {
         let left = match *old {
             [block] if self.can_trim(&block, start, new_size) => {
@@ -207,7 +207,7 @@ impl Contract {
         new_size: u64,
         errno: Errno,
         blocks: &[Block],
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) {
         let valid = matches!(*old, [block] if self.can_trim(&block, start, new_size));
         match errno {
@@ -245,7 +245,7 @@ impl Contract {
         old: &[Block],
         new: &[Block],
         clear: bool,
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) -> u64 {
         let mut bytes = 0u64;
         for block in old {
@@ -260,7 +260,7 @@ impl Contract {
 
     /// Judges the whole state, against what is allocated and known to be clear.
     #[must_use]
-    pub fn snapshot(&self, snapshot: &Snapshot) -> Vec<Broken> {
+    pub fn snapshot(&self, snapshot: &Snapshot) -> Vec<Breach> {
         let mut broken = Vec::new();
         if self.over {
             return broken;

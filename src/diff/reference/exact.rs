@@ -3,7 +3,7 @@
 
 use super::row::State;
 use super::tree::{Name, Tree};
-use crate::diff::implementation::Block;
+use crate::diff::Block;
 
 impl Tree {
     /// Allocates exactly the bytes from `start`, as the fewest blocks that tile

@@ -9,7 +9,7 @@
 
 use super::row::State;
 use super::tree::{Name, Tree};
-use crate::diff::implementation::Block;
+use crate::diff::Block;
 
 impl Tree {
     /// Frees an allocated block as clear or dirty.

@@ -9,7 +9,7 @@
 use super::find::Room;
 use super::row::State;
 use super::tree::Tree;
-use crate::diff::implementation::Block;
+use crate::diff::Block;
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 impl Tree {

@@ -10,7 +10,7 @@
 use core::iter;
 
 use super::row::{Row, State};
-use crate::diff::implementation::Block;
+use crate::diff::Block;
 
 /// The name of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,14 @@
-//! What can be driven: the C of any kernel, and the safe API over the one that is
-//! compiled in.
+//! What can be driven: anything that implements the trait, the C of any kernel, and the
+//! safe API over the one that is compiled in.
 
+mod driver;
+mod implementation;
 mod kernel;
 mod safe_api;
 
+pub use driver::Outcome;
+pub(super) use driver::{Driver, needs};
+pub use implementation::{Block, Capabilities, Capability, Implementation, Report, Space};
 use kernel::capabilities;
 pub(super) use kernel::take_last_call;
 pub use kernel::{KernelAllocation, KernelC};

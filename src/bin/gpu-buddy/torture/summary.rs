@@ -80,8 +80,8 @@ impl Summary {
                 HumanCount(times)
             )?;
         }
-        if passed && report.took_over > 0 {
-            writeln!(out, "the reference took over a state: {}", report.took_over)?;
+        if passed && report.resynced > 0 {
+            writeln!(out, "the reference took over a state: {}", report.resynced)?;
         }
         if passed && !report.not_compared.is_empty() {
             let lacks: Vec<_> = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
@@ -104,8 +104,8 @@ impl Summary {
     /// What was met how often, by kind of call and outcome.
     fn print_coverage(&self, out: &mut impl Write) -> std::io::Result<()> {
         let report = &self.report;
-        writeln!(out, "\n{}", report.coverage)?;
-        let never_met = report.coverage.never_met(self.faults);
+        writeln!(out, "\n{}", report.tally)?;
+        let never_met = report.tally.never_met(self.faults);
         if !never_met.is_empty() {
             writeln!(out, "never met:")?;
             for kind in never_met {
@@ -124,7 +124,7 @@ impl Summary {
     pub fn json(&self) -> serde_json::Value {
         let report = &self.report;
         let coverage: serde_json::Map<_, _> =
-            report.coverage.kinds().into_iter().map(|met| (met.kind, met.count.into())).collect();
+            report.tally.kinds().into_iter().map(|met| (met.kind, met.count.into())).collect();
         let failures: Vec<_> = self.found.iter().map(Found::json).collect();
         json!({
             "seed": self.seed,
@@ -135,10 +135,10 @@ impl Summary {
             "seconds": self.seconds,
             "operations_per_second": report.operations as f64 / self.seconds.max(0.001),
             "known": report.known,
-            "took_over": report.took_over,
+            "resynced": report.resynced,
             "not_compared": report.not_compared.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>(),
             "coverage": coverage,
-            "never_met": report.coverage.never_met(self.faults),
+            "never_met": report.tally.never_met(self.faults),
             "failures": failures,
         })
     }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{AllocRequest, Errno};
 
-use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
+use crate::diff::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
 
 /// What came of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ impl fmt::Display for Outcome {
 }
 
 /// An implementation that takes operations.
-pub(super) struct Side<I: Implementation> {
+pub(in crate::diff) struct Driver<I: Implementation> {
     pub implementation: I,
     allocations: Vec<Option<I::Allocation>>,
     /// What the teardown has left behind, once it was torn down.
@@ -56,7 +56,7 @@ pub(super) struct Side<I: Implementation> {
     pub blocks: Vec<Block>,
 }
 
-impl<I: Implementation> Side<I> {
+impl<I: Implementation> Driver<I> {
     pub fn of(implementation: I) -> Self {
         Self { implementation, allocations: Vec::new(), leaked: None, blocks: Vec::new() }
     }
@@ -141,7 +141,7 @@ impl<I: Implementation> Side<I> {
 }
 
 /// What an implementation must offer to be asked for this.
-pub(super) fn needs(operation: &Operation, space: Space) -> Capabilities {
+pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilities {
     use crate::GpuBuddyAllocFlag;
     let mut needs = Capabilities::empty();
     match operation {

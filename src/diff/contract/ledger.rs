@@ -7,17 +7,17 @@ use rustc_hash::FxHashMap;
 
 use crate::diff::{Block, Id};
 
-use super::ranges::{Bits, FEW_CHUNKS};
+use super::chunk_set::{Bits, FEW_CHUNKS};
 
 /// The blocks of each allocation.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live {
+pub(super) struct Allocations {
     allocations: FxHashMap<Id, Vec<Block>>,
     /// For use again, without asking for memory.
     spare: Vec<Vec<Block>>,
 }
 
-impl Live {
+impl Allocations {
     pub fn insert(&mut self, id: Id, blocks: &[Block]) {
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.extend_from_slice(blocks);
@@ -44,7 +44,7 @@ impl Live {
 
 /// Allocated blocks by place, in chunks.
 #[derive(Clone, Debug)]
-pub(super) enum Blocks {
+pub(super) enum Occupancy {
     Few {
         /// A block's order plus 1, at its first chunk.
         orders: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) enum Blocks {
     Many(BTreeMap<u64, u32>, u64),
 }
 
-impl Blocks {
+impl Occupancy {
     /// None, in a space of so many chunks.
     pub fn new(chunks: u64) -> Self {
         if chunks <= FEW_CHUNKS {

@@ -11,7 +11,7 @@ use super::{Accounts, Promise};
 /// A promise that was broken. [`Display`](fmt::Display) gives a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Broken {
+pub struct Breach {
     /// The promise.
     pub promise: Promise,
     /// The space of the allocator.
@@ -25,10 +25,10 @@ pub struct Broken {
     pub outcome: Result<(), Errno>,
     /// Whether memory for the allocator's own objects ran out in it.
     pub faulted: bool,
-    pub(super) detail: Detail,
+    pub(in crate::diff) detail: Detail,
 }
 
-impl Broken {
+impl Breach {
     /// What is wrong with an error number that a valid space was refused with.
     pub(in crate::diff) fn of_creation(errno: Errno, space: Space) -> Option<Self> {
         let promise = match errno {
@@ -52,7 +52,7 @@ impl Broken {
 
 /// The facts. Sizes and offsets are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(in crate::diff) enum Detail {
     /// The outcome says it all.
     Errno(Errno),
     Avail {
@@ -119,7 +119,7 @@ pub(super) enum Detail {
 }
 
 /// The name of the promise, then the facts.
-impl fmt::Display for Broken {
+impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.promise, self.detail)
     }

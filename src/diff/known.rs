@@ -3,17 +3,17 @@
 //! Each entry matches no more than what it explains, so that another breach of
 //! the same promise is not hidden by it.
 
-use super::broken::Detail;
-use super::{AllocRequest, Broken, GpuBuddyAllocFlag, Promise};
-use crate::KernelBug;
-use crate::diff::{Operation, Space};
 use crate::module::Features;
+use crate::{AllocRequest, GpuBuddyAllocFlag, KernelBug};
+
+use super::contract::Detail;
+use super::{Breach, Operation, Promise, Space};
 
 /// A breach that the C is known for. Each has a minimal trace under
 /// `tests/known/`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Known {
+pub struct KnownBreach {
     /// Its name, and that of its trace.
     pub name: &'static str,
     /// The promises that it breaks; its trace shows the first.
@@ -51,7 +51,7 @@ impl Kernels {
 
 /// An operation that broke a promise, taken apart.
 struct Case<'a> {
-    broken: &'a Broken,
+    broken: &'a Breach,
     /// The request; empty for other operations.
     request: &'a AllocRequest,
     contiguous: bool,
@@ -110,8 +110,8 @@ impl Case<'_> {
 }
 
 /// All that is known.
-pub const KNOWN: &[Known] = &[
-    Known {
+pub const KNOWN: &[KnownBreach] = &[
+    KnownBreach {
         name: "contiguous-ignores-alignment",
         promises: &[Promise::Aligned],
         sentence: "A contiguous allocation is aligned to its own size, rounded up, where \
@@ -123,7 +123,7 @@ pub const KNOWN: &[Known] = &[
                 && case.rounded().is_some_and(|size| size < case.request.min_block_size)
         },
     },
-    Known {
+    KnownBreach {
         name: "range-ignores-alignment",
         promises: &[Promise::Aligned],
         sentence: "An allocation in a range is aligned to its own size, a power of two, where \
@@ -131,7 +131,7 @@ pub const KNOWN: &[Known] = &[
         kernels: Kernels::With("offset_align"),
         applies: |case| case.request.range && case.offset_aligned,
     },
-    Known {
+    KnownBreach {
         name: "range-skips-clear",
         promises: &[Promise::PrefersClear],
         sentence: "A clear allocation in a range finds clear memory only where nothing around \
@@ -139,14 +139,14 @@ pub const KNOWN: &[Known] = &[
         kernels: Kernels::All,
         applies: |case| case.request.range,
     },
-    Known {
+    KnownBreach {
         name: "range-ignores-top-down",
         promises: &[Promise::TopDown],
         sentence: "A top-down allocation in a range takes the lowest place in it.",
         kernels: Kernels::All,
         applies: |case| case.request.range,
     },
-    Known {
+    KnownBreach {
         name: "offset-aligned-flips-tree",
         promises: &[Promise::PrefersClear],
         sentence: "An allocation aligned beyond its size swaps clear for dirty with each order \
@@ -154,7 +154,7 @@ pub const KNOWN: &[Known] = &[
         kernels: Kernels::With("offset_align"),
         applies: |case| !case.request.range && case.offset_aligned,
     },
-    Known {
+    KnownBreach {
         name: "offset-aligned-not-top-down",
         promises: &[Promise::TopDown],
         sentence: "A top-down allocation aligned beyond its size takes the smallest block that \
@@ -162,7 +162,7 @@ pub const KNOWN: &[Known] = &[
         kernels: Kernels::With("offset_align"),
         applies: |case| !case.request.range && case.offset_aligned,
     },
-    Known {
+    KnownBreach {
         name: "top-down-fallback",
         promises: &[Promise::TopDown],
         sentence: "A top-down allocation that finds none of the memory that it prefers, clear \
@@ -175,7 +175,7 @@ pub const KNOWN: &[Known] = &[
                     Detail::Place { block, .. } if block.clear != case.clear)
         },
     },
-    Known {
+    KnownBreach {
         name: "range-used-without-flag",
         promises: &[
             Promise::Room,
@@ -191,7 +191,7 @@ pub const KNOWN: &[Known] = &[
             _ => !case.request.range && case.exact,
         },
     },
-    Known {
+    KnownBreach {
         name: "merge-within-unused-range",
         promises: &[Promise::Room],
         sentence: "Without the range flag, clear and dirty buddies are merged to find room only \
@@ -205,14 +205,14 @@ pub const KNOWN: &[Known] = &[
                 && (!case.contiguous || case.has_whole_block())
         },
     },
-    Known {
+    KnownBreach {
         name: "empty-range-is-unbounded",
         promises: &[Promise::InRange],
         sentence: "A range that ends at 0 is taken to have no end.",
         kernels: Kernels::All,
         applies: |case| case.request.range && case.request.end == 0,
     },
-    Known {
+    KnownBreach {
         name: "failed-call-forgets-clear",
         promises: &[Promise::FailureChangesNothing],
         sentence: "Clear memory that was merged with dirty in a vain search for room stays \
@@ -220,14 +220,14 @@ pub const KNOWN: &[Known] = &[
         kernels: Kernels::All,
         applies: |case| matches!(case.broken.detail, Detail::ClearAvail { expected, is } if is < expected),
     },
-    Known {
+    KnownBreach {
         name: "enospc-hides-enomem",
         promises: &[Promise::Room],
         sentence: "Where memory for a block runs out, the search goes on, and ends with ENOSPC.",
         kernels: Kernels::With("undo_splits"),
         applies: |case| case.broken.faulted,
     },
-    Known {
+    KnownBreach {
         name: "enomem-corrupts-tree",
         promises: &[Promise::NoBug],
         sentence: "Where memory for a block runs out, the splits before it are undone by freeing \
@@ -241,7 +241,7 @@ pub const KNOWN: &[Known] = &[
                 )
         },
     },
-    Known {
+    KnownBreach {
         name: "large-size-truncated",
         promises: &[
             Promise::ValidArguments,
@@ -256,7 +256,7 @@ pub const KNOWN: &[Known] = &[
         // What cannot be rounded up in 64 bits is beyond all counting.
         applies: |case| case.chunks() >= 1 << 32 || (case.contiguous && case.rounded().is_none()),
     },
-    Known {
+    KnownBreach {
         name: "try-harder-misses-run",
         promises: &[Promise::Room],
         sentence: "A contiguous allocation finds a run of free blocks only around a free block of \
@@ -266,7 +266,7 @@ pub const KNOWN: &[Known] = &[
             case.contiguous && !case.request.range && !case.exact && !case.has_whole_block()
         },
     },
-    Known {
+    KnownBreach {
         name: "contiguous-range-rounds-up",
         promises: &[Promise::Room, Promise::ValidArguments],
         sentence: "A contiguous allocation in a range needs a free block of the size rounded up \
@@ -276,7 +276,7 @@ pub const KNOWN: &[Known] = &[
             case.contiguous && case.request.range && !case.exact && !case.has_whole_block()
         },
     },
-    Known {
+    KnownBreach {
         name: "merge-stops-early",
         promises: &[Promise::Room, Promise::Repeatable],
         sentence: "Clear and dirty buddies are merged to find room until there is one block of the \
@@ -290,7 +290,7 @@ pub const KNOWN: &[Known] = &[
             merges && !case.exact && (case.request.range || case.offset_aligned)
         },
     },
-    Known {
+    KnownBreach {
         name: "reset-clear-misses-blocks",
         promises: &[Promise::ResetClear],
         sentence: "Resetting the clear state takes blocks out of a tree while it walks that tree, \
@@ -302,7 +302,7 @@ pub const KNOWN: &[Known] = &[
 
 /// The entry for a breach by a kernel with these features, if it is known.
 #[must_use]
-pub fn known(broken: &Broken, kernel: Features) -> Option<&'static Known> {
+pub fn known(broken: &Breach, kernel: Features) -> Option<&'static KnownBreach> {
     let empty = AllocRequest::default();
     let request = match &broken.operation {
         Some(Operation::Alloc { request, .. }) => request,
@@ -333,7 +333,7 @@ mod tests {
     use crate::sizes::{SZ_1M, SZ_4K, SZ_16K};
 
     /// Room that a contiguous request did not find, in a whole block or not.
-    fn missed(range: bool, block: bool) -> Broken {
+    fn missed(range: bool, block: bool) -> Breach {
         let request = AllocRequest {
             end: SZ_1M as u64,
             size: SZ_16K as u64,
@@ -342,7 +342,7 @@ mod tests {
             flags: GpuBuddyAllocFlag::Contiguous.into(),
             ..AllocRequest::default()
         };
-        Broken {
+        Breach {
             promise: Promise::Room,
             space: Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 },
             operation: Some(Operation::Alloc { id: 0, request }),

@@ -4,7 +4,7 @@ use core::fmt;
 
 use enumflags2::{BitFlags, bitflags};
 
-use super::{Accounts, Operation};
+use crate::diff::{Accounts, Operation};
 use crate::module::Features;
 use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
 
@@ -31,7 +31,7 @@ pub struct Block {
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clear = if self.clear { " clear" } else { "" };
-        write!(f, "{} order {}{clear}", super::format_size(self.offset), self.order)
+        write!(f, "{} order {}{clear}", crate::diff::format_size(self.offset), self.order)
     }
 }
 

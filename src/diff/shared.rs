@@ -14,8 +14,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::generate::{self, Generator};
 use super::lockstep::{Divergence, first_difference, list};
-use super::side::Side;
-use super::subject::take_last_call;
+use super::subject::{Driver, take_last_call};
 use super::torture::{Failure, Options, Report};
 use super::{
     Aspect, Block, Capability, Finding, Id, Implementation, KernelC, Lockstep, NotCreated,
@@ -83,10 +82,10 @@ fn contend(
     space: Space,
     seeds: &[u64],
     operations: u64,
-) -> (Vec<Entry>, Vec<Side<KernelC>>) {
+) -> (Vec<Entry>, Vec<Driver<KernelC>>) {
     let barrier = Barrier::new(seeds.len());
     let work = |thread: usize, seed: u64| {
-        let mut side = Side::of(buddy.share());
+        let mut side = Driver::of(buddy.share());
         // Memory that fails would fail for whoever comes next, and a teardown end them all.
         let capabilities =
             side.implementation.capabilities() & !(Capability::FailNth | Capability::Fini);
@@ -140,7 +139,7 @@ fn replay<R: Implementation>(
         let step = serial.step(&entry.operation);
         let (outcome, blocks) = (step.outcome, serial.blocks());
         report.operations += 1;
-        report.coverage.count(&entry.operation, outcome, blocks.len(), false);
+        report.tally.count(&entry.operation, outcome, blocks.len(), false);
         if let Some(finding) = report.take_in(step) {
             return Some((finding, count));
         }

@@ -8,7 +8,7 @@
 
 use core::ops::Range;
 
-use super::{AllocRequest, Block, Broken, Contract, Detail, GpuBuddyAllocFlag, Promise, Snapshot};
+use super::{AllocRequest, Block, Breach, Contract, Detail, GpuBuddyAllocFlag, Promise, Snapshot};
 use crate::BlockState;
 use crate::diff::Operation;
 
@@ -36,7 +36,7 @@ impl Contract {
         request: &AllocRequest,
         blocks: &[Block],
         before: &Snapshot,
-    ) -> Vec<Broken> {
+    ) -> Vec<Breach> {
         let mut broken = Vec::new();
         let wants_clear = self.tracks_clear && request.flags.contains(GpuBuddyAllocFlag::Clear);
         let exact = request.range && request.start.checked_add(request.size) == Some(request.end);

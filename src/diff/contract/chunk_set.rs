@@ -75,13 +75,13 @@ impl Bits {
 
 /// A set of chunks that changes by ranges. An empty range changes nothing.
 #[derive(Clone, Debug)]
-pub(super) enum Ranges {
+pub(super) enum ChunkSet {
     Few(Bits),
-    /// Ranges by start, with a gap between any two; and the number of chunks.
+    /// ChunkSet by start, with a gap between any two; and the number of chunks.
     Many(BTreeMap<u64, u64>, u64),
 }
 
-impl Ranges {
+impl ChunkSet {
     /// An empty set out of so many chunks.
     pub fn new(chunks: u64) -> Self {
         if chunks <= FEW_CHUNKS {
@@ -159,13 +159,13 @@ impl Ranges {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bits, Ranges};
+    use super::{Bits, ChunkSet};
     use std::collections::BTreeMap;
 
     #[test]
     fn both_kinds_are_the_same_set() {
         let chunks = 300;
-        let mut sets = [Ranges::Few(Bits::new(chunks)), Ranges::Many(BTreeMap::new(), chunks)];
+        let mut sets = [ChunkSet::Few(Bits::new(chunks)), ChunkSet::Many(BTreeMap::new(), chunks)];
         let mut plain = vec![false; chunks as usize];
         let mut random = 1u64;
         let mut below = |limit: u64| {
@@ -186,7 +186,7 @@ mod tests {
             for set in &sets {
                 assert_eq!(set.covers(start..end), covers, "{start}..{end}");
             }
-            let Ranges::Few(bits) = &sets[0] else { unreachable!() };
+            let ChunkSet::Few(bits) = &sets[0] else { unreachable!() };
             let any = plain[start as usize..end as usize].iter().any(|&set| set);
             assert_eq!(bits.has_any(start..end), any);
             let last = (start..end).rev().find(|&chunk| plain[chunk as usize]);

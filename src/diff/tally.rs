@@ -41,7 +41,7 @@ const WAYS: [&str; 4] = [
 
 /// Counts by kind of operation and outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Coverage {
+pub struct Tally {
     allocs: [[[u64; OUTCOMES.len()]; 8]; MODES.len()],
     others: [u64; OTHERS.len()],
     ways: [u64; WAYS.len()],
@@ -50,14 +50,14 @@ pub struct Coverage {
 /// One kind of operation with one outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Met {
+pub struct Count {
     /// What it was, such as `alloc range, clear: ENOSPC`.
     pub kind: String,
     /// How often.
     pub count: u64,
 }
 
-impl Default for Coverage {
+impl Default for Tally {
     fn default() -> Self {
         Self {
             allocs: [[[0; OUTCOMES.len()]; 8]; MODES.len()],
@@ -67,7 +67,7 @@ impl Default for Coverage {
     }
 }
 
-impl Coverage {
+impl Tally {
     /// Takes in one operation. `blocks` is how many an allocation got, and
     /// `merged` whether it lost clear memory that it was not given.
     pub(super) fn count(
@@ -138,7 +138,7 @@ impl Coverage {
 
     /// Every kind and how often it was met, 0 among them.
     #[must_use]
-    pub fn kinds(&self) -> Vec<Met> {
+    pub fn kinds(&self) -> Vec<Count> {
         let mut kinds = Vec::new();
         for (mode, by_flags) in MODES.iter().zip(&self.allocs) {
             for (bits, by_outcome) in by_flags.iter().enumerate() {
@@ -150,12 +150,12 @@ impl Coverage {
                     .collect();
                 for (outcome, &count) in OUTCOMES.iter().zip(by_outcome) {
                     let kind = format!("alloc {mode}{}: {outcome}", names.concat());
-                    kinds.push(Met { kind, count });
+                    kinds.push(Count { kind, count });
                 }
             }
         }
         let others = OTHERS.iter().zip(&self.others).chain(WAYS.iter().zip(&self.ways));
-        kinds.extend(others.map(|(kind, &count)| Met { kind: (*kind).to_owned(), count }));
+        kinds.extend(others.map(|(kind, &count)| Count { kind: (*kind).to_owned(), count }));
         kinds
     }
 
@@ -172,7 +172,7 @@ impl Coverage {
 }
 
 /// A table: modes and flags down, outcomes across.
-impl fmt::Display for Coverage {
+impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:52}", "alloc")?;
         for outcome in OUTCOMES {

@@ -1,6 +1,6 @@
 //! Where an allocation was placed.
 
-use super::{AllocRequest, Block, Broken, Contract, Detail, GpuBuddyAllocFlag, Promise};
+use super::{AllocRequest, Block, Breach, Contract, Detail, GpuBuddyAllocFlag, Promise};
 
 impl Contract {
     /// Judges the places of an allocation's blocks, apart from what else is
@@ -9,7 +9,7 @@ impl Contract {
         &self,
         request: &AllocRequest,
         blocks: &[Block],
-        broken: &mut Vec<Broken>,
+        broken: &mut Vec<Breach>,
     ) {
         let (mut total, mut lowest, mut highest) = (0u64, u64::MAX, 0);
         for block in blocks {
@@ -54,7 +54,7 @@ impl Contract {
     /// A block at least as large as `min_block_size` is aligned by its shape. The
     /// tail of an allocation is trimmed to smaller ones, so that they are looked
     /// at together with the blocks that they follow.
-    fn runs(&self, request: &AllocRequest, blocks: &[Block], broken: &mut Vec<Broken>) {
+    fn runs(&self, request: &AllocRequest, blocks: &[Block], broken: &mut Vec<Breach>) {
         let mut runs = self.runs_of(blocks);
         if runs.iter().any(|&(start, _)| !is_aligned(start, request.min_block_size)) {
             // They may follow one another, handed out in another order.
@@ -77,12 +77,12 @@ impl Contract {
         }
     }
 
-    fn unaligned(&self, start: u64, end: u64, request: &AllocRequest, broken: &mut Vec<Broken>) {
+    fn unaligned(&self, start: u64, end: u64, request: &AllocRequest, broken: &mut Vec<Breach>) {
         let detail = Detail::Run { start, end, min_block_size: request.min_block_size };
         self.push(broken, Promise::Aligned, detail);
     }
 
-    /// Blocks that each begin where the one before ends, as one: start and end.
+    /// Occupancy that each begin where the one before ends, as one: start and end.
     pub(super) fn runs_of(&self, blocks: &[Block]) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for block in blocks {

@@ -8,13 +8,12 @@
 //! for every call. [`preferences`](Contract::preferences) and
 //! [`snapshot`](Contract::snapshot) read a whole [`Snapshot`], for now and then.
 
-mod broken;
-mod known;
-mod live;
-mod place;
-mod preference;
+mod breach;
+mod choice;
+mod chunk_set;
+mod ledger;
+mod placement;
 mod promise;
-mod ranges;
 mod room;
 mod state;
 
@@ -22,12 +21,11 @@ use crate::{AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, Sn
 
 use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
 
-pub use broken::Broken;
-use broken::Detail;
-pub use known::{KNOWN, Kernels, Known, known};
-use live::{Blocks, Live};
+pub use breach::Breach;
+pub(super) use breach::Detail;
+use chunk_set::ChunkSet;
+use ledger::{Allocations, Occupancy};
 pub use promise::Promise;
-use ranges::Ranges;
 
 /// What an allocator says is free, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,12 +81,12 @@ pub struct Contract {
     /// A BUG was met.
     over: bool,
     /// The blocks of each allocation, and all of them by place.
-    live: Live,
-    blocks: Blocks,
+    live: Allocations,
+    blocks: Occupancy,
     /// Free bytes, by what is allocated.
     free: u64,
     /// Free memory that is known to be zeroed.
-    clear: Ranges,
+    clear: ChunkSet,
     /// The last operation, where it was an allocation that failed.
     last_failed: Option<(AllocRequest, Errno)>,
 }
@@ -109,9 +107,9 @@ impl Contract {
             faulted: false,
             over: false,
             free: size,
-            live: Live::default(),
-            blocks: Blocks::new(chunks),
-            clear: Ranges::new(chunks),
+            live: Allocations::default(),
+            blocks: Occupancy::new(chunks),
+            clear: ChunkSet::new(chunks),
             last_failed: None,
         }
     }
@@ -131,12 +129,12 @@ impl Contract {
     /// Whether the allocator has become unusable by a BUG. It promises nothing
     /// any more, so that no breach is found from there on.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub fn is_unusable(&self) -> bool {
         self.over
     }
 
     /// Judges a fresh allocator.
-    pub fn created(&mut self, accounts: Accounts) -> Vec<Broken> {
+    pub fn created(&mut self, accounts: Accounts) -> Vec<Breach> {
         let mut broken = Vec::new();
         self.account(self.accounts, accounts, &mut broken);
         broken
@@ -149,7 +147,7 @@ impl Contract {
         request: &AllocRequest,
         outcome: Result<&[Block], Errno>,
         accounts: Accounts,
-    ) -> Vec<Broken> {
+    ) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -188,7 +186,7 @@ impl Contract {
     }
 
     /// Judges the free of a whole allocation.
-    pub fn free(&mut self, id: Id, cleared: bool, accounts: Accounts) -> Vec<Broken> {
+    pub fn free(&mut self, id: Id, cleared: bool, accounts: Accounts) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -209,7 +207,7 @@ impl Contract {
         index: usize,
         cleared: bool,
         accounts: Accounts,
-    ) -> Vec<Broken> {
+    ) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -233,7 +231,7 @@ impl Contract {
         outcome: Result<(), Errno>,
         blocks: &[Block],
         accounts: Accounts,
-    ) -> Vec<Broken> {
+    ) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -255,7 +253,7 @@ impl Contract {
     }
 
     /// Judges making every free block clear, or dirty.
-    pub fn reset_clear(&mut self, clear: bool, accounts: Accounts) -> Vec<Broken> {
+    pub fn reset_clear(&mut self, clear: bool, accounts: Accounts) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -291,7 +289,7 @@ impl Contract {
         offset: u64,
         outcome: Result<Option<Block>, Errno>,
         accounts: Accounts,
-    ) -> Vec<Broken> {
+    ) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -328,7 +326,7 @@ impl Contract {
     }
 
     /// Judges the end, when everything has been freed.
-    pub fn finish(&mut self, accounts: Accounts) -> Vec<Broken> {
+    pub fn finish(&mut self, accounts: Accounts) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -342,7 +340,7 @@ impl Contract {
 
     /// Judges what a scan of the C's own structures found.
     #[must_use]
-    pub fn consistent(&self, found: &[Inconsistency]) -> Vec<Broken> {
+    pub fn consistent(&self, found: &[Inconsistency]) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -353,7 +351,7 @@ impl Contract {
 
     /// Judges the teardown, which left so many objects behind and raised these warnings.
     /// It promises nothing about what is still allocated, but must not be silent then.
-    pub fn fini(&mut self, leaked: usize, warnings: &[Warning]) -> Vec<Broken> {
+    pub fn fini(&mut self, leaked: usize, warnings: &[Warning]) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -377,7 +375,7 @@ impl Contract {
 
     /// Judges the warnings that an operation raised.
     #[must_use]
-    pub fn warnings(&self, warnings: &[Warning]) -> Vec<Broken> {
+    pub fn warnings(&self, warnings: &[Warning]) -> Vec<Breach> {
         if self.over {
             return Vec::new();
         }
@@ -387,14 +385,14 @@ impl Contract {
 
     /// Judges a BUG, which makes the allocator unusable. It is told once, also
     /// where the operation has failed for it.
-    pub fn bug(&mut self, bug: KernelBug) -> Option<Broken> {
+    pub fn bug(&mut self, bug: KernelBug) -> Option<Breach> {
         let is_new = !core::mem::replace(&mut self.over, true);
         is_new.then(|| self.broken(Promise::NoBug, Detail::Bug(bug)))
     }
 
     /// A breach of this allocator; its operation is filled in at the end.
-    fn broken(&self, promise: Promise, detail: Detail) -> Broken {
-        Broken {
+    fn broken(&self, promise: Promise, detail: Detail) -> Breach {
+        Breach {
             promise,
             space: self.space,
             operation: None,
