@@ -187,13 +187,13 @@ lies! {
 
 const SPACE: Space = Space { size: 1 << 20, chunk_size: 4 << 10 };
 
-fn options(strength: Comparison) -> Options {
-    let settings = Settings { strength, full_check_interval: 8, ..Settings::default() };
+fn options(comparison: Comparison) -> Options {
+    let settings = Settings { comparison, full_check_interval: 8, ..Settings::default() };
     Options { seed: 3, operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
 }
 
-fn against_the_twin<L: Lie>(strength: Comparison) -> Option<Box<Failure>> {
-    torture::run::<Liar<L>, Reference>(&options(strength), |_| true).1
+fn against_the_twin<L: Lie>(comparison: Comparison) -> Option<Box<Failure>> {
+    torture::run::<Liar<L>, Reference>(&options(comparison), |_| true).1
 }
 
 fn trace(text: &str) -> Trace {
@@ -303,8 +303,8 @@ fn replays<L: Lie>() {
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn an_honest_one_passes() {
-    for strength in [Comparison::Exact, Comparison::Observable, Comparison::Contract] {
-        let failure = against_the_twin::<Honest>(strength);
+    for comparison in [Comparison::Exact, Comparison::Observable, Comparison::Contract] {
+        let failure = against_the_twin::<Honest>(comparison);
         assert!(failure.is_none(), "{}", failure.expect("one"));
     }
 }
@@ -312,11 +312,11 @@ fn an_honest_one_passes() {
 /// Another order of blocks is another answer, but the same accounts; other error
 /// numbers may keep the contract.
 #[test]
-fn strengths_differ() {
-    let settings = |strength| Settings { strength, ..Settings::default() };
+fn comparisons_differ() {
+    let settings = |comparison| Settings { comparison, ..Settings::default() };
     let blocks = "space size=64K chunk=4K\na = alloc 12K\nfree a\n";
-    let found = |strength| {
-        let steps = steps::<Liar<Order>, Reference>(blocks, settings(strength));
+    let found = |comparison| {
+        let steps = steps::<Liar<Order>, Reference>(blocks, settings(comparison));
         steps.into_iter().flat_map(|step| step.findings).next()
     };
     assert_eq!(found(Comparison::Exact).as_ref().map(what), Some(In::Aspect(Aspect::Blocks)));
@@ -325,8 +325,8 @@ fn strengths_differ() {
 
     // Full is ENOSPC, not EINVAL.
     let errors = "space size=64K chunk=4K\na = alloc 64K\nb = alloc 4K\n";
-    let found = |strength| {
-        let steps = steps::<Liar<Errors>, Reference>(errors, settings(strength));
+    let found = |comparison| {
+        let steps = steps::<Liar<Errors>, Reference>(errors, settings(comparison));
         steps.into_iter().flat_map(|step| step.findings).map(|f| what(&f)).collect::<Vec<_>>()
     };
     assert!(found(Comparison::Exact).contains(&In::Aspect(Aspect::Outcome)));
