@@ -224,17 +224,17 @@ impl Told {
     }
 
     /// Judges the choice of a block of one chunk for what asked for one.
-    fn chose(self, request: &AllocRequest, chunk: u64) -> Self {
+    fn chose(self, asked: &AllocRequest, chunk: u64) -> Self {
+        let told = self.ok(9, request(8), &[block(0, 3, false)]).free(9, true, 8);
         let before = snapshot(
-            self.accounts,
+            told.accounts,
             &[(0, 4, Split, false), (0, 3, Free, true), (8, 3, Free, false)],
         );
         let blocks = [block(chunk, 0, chunk < 8)];
-        let after = self.change(-1, if chunk < 8 { -1 } else { 0 });
-        let seen = Observation::new(Outcome::Done, after.accounts);
+        let mut told = told.change(-1, if chunk < 8 { -1 } else { 0 });
+        let seen = Observation::new(Outcome::Done, told.accounts);
         let seen = Observation { blocks: &blocks, before: Some(&before), ..seen };
-        let operation = Operation::Alloc { id: 0, request: request.clone() };
-        let mut told = after;
+        let operation = Operation::Alloc { id: 0, request: asked.clone() };
         told.broken.extend(told.contract.check(&operation, &seen));
         told
     }
