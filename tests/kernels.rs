@@ -116,6 +116,46 @@ fn the_same_code_gives_the_same_answers() {
     assert!(stdout.contains("seed 1: "), "{stdout}");
 }
 
+/// What a base breaks as well is no failure, and takes no list; what it does not is new, and
+/// the other way round it is fixed.
+#[test]
+fn a_base_tells_what_is_new_and_what_is_fixed() {
+    let place = Place::new();
+    let base = kernel_tree();
+    let torture = |kernel: &Path, against: &Path| {
+        place.run(&[
+            &"torture",
+            &"--kernel",
+            &kernel,
+            &"--against",
+            &against,
+            &"--json",
+            &"--ops",
+            &"100000",
+            &"--seed",
+            &"1",
+        ])
+    };
+    let same = json(&torture(&place.same(), &base));
+    assert_eq!(same["passed"], true, "{same}");
+    assert!(same["in_base"]["aligned"].as_u64() > Some(0), "{same}");
+    assert_eq!(same["fixed"], serde_json::json!({}), "{same}");
+    assert_eq!(same["known"], serde_json::json!({}), "{same}");
+
+    let Some(lost) = place.tree("lost", CHECK.0, CHECK.1, CHECK.2) else { return };
+    let differences = |kernel: &Path, base: &Path| {
+        let output = place.run(&[&"compare", &kernel, &base, &"--json", &"--seconds", &"5"]);
+        json(&output)["differences"].as_array().expect("an array").clone()
+    };
+    let has = |differences: &[Value], which: &str| {
+        let promises = differences.iter().flat_map(|found| found[which].as_array().expect("one"));
+        promises.clone().any(|promise| promise == "refuses-invalid")
+    };
+    let (worse, better) = (differences(&lost, &base), differences(&base, &lost));
+    assert!(has(&worse, "new") && !has(&worse, "fixed"), "{worse:?}");
+    assert!(has(&better, "fixed") && !has(&better, "new"), "{better:?}");
+}
+
 /// What the safe API refuses before the C does is under test as well.
 #[test]
 fn a_lost_check_is_a_difference() {

@@ -31,6 +31,7 @@ pub(super) fn shrink(
         let before = shrinker.trace.clone();
         shrinker.drop_runs(allocations, without_allocations);
         shrinker.drop_runs(operations, without_operations);
+        shrinker.join_runs();
         shrinker.simplify_space();
         shrinker.simplify_operations();
         if shrinker.trace == before || shrinker.cut_short {
@@ -112,6 +113,20 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
         }
     }
 
+    /// Makes one allocation of several that only fill the space, many first.
+    fn join_runs(&mut self) {
+        let mut run = fillers(&self.trace).len();
+        while run >= 2 && !self.cut_short {
+            let mut start = 0;
+            while let Some(joined) = fillers(&self.trace).get(start..start + run) {
+                if !self.try_candidate(joined_allocations(&self.trace, joined)) {
+                    start += run;
+                }
+            }
+            run /= 2;
+        }
+    }
+
     fn simplify_space(&mut self) {
         let Space { size, chunk_size } = self.trace.space;
         let page = SZ_4K as u64;
@@ -160,6 +175,40 @@ fn without_operations(trace: &Trace, run: Range<usize>) -> Trace {
     let mut trace = trace.clone();
     trace.operations.drain(run);
     trace
+}
+
+/// The indices of allocations that nothing else is done to.
+fn fillers(trace: &Trace) -> Vec<usize> {
+    let mut count: HashMap<Id, usize> = HashMap::new();
+    for id in trace.operations.iter().filter_map(Operation::allocation) {
+        *count.entry(id).or_default() += 1;
+    }
+    let is_filler = |operation: &Operation| match operation {
+        Operation::Alloc { id, .. } => count[id] == 1,
+        _ => false,
+    };
+    (0..trace.operations.len()).filter(|&index| is_filler(&trace.operations[index])).collect()
+}
+
+/// The trace with one allocation for several: the first, with the size of all.
+fn joined_allocations(trace: &Trace, indices: &[usize]) -> Trace {
+    let size = |index: usize| match &trace.operations[index] {
+        Operation::Alloc { request, .. } => request.size,
+        _ => 0,
+    };
+    let sum = indices.iter().fold(0u64, |sum, &index| sum.saturating_add(size(index)));
+    let mut joined = trace.clone();
+    if let Some((&first, others)) = indices.split_first() {
+        if let Operation::Alloc { request, .. } = &mut joined.operations[first] {
+            request.size = sum;
+        }
+        let mut index = 0;
+        joined.operations.retain(|_| {
+            index += 1;
+            !others.contains(&(index - 1))
+        });
+    }
+    joined
 }
 
 /// How many allocations a trace makes.

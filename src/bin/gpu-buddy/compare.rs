@@ -25,8 +25,8 @@ use report::{Comparison, Shown};
 ///
 /// The object of --json has: kernel, base, same, seed, operations, allocators, seconds,
 /// interrupted, only_kernel and only_base (features), not_asked_for (what not both
-/// offer), and differences, each with: kind, count, kernel and base (the answers), trace,
-/// cut_short.
+/// offer), and differences, each with: kind, count, kernel and base (the answers), new and
+/// fixed (promises that only the kernel breaks here, and only the base), trace, cut_short.
 #[derive(clap::Args)]
 #[command(
     about = "Show in what two kernels answer differently",

@@ -2,7 +2,8 @@
 
 use crate::Snapshot;
 use crate::diff::{
-    Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Report, Step,
+    Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Outcome, Report,
+    Step,
 };
 
 use super::Lockstep;
@@ -11,18 +12,23 @@ use super::Lockstep;
 const MOST_RESETS: usize = 64;
 
 impl<S: Implementation, R: Implementation> Lockstep<S, R> {
-    /// Does the operation on the reference and compares.
-    pub(super) fn compare(&mut self, operation: &Operation, step: &mut Step) {
-        let Some(reference) = self.reference.as_mut() else { return };
+    /// Does the operation on the reference and compares. Returns what came of it there.
+    pub(super) fn compare(&mut self, operation: &Operation, step: &mut Step) -> Option<Outcome> {
+        let reference = self.reference.as_mut()?;
         // The twin has no teardown.
         let tears_down = reference.implementation().capabilities().contains(Capability::Fini);
         if *operation == Operation::Fini && !tears_down {
-            return;
+            return None;
         }
         let outcome = reference.apply(operation);
-        if self.settings.comparison == Comparison::Contract {
-            return;
+        if self.settings.comparison != Comparison::Contract {
+            self.compare_outcome(operation, outcome, step);
         }
+        Some(outcome)
+    }
+
+    fn compare_outcome(&mut self, operation: &Operation, outcome: Outcome, step: &mut Step) {
+        let Some(reference) = self.reference.as_mut() else { return };
         let both_are_kernels = reference.implementation().runs_kernel_code()
             && self.subject.implementation().runs_kernel_code();
         if both_are_kernels

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::Errno;
 use crate::diff::known::KnownBreach;
-use crate::diff::{Breach, Outcome, Space};
+use crate::diff::{Breach, Outcome, Promise, Space};
 
 /// The first difference between two implementations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct Divergence {
     pub subject: String,
     /// What the reference says.
     pub reference: String,
+    /// Between two kernels: the promises that only the one under test breaks here.
+    pub new: Vec<Promise>,
+    /// Between two kernels: the promises that only the reference breaks here.
+    pub fixed: Vec<Promise>,
 }
 
 /// In what two implementations differ.
@@ -63,8 +67,18 @@ impl Aspect {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let aspect = self.aspect.name();
-        write!(f, "divergence in {aspect}: {}, the reference: {}", self.subject, self.reference)
+        write!(f, "divergence in {aspect}: {}, the reference: {}", self.subject, self.reference)?;
+        for (who, promises) in [("this", &self.new), ("the reference", &self.fixed)] {
+            if !promises.is_empty() {
+                write!(f, "; {who} breaks {}", names(promises))?;
+            }
+        }
+        Ok(())
     }
+}
+
+fn names(promises: &[Promise]) -> String {
+    promises.iter().map(|promise| promise.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Something wrong.
@@ -105,7 +119,8 @@ impl Finding {
         reference: impl ToString,
     ) -> Self {
         let (subject, reference) = (subject.to_string(), reference.to_string());
-        Self::Divergence(Divergence { aspect, subject, reference })
+        let (new, fixed) = (Vec::new(), Vec::new());
+        Self::Divergence(Divergence { aspect, subject, reference, new, fixed })
     }
 }
 
@@ -129,6 +144,12 @@ pub struct Step {
     pub findings: Vec<Finding>,
     /// Breaches that the C is known for.
     pub known: Vec<&'static KnownBreach>,
+    /// Between two kernels: what both break in this call.
+    pub in_base: Vec<Promise>,
+    /// Between two kernels: what only the one under test breaks.
+    pub new: Vec<Promise>,
+    /// Between two kernels: what only the reference breaks.
+    pub fixed: Vec<Promise>,
     /// The reference took over the state of the one under test, since the outcome depends
     /// on something that it does not model.
     pub resynced: bool,
@@ -136,7 +157,15 @@ pub struct Step {
 
 impl Step {
     pub(super) fn new(outcome: Outcome) -> Self {
-        Self { outcome, findings: Vec::new(), known: Vec::new(), resynced: false }
+        Self {
+            outcome,
+            findings: Vec::new(),
+            known: Vec::new(),
+            in_base: Vec::new(),
+            new: Vec::new(),
+            fixed: Vec::new(),
+            resynced: false,
+        }
     }
 
     pub(super) fn diverge(

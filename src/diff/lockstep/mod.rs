@@ -1,13 +1,15 @@
 //! Two implementations, the same operations, and the first difference.
 
+mod base;
 mod compare;
 mod finding;
+mod start;
 
-use crate::{AllocRequest, Errno, KernelBug, Snapshot};
+use crate::{AllocRequest, KernelBug, Snapshot};
 
 use super::contract::{Accounts, Breach, Contract, Observation};
 use super::known::known;
-use super::subject::{Driver, needs, panics};
+use super::subject::{Driver, needs};
 use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space};
 
 pub(super) use compare::{first_difference, list};
@@ -53,18 +55,13 @@ impl Default for Settings {
     }
 }
 
-/// A new allocator, or why there is none. A panic is a finding.
-fn created<I: Implementation>(space: Space) -> Result<Result<I, Errno>, NotCreated> {
-    panics::catch(|| I::create(space)).map_err(|message| {
-        NotCreated::Finding(Box::new(Finding::Breach(Breach::of_panic(message, space))))
-    })
-}
-
 /// An implementation under test, in step with a reference, under the contract.
 pub struct Lockstep<S: Implementation, R: Implementation> {
     subject: Driver<S>,
     reference: Option<Driver<R>>,
     contract: Contract,
+    /// That of the reference, if both are kernels.
+    base: Option<Contract>,
     capabilities: Capabilities,
     settings: Settings,
     space: Space,
@@ -78,105 +75,6 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
 }
 
 impl<S: Implementation, R: Implementation> Lockstep<S, R> {
-    /// Both fresh.
-    ///
-    /// # Errors
-    ///
-    /// If not both can be made.
-    pub fn new(space: Space, settings: Settings) -> Result<Self, NotCreated> {
-        Self::between(created(space)?, created(space)?, space, settings)
-    }
-
-    /// Two that have just been made.
-    ///
-    /// # Errors
-    ///
-    /// If not both could be made.
-    pub fn between(
-        subject: Result<S, Errno>,
-        reference: Result<R, Errno>,
-        space: Space,
-        settings: Settings,
-    ) -> Result<Self, NotCreated> {
-        match (subject, reference) {
-            (Ok(subject), Ok(reference)) => {
-                Ok(Self::with(Driver::of(subject), Some(Driver::of(reference)), space, settings))
-            }
-            (Err(Errno::EOPNOTSUPP), _) => Err(NotCreated::Declined),
-            (Err(errno), Err(other)) if errno == other => Err(NotCreated::refused(errno, space)),
-            (subject, reference) => {
-                let text = |error: Option<Errno>| match error {
-                    Some(errno) => errno.to_string(),
-                    None => "an allocator".to_owned(),
-                };
-                let (subject, reference) = (text(subject.err()), text(reference.err()));
-                let finding = Finding::divergence(Aspect::Creation, subject, reference);
-                Err(NotCreated::Finding(Box::new(finding)))
-            }
-        }
-    }
-
-    /// Without a reference, under the contract alone.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Implementation::create`].
-    pub fn alone(space: Space, settings: Settings) -> Result<Self, NotCreated> {
-        Self::only(created(space)?, space, settings)
-    }
-
-    /// One that has just been made, without a reference.
-    ///
-    /// # Errors
-    ///
-    /// If it could not be made.
-    pub fn only(
-        subject: Result<S, Errno>,
-        space: Space,
-        settings: Settings,
-    ) -> Result<Self, NotCreated> {
-        match subject {
-            Ok(subject) => Ok(Self::with(Driver::of(subject), None, space, settings)),
-            Err(Errno::EOPNOTSUPP) => Err(NotCreated::Declined),
-            Err(errno) => Err(NotCreated::refused(errno, space)),
-        }
-    }
-
-    fn with(
-        subject: Driver<S>,
-        reference: Option<Driver<R>>,
-        space: Space,
-        settings: Settings,
-    ) -> Self {
-        let mut capabilities = subject.implementation().capabilities();
-        if let Some(reference) = &reference {
-            // Faults and the teardown may be the subject's alone.
-            let alone = Capability::FailNth | Capability::Fini;
-            capabilities &= reference.implementation().capabilities() | alone;
-        }
-        // A kernel that rounds up takes the requests that another one aligns. If it is the
-        // difference that is looked for, they are asked for.
-        if settings.differences_only && capabilities.contains(Capability::RoundsUp) {
-            capabilities |= Capability::OffsetAlign;
-        }
-        if settings.comparison == Comparison::Observable {
-            capabilities &= !(Capability::FreeBlock | Capability::Trim | Capability::BlockAt);
-        }
-        let contract = Contract::new(space, capabilities);
-        Self {
-            subject,
-            reference,
-            contract,
-            capabilities,
-            settings,
-            space,
-            steps: 0,
-            next_full_check: settings.full_check_interval,
-            bug: None,
-            next_id: 0,
-        }
-    }
-
     /// Changes how often the whole tree is checked, as in
     /// [`Settings::full_check_interval`].
     pub fn set_full_check_interval(&mut self, operations: u64) {
@@ -248,6 +146,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         let full = self.settings.full_check_interval != 0 && self.steps >= self.next_full_check;
         let before =
             (full && Contract::judges_choice(operation)).then(|| self.snapshot()).flatten();
+        let base_before = match &mut self.reference {
+            Some(reference) if self.base.is_some() && before.is_some() => {
+                reference.ask(|base| base.snapshot()).flatten()
+            }
+            _ => None,
+        };
 
         step.outcome = self.subject.apply(operation);
         if step.outcome == Outcome::Skipped {
@@ -264,7 +168,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             },
         );
         self.bug = self.bug.or(self.subject.report.bug);
-        self.record(found, &mut step);
+        let has_base = self.base.is_some();
+        let mut of_subject = Vec::new();
+        if has_base {
+            of_subject = found;
+        } else {
+            self.record(found, &mut step);
+        }
         match (operation, &mut self.reference) {
             (Operation::Alloc { id, .. }, _) => {
                 self.next_id = self.next_id.max(id.saturating_add(1));
@@ -277,7 +187,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
         // An unusable allocator answers no more.
         if !was_unusable && !matches!(operation, Operation::FailNth { .. }) {
-            self.compare(operation, &mut step);
+            let outcome = self.compare(operation, &mut step);
+            if let Some(outcome) = outcome.filter(|_| has_base) {
+                let of_base = self.check_base(operation, outcome, base_before.as_ref());
+                self.record_beside_base(of_subject, &of_base, &mut step);
+            }
         }
         if full && !self.subject.is_finished() {
             let blocks = self.check_tree(&mut step) as u64;
@@ -302,7 +216,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             self.step_into(&Operation::Free { id, cleared: false }, &mut step);
         }
         let found = self.contract.check_all_free(self.subject.accounts);
-        self.record(found, &mut step);
+        match (&mut self.base, &self.reference) {
+            (Some(base), Some(reference)) => {
+                let of_base = base.check_all_free(reference.accounts);
+                self.record_beside_base(found, &of_base, &mut step);
+            }
+            _ => self.record(found, &mut step),
+        }
         self.check_tree(&mut step);
         // No allocation of the trace has this name, which would be its last.
         let id = self.next_id;
@@ -315,9 +235,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     /// Does one more operation at the end.
     fn step_into(&mut self, operation: &Operation, step: &mut Step) -> Outcome {
-        let Step { outcome, findings, known, .. } = self.step(operation);
+        let Step { outcome, findings, known, in_base, new, fixed, .. } = self.step(operation);
         step.findings.extend(findings);
         step.known.extend(known);
+        step.in_base.extend(in_base);
+        step.new.extend(new);
+        step.fixed.extend(fixed);
         outcome
     }
 
@@ -346,8 +269,14 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         let read = self.subject.ask(|subject| (subject.scan(), subject.snapshot()));
         let Some((inconsistencies, snapshot)) = read else { return 0 };
         let found = self.contract.check_tree(snapshot.as_ref(), &inconsistencies);
-        self.record(found, step);
-        self.compare_trees(snapshot.as_ref(), step);
+        if self.base.is_some() {
+            self.compare_trees(snapshot.as_ref(), step);
+            let of_base = self.check_base_tree();
+            self.record_beside_base(found, &of_base, step);
+        } else {
+            self.record(found, step);
+            self.compare_trees(snapshot.as_ref(), step);
+        }
         snapshot.map_or(0, |snapshot| snapshot.blocks.len())
     }
 

@@ -21,6 +21,10 @@ pub struct Report {
     pub declined: u64,
     /// Breaches that the C is known for, by name.
     pub known: BTreeMap<&'static str, u64>,
+    /// Between two kernels: breaches that are present in the base, by the promise.
+    pub in_base: BTreeMap<&'static str, u64>,
+    /// Between two kernels: breaches of the base alone.
+    pub fixed: BTreeMap<&'static str, u64>,
     /// How often the reference took over the state of the one under test.
     pub resynced: u64,
     /// What was met.
@@ -39,6 +43,12 @@ impl Report {
         for known in step.known {
             *self.known.entry(known.name).or_default() += 1;
         }
+        for (promises, counts) in [(step.in_base, &mut self.in_base), (step.fixed, &mut self.fixed)]
+        {
+            for promise in promises {
+                *counts.entry(promise.name()).or_default() += 1;
+            }
+        }
         self.resynced += u64::from(step.resynced);
         step.findings.into_iter().next()
     }
@@ -52,8 +62,14 @@ impl Report {
         self.resynced += other.resynced;
         self.not_compared |= other.not_compared;
         self.tally.add(&other.tally);
-        for (name, count) in &other.known {
-            *self.known.entry(name).or_default() += count;
+        for (counts, others) in [
+            (&mut self.known, &other.known),
+            (&mut self.in_base, &other.in_base),
+            (&mut self.fixed, &other.fixed),
+        ] {
+            for (name, count) in others {
+                *counts.entry(name).or_default() += count;
+            }
         }
     }
 }

@@ -31,6 +31,9 @@ pub struct Shown {
     count: u64,
     /// What the two answer; or nothing but what became of the process.
     answers: Result<(String, String), String>,
+    /// The promises that only the kernel breaks here, and only the base.
+    new: Vec<String>,
+    fixed: Vec<String>,
     trace: String,
     cut_short: bool,
 }
@@ -42,6 +45,8 @@ impl Shown {
             kind: compare::call(trace.operations.last()),
             count: 1,
             answers: Err(what.to_owned()),
+            new: Vec::new(),
+            fixed: Vec::new(),
             trace: trace.to_string(),
             cut_short: false,
         }
@@ -53,6 +58,8 @@ impl Shown {
             kind: "unknown".to_owned(),
             count: 1,
             answers: Err(format!("{what}; no trace shows it")),
+            new: Vec::new(),
+            fixed: Vec::new(),
             trace: String::new(),
             cut_short: false,
         }
@@ -60,10 +67,16 @@ impl Shown {
 
     fn read(value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
+        let names = |name: &str| {
+            let names = value[name].as_array().into_iter().flatten();
+            names.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
         Some(Self {
             kind: text("kind")?,
             count: value["count"].as_u64()?,
             answers: Ok((text("kernel")?, text("base")?)),
+            new: names("new"),
+            fixed: names("fixed"),
             trace: text("trace")?,
             cut_short: value["cut_short"].as_bool()?,
         })
@@ -133,7 +146,7 @@ impl Comparison {
             kinds => writeln!(out, "{name} and {base} differ in {kinds} ways")?,
         }
         for (number, difference) in (1..).zip(&self.differences) {
-            let Shown { kind, count, answers, trace, cut_short } = difference;
+            let Shown { kind, count, answers, trace, cut_short, new, fixed } = difference;
             let times = if *count == 1 { String::new() } else { format!(", met {count} times") };
             let cut_short = if *cut_short { "; the trace may become shorter" } else { "" };
             writeln!(out, "\n{number}. {kind}{times}{cut_short}")?;
@@ -144,6 +157,11 @@ impl Comparison {
                     writeln!(out, "   {:width$} {theirs}", format!("{base}:"))?;
                 }
                 Err(what) => writeln!(out, "   {what}")?,
+            }
+            for (what, promises) in [("new breach", new), ("fixed breach", fixed)] {
+                if !promises.is_empty() {
+                    writeln!(out, "   {what} of: {}", promises.join(", "))?;
+                }
             }
             for line in trace.lines() {
                 writeln!(out, "       {line}")?;
@@ -185,6 +203,8 @@ impl Comparison {
                 "count": shown.count,
                 "kernel": kernel,
                 "base": base,
+                "new": shown.new,
+                "fixed": shown.fixed,
                 "trace": shown.trace,
                 "cut_short": shown.cut_short,
             })

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gpu_buddy::diff::NotCreated;
 use gpu_buddy::diff::compare::{self, Difference};
 use gpu_buddy::diff::torture::{Options, Report};
+use gpu_buddy::diff::{NotCreated, Promise};
 use gpu_buddy::module::Module;
 use serde_json::{Value, json};
 
@@ -90,7 +90,13 @@ fn shown(difference: &Difference) -> Value {
         "count": difference.count,
         "kernel": difference.divergence.subject,
         "base": difference.divergence.reference,
+        "new": names(&difference.divergence.new),
+        "fixed": names(&difference.divergence.fixed),
         "trace": difference.trace.to_string(),
         "cut_short": difference.cut_short,
     })
+}
+
+fn names(promises: &[Promise]) -> Vec<&'static str> {
+    promises.iter().map(|promise| promise.name()).collect()
 }

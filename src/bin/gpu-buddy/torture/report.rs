@@ -102,6 +102,9 @@ pub struct Done {
     pub operations_per_second: f64,
     /// How often the C broke what it is known to break.
     pub known: BTreeMap<String, u64>,
+    /// How often both kernels broke a promise in the same call, and the base alone.
+    pub in_base: BTreeMap<String, u64>,
+    pub fixed: BTreeMap<String, u64>,
     pub resynced: u64,
     pub not_compared: Vec<String>,
     /// What was met how often.
@@ -112,13 +115,18 @@ pub struct Done {
 impl Done {
     pub fn new(report: &torture::Report, seconds: f64, interrupted: bool, faults: bool) -> Self {
         let kinds = report.tally.kinds().into_iter();
+        let named = |counts: &BTreeMap<&str, u64>| {
+            counts.iter().map(|(&name, &count)| (name.to_owned(), count)).collect()
+        };
         Self {
             interrupted,
             operations: report.operations,
             allocators: report.allocators,
             seconds,
             operations_per_second: report.operations as f64 / seconds.max(0.001),
-            known: report.known.iter().map(|(&name, &count)| (name.to_owned(), count)).collect(),
+            known: named(&report.known),
+            in_base: named(&report.in_base),
+            fixed: named(&report.fixed),
             resynced: report.resynced,
             not_compared: report.not_compared.iter().map(|c| format!("{c:?}")).collect(),
             coverage: kinds.map(|met| (met.kind, met.count.into())).collect(),
@@ -155,6 +163,13 @@ impl Done {
                 "known breaches: {} of {kinds} kinds; --coverage lists them, --strict fails on them",
                 HumanCount(times)
             )?;
+        }
+        for (counts, what) in [(&self.in_base, "present in the base"), (&self.fixed, "fixed")] {
+            if !counts.is_empty() {
+                let list: Vec<_> =
+                    counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                writeln!(out, "{what}: {}", list.join(", "))?;
+            }
         }
         if self.resynced > 0 {
             writeln!(out, "the reference took over a state: {}", self.resynced)?;

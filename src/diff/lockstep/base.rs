@@ -1,0 +1,81 @@
+//! A kernel as the base of another one: what both break in the same call is present in the
+//! base, what only one of them breaks is new or fixed. No list of known breaches is needed.
+
+use crate::Snapshot;
+use crate::diff::{
+    Breach, Finding, Implementation, Observation, Operation, Outcome, Promise, Step,
+};
+
+use super::Driver;
+use super::Lockstep;
+
+impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+    /// Whether the reference is a kernel whose own breaches count, like those of the subject.
+    pub(super) fn has_base(driver: &Driver<S>, reference: Option<&Driver<R>>) -> bool {
+        driver.implementation().runs_kernel_code()
+            && reference.is_some_and(|driver| driver.implementation().runs_kernel_code())
+    }
+
+    /// What the base has broken in this operation, which it has just done.
+    pub(super) fn check_base(
+        &mut self,
+        operation: &Operation,
+        outcome: Outcome,
+        before: Option<&Snapshot>,
+    ) -> Vec<Breach> {
+        let (Some(base), Some(reference)) = (&mut self.base, &self.reference) else {
+            return Vec::new();
+        };
+        let seen = Observation {
+            outcome,
+            blocks: &reference.blocks,
+            accounts: reference.accounts,
+            report: &reference.report,
+            before,
+        };
+        base.check(operation, &seen)
+    }
+
+    /// What is wrong in the tree of the base.
+    pub(super) fn check_base_tree(&mut self) -> Vec<Breach> {
+        let (Some(base), Some(reference)) = (&mut self.base, &mut self.reference) else {
+            return Vec::new();
+        };
+        let read = reference.ask(|base| (base.scan(), base.snapshot()));
+        let Some((inconsistencies, snapshot)) = read else { return Vec::new() };
+        base.check_tree(snapshot.as_ref(), &inconsistencies)
+    }
+
+    /// Sorts what the two have broken. `in_base` is what the reference has broken.
+    pub(super) fn record_beside_base(
+        &self,
+        found: Vec<Breach>,
+        in_base: &[Breach],
+        step: &mut Step,
+    ) {
+        let has = |breaches: &[Breach], promise: Promise| {
+            breaches.iter().any(|breach| breach.promise == promise)
+        };
+        let fixed = in_base.iter().map(|breach| breach.promise);
+        step.fixed.extend(fixed.filter(|&promise| !has(&found, promise)));
+        for breach in found {
+            if has(in_base, breach.promise) {
+                step.in_base.push(breach.promise);
+                if !self.settings.strict {
+                    continue;
+                }
+            } else {
+                step.new.push(breach.promise);
+            }
+            if !self.settings.differences_only {
+                step.findings.push(Finding::Breach(breach));
+            }
+        }
+        for finding in &mut step.findings {
+            if let Finding::Divergence(divergence) = finding {
+                divergence.new.clone_from(&step.new);
+                divergence.fixed.clone_from(&step.fixed);
+            }
+        }
+    }
+}
