@@ -106,6 +106,11 @@ impl Reference {
 impl Implementation for Reference {
     type Allocation = Allocation;
 
+    /// All but failing memory and a teardown.
+    fn capabilities(&self) -> Capabilities {
+        !(Capability::FailNth | Capability::Fini)
+    }
+
     fn kernel(&self) -> Option<Features> {
         Some(Features::ALL)
     }
