@@ -43,7 +43,7 @@ mod tree;
 use core::slice;
 
 use self::tree::Tree;
-use super::{Block, Implementation, Space};
+use super::{Block, Capabilities, Capability, Implementation, Space};
 use crate::module::Features;
 use crate::{AllocRequest, Errno, Snapshot};
 

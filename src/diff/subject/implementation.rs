@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use crate::diff::{Accounts, Capabilities, Capability, Operation};
+#[cfg(doc)]
+use crate::diff::Capability;
+use crate::diff::{Accounts, Capabilities, Operation};
 use crate::module::Features;
 use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
 
@@ -132,10 +134,11 @@ pub trait Implementation: Sized {
     /// `EINVAL` if `size` is 0, no multiple of the chunk size, or larger than the space; if
     /// `min_block_size` is below the chunk size or no power of two; if what the size is
     /// rounded up to is larger than the space (a contiguous request is then tried as it is,
-    /// if it has no range); if the range is not made of chunks, ends beyond the space, or is
-    /// too short. An exact range, as long as the size, must be aligned at both ends.
+    /// if it has no range); if the range is not made of chunks, or ends beyond the space; if
+    /// an exact range, which is as long as the size, is not aligned at both ends.
     ///
-    /// `ENOSPC` if there is no room. What was taken until then is given back.
+    /// `ENOSPC` if there is no room. What was taken until then is given back. A range that is
+    /// shorter than the size may be refused with either number.
     fn alloc(&mut self, request: &AllocRequest) -> Result<Self::Allocation, Errno>;
 
     /// Appends the blocks of an allocation to `blocks`, in the order that the
