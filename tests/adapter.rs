@@ -3,7 +3,7 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use gpu_buddy::diff::adapter::{Heap, HeapAllocator, RunAllocator, Runs};
+use gpu_buddy::diff::adapter::{self, Heap, HeapAllocator, RunAllocator, Runs};
 use gpu_buddy::diff::{Block, Capability, Comparison, Implementation, Settings, Space, torture};
 use gpu_buddy::{AllocRequest, Errno, GpuBuddyAllocFlag};
 use rstest::rstest;
@@ -344,4 +344,22 @@ fn spaces_without_an_allocator() {
     // It cannot have so many units.
     let heap = Runs::<Heap<Bump<NONE>>>::create(Space { size: 1 << 40, chunk_size: 4096 });
     assert_eq!(heap.map(|_| ()), Err(Errno::EOPNOTSUPP));
+}
+
+/// The one line of a user's test: it returns what was done, or fails with the trace.
+#[test]
+fn check_is_one_line() {
+    let options = torture::Options { operations: 5_000, ..torture::Options::default() };
+    let report = adapter::check::<FreeList<NONE>>(&options);
+    assert!(report.operations >= 5_000, "{report}");
+
+    let panicked =
+        std::panic::catch_unwind(|| adapter::check::<FreeList<LAST_MATCH_ONLY>>(&options));
+    let payload = panicked.expect_err("it is found");
+    let text = payload.downcast::<String>().expect("a text");
+    for line in ["room: there is room in one piece at ", "promised: ENOSPC means", "\nspace size="]
+    {
+        assert!(text.contains(line), "no {line:?} in: {text}");
+    }
+    assert!(text.lines().count() <= 15, "{text}");
 }

@@ -4,8 +4,8 @@
 //! in a row, and take them back. For those, three functions are enough:
 //!
 //! ```
-//! use gpu_buddy::diff::adapter::{RunAllocator, Runs};
-//! use gpu_buddy::diff::{Comparison, Settings, torture};
+//! use gpu_buddy::diff::adapter::{self, RunAllocator};
+//! use gpu_buddy::diff::torture::Options;
 //!
 //! /// First fit over a flag for each unit.
 //! struct FirstFit(Vec<bool>);
@@ -27,10 +27,8 @@
 //!     }
 //! }
 //!
-//! // It has its own way of placing, so each call is held against the contract alone.
-//! let settings = Settings { comparison: Comparison::Contract, ..Settings::default() };
-//! let options = torture::Options { settings, operations: 20_000, ..Default::default() };
-//! let report = torture::check::<Runs<FirstFit>>(&options);
+//! // In a test:
+//! let report = adapter::check::<FirstFit>(&Options { operations: 20_000, ..Options::default() });
 //! println!("{report}");
 //! ```
 //!
@@ -53,6 +51,9 @@
 
 mod heap;
 mod runs;
+
+use super::torture::{self, Options, Report};
+use super::{Comparison, Settings};
 
 pub use heap::{Heap, HeapAllocator};
 pub use runs::{Run, Runs};
@@ -118,4 +119,19 @@ pub trait RunAllocator: Sized {
     fn free_units(&self) -> Option<u64> {
         None
     }
+}
+
+/// Holds every call of an allocator against the contract. For tests.
+///
+/// It is not compared with the kernel block for block, as it has its own way of placing.
+/// Whoever wants more of that passes [`Runs`] to [`torture::check`], with another
+/// [`Comparison`].
+///
+/// # Panics
+///
+/// As [`torture::check`], with a short trace.
+#[track_caller]
+pub fn check<A: RunAllocator + 'static>(options: &Options) -> Report {
+    let settings = Settings { comparison: Comparison::Contract, ..options.settings };
+    torture::check::<Runs<A>>(&Options { settings, ..options.clone() })
 }
