@@ -6,6 +6,8 @@
 
 #[path = "build/bindings.rs"]
 mod bindings;
+#[path = "build/cache.rs"]
+mod cache;
 #[path = "build/capabilities.rs"]
 mod capabilities;
 #[path = "build/compile.rs"]

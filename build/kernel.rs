@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::cache::{self, Manifest};
 use crate::facts::hex;
 use crate::tree::{self, LAYOUTS, Layout, SUPPORT, Signs};
 use crate::{Result, read, write_if_changed};
@@ -76,12 +77,12 @@ fn needed() -> Vec<String> {
 }
 
 /// Those of them that a tree does not have.
-fn missing(root: &Path) -> Vec<String> {
+pub fn missing(root: &Path) -> Vec<String> {
     needed().into_iter().filter(|file| !root.join(file).is_file()).collect()
 }
 
 /// Those, and the binding in Rust if there is one.
-fn files(root: &Path) -> impl Iterator<Item = String> + use<> {
+pub fn files(root: &Path) -> impl Iterator<Item = String> + use<> {
     let binding = Some(RUST_BINDING).filter(|file| root.join(file).is_file());
     needed().into_iter().chain(binding.map(String::from))
 }
@@ -92,14 +93,12 @@ pub fn find(package: &Path) -> Result<Kernel> {
     let root = match named()? {
         Some(name) if is_series(&name) => {
             let root = vendored.join(&name);
-            if !root.is_dir() {
-                return Err(format!(
-                    "{VARIABLE}={name}, but that series is not under {}.\n\
-                     Run: ./setup --series {name}",
-                    vendored.display()
-                ));
-            }
-            root
+            let root = if root.is_dir() { Some(root) } else { cached(package, Some(&name))? };
+            root.ok_or_else(|| {
+                let place = vendored.display();
+                let first = format!("{VARIABLE}={name}, but that series is not under {place}.");
+                advise(package, first, &format!("./setup --series {name}"))
+            })?
         }
         Some(path) => {
             let path = package.join(path);
@@ -114,8 +113,14 @@ pub fn find(package: &Path) -> Result<Kernel> {
         }
         None => {
             // A series that is added later may be newer than the one taken now.
-            println!("cargo::rerun-if-changed={}", vendored.display());
-            newest(&vendored).ok_or_else(|| none_vendored(package, &vendored))?
+            // What is not there would be taken for changed each time.
+            let watched = if vendored.is_dir() { vendored.clone() } else { package.join("vendor") };
+            println!("cargo::rerun-if-changed={}", watched.display());
+            let root = match newest(&vendored) {
+                Some(root) => Some(root),
+                None => cached(package, None)?,
+            };
+            root.ok_or_else(|| none_vendored(package, &vendored))?
         }
     };
     if root.to_str().is_none() {
@@ -179,20 +184,59 @@ fn is_series(name: &str) -> bool {
 }
 
 /// The numbers of a version; empty where the name is none.
-fn version(name: &str) -> Vec<u64> {
+pub fn version(name: &str) -> Vec<u64> {
     name.split('.').map(str::parse).collect::<std::result::Result<_, _>>().unwrap_or_default()
+}
+
+/// The copy of a series, or of the default one, that `./setup` in some clone has left for
+/// others. A package does without: it has to carry its kernel.
+fn cached(package: &Path, series: Option<&str>) -> Result<Option<PathBuf>> {
+    if is_package(package) {
+        return Ok(None);
+    }
+    for variable in ["XDG_CACHE_HOME", "HOME"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let manifest = Manifest::read(package)?;
+    Ok(manifest.find(series.unwrap_or(&manifest.default)))
+}
+
+/// Only a package has this file.
+fn is_package(package: &Path) -> bool {
+    package.join("Cargo.toml.orig").is_file()
 }
 
 /// What to do if no folder under `vendor/linux` can be compiled in.
 fn none_vendored(package: &Path, vendored: &Path) -> String {
-    let mut message =
-        format!("No folder under {} has all kernel files.\nRun: ./setup", vendored.display());
-    // Only a package has this file.
-    if package.join("Cargo.toml.orig").is_file() {
+    let first = format!("No folder under {} has all kernel files.", vendored.display());
+    let mut message = advise(package, first, "./setup");
+    if is_package(package) {
         message += "\nThe package carries no kernel: when it was made, the series that `include` \
                     in Cargo.toml names was not under vendor/linux.";
     }
     message
+}
+
+/// How to get the kernel files. In a checkout of cargo's own there is no point in running
+/// anything: it is cargo's, and made anew for every revision.
+fn advise(package: &Path, first: String, setup: &str) -> String {
+    // Cargo marks what it has fetched.
+    if !package.join(".cargo-ok").is_file() || is_package(package) {
+        return format!("{first}\nRun: {setup}");
+    }
+    let cache = cache::folder().map_or_else(
+        || "the user's cache folder".to_owned(),
+        |folder| folder.display().to_string(),
+    );
+    format!(
+        "{first}\n\
+         This is cargo's checkout of a git dependency, which has no kernel files. Do one of these:\n\
+         - In a clone of gpu-buddy, run: {setup}\n  \
+           It leaves a copy in {cache}, which the build then finds.\n\
+         - Depend on that clone: gpu-buddy = {{ path = \"...\" }}\n\
+         - Set {VARIABLE} to the absolute path of a kernel tree that has {}.",
+        LAYOUT.allocator
+    )
 }
 
 /// The newest vendored series that can be compiled in: `./setup --from` may have

@@ -3,7 +3,7 @@
 //!
 //! The allocator here is as plain as can be, a bit for each chunk and first fit.
 
-use gpu_buddy::diff::{Block, Capabilities, Comparison, Implementation, Settings, Space, torture};
+use gpu_buddy::diff::{Block, Comparison, Implementation, Settings, Space, torture};
 use gpu_buddy::{AllocRequest, Errno};
 
 /// Which chunks are in use.
@@ -15,11 +15,6 @@ pub(crate) struct Bitmap {
 impl Implementation for Bitmap {
     /// A block for each chunk.
     type Allocation = Vec<Block>;
-
-    /// It only allocates and frees. What is not offered is not asked for.
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::empty()
-    }
 
     fn create(space: Space) -> Result<Self, Errno> {
         let Space { size, chunk_size } = space;

@@ -1,8 +1,6 @@
 //! The driver itself: what it finds, what it does not ask for, and that it says
 //! the same twice.
 
-#[path = "../examples/buddy_system_allocator.rs"]
-mod buddy_system_allocator_example;
 #[path = "../examples/my_allocator.rs"]
 mod my_allocator;
 
@@ -393,7 +391,6 @@ fn a_step_without_its_allocation_does_nothing() {
 
 #[test]
 fn the_examples_pass() {
-    buddy_system_allocator_example::main();
     my_allocator::main();
 }
 

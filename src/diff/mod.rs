@@ -1,5 +1,6 @@
 //! Differential testing: the kernel's allocator beside another one.
 
+pub mod adapter;
 pub mod compare;
 mod contract;
 mod generate;

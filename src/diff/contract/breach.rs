@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::diff::{Block, Operation, Space};
+use crate::diff::{Block, Operation, Space, format_size};
 use crate::{Errno, Inconsistency, KernelBug, Warning};
 
 use super::{Accounts, Promise};
@@ -136,56 +136,95 @@ pub(in crate::diff) enum Detail {
 /// The name of the promise, then the facts.
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.promise, self.detail)
+        write!(f, "{}: ", self.promise)?;
+        match (self.promise, &self.detail) {
+            (Promise::ValidArguments, Detail::RoomAt { .. } | Detail::RoomFor(_)) => {
+                write!(f, "EINVAL, though in the empty space {}", self.detail)
+            }
+            (Promise::BlockShape, Detail::Block(block, _)) => {
+                let size = match block.size(self.space.chunk_size) {
+                    0 => "more than any".to_owned(),
+                    size => format_size(size),
+                };
+                let offset = format_size(block.offset);
+                write!(f, "a block of order {}, which is {size}, is at {offset}", block.order)
+            }
+            (Promise::InSpace, Detail::Block(block, space)) => {
+                write!(f, "{}, beyond the end at {}", at(block), format_size(space.end))
+            }
+            (Promise::MinBlockSize, Detail::Run { start, end, min_block_size }) => write!(
+                f,
+                "the blocks in a row at {} are no multiple of {}, and the tail is elsewhere",
+                range(*start..*end),
+                format_size(*min_block_size)
+            ),
+            (_, detail) => detail.fmt(f),
+        }
     }
+}
+
+fn range(range: Range<u64>) -> String {
+    format!("{}..{}", format_size(range.start), format_size(range.end))
+}
+
+fn at(block: &Block) -> String {
+    format!("a block of order {} is at {}", block.order, format_size(block.offset))
 }
 
 impl fmt::Display for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |bytes: &u64| format_size(*bytes);
         match self {
             Self::Errno(errno) => write!(f, "the call returned {errno}"),
-            Self::Avail { expected, is } => write!(f, "avail is {is}, not {expected}"),
-            Self::ClearAvail { expected, is } => write!(f, "clear_avail is {is}, not {expected}"),
-            Self::Block(block, bounds) => write!(
+            Self::Avail { expected, is } => {
+                write!(f, "avail is {}, not {}", size(is), size(expected))
+            }
+            Self::ClearAvail { expected, is } => {
+                write!(f, "clear_avail is {}, not {}", size(is), size(expected))
+            }
+            Self::Block(block, bounds) => {
+                write!(f, "{}, outside of {}", at(block), range(bounds.clone()))
+            }
+            Self::Overlap(block) => write!(f, "{}, and overlaps one that is allocated", at(block)),
+            Self::NotClear(block) => write!(f, "{} as clear, where memory is dirty", at(block)),
+            Self::Place { block, place } => {
+                write!(f, "{}, though there is a place at {}", at(block), size(place))
+            }
+            Self::Run { start, end, min_block_size } => write!(
                 f,
-                "a block of order {} is at {}, with bounds {}..{}",
-                block.order, block.offset, bounds.start, bounds.end
+                "blocks are at {}, with a min_block_size of {}",
+                range(*start..*end),
+                size(min_block_size)
             ),
-            Self::Overlap(block) => {
-                write!(f, "the block of order {} at {} overlaps one", block.order, block.offset)
+            Self::Sum { asked, got } => {
+                write!(f, "the blocks add up to {}, for a size of {}", size(got), size(asked))
             }
-            Self::NotClear(block) => {
-                write!(f, "the block of order {} at {} is not clear", block.order, block.offset)
-            }
-            Self::Place { block, place } => write!(
-                f,
-                "a block of order {} is at {}, though there is a place at {place}",
-                block.order, block.offset
-            ),
-            Self::Run { start, end, min_block_size } => {
-                write!(f, "blocks are at {start}..{end}, with a min_block_size of {min_block_size}")
-            }
-            Self::Sum { asked, got } => write!(f, "{got} bytes were given for {asked}"),
             Self::Objects(count) => write!(f, "the teardown left {count} objects behind"),
             Self::InUse(blocks) => write!(f, "no warning, though {blocks} blocks were allocated"),
             Self::Invalid(what) => write!(f, "the call succeeded, though {what}"),
-            Self::Gap { size, span } => write!(f, "{size} bytes are spread over {span}"),
-            Self::RoomAt { offset, .. } => write!(f, "there is room at {offset}"),
-            Self::RoomFor(bytes) => write!(f, "there is room for {bytes} bytes"),
-            Self::Valid => f.write_str("an empty space has room for the request"),
-            Self::Before(errno) => write!(f, "the call just before returned {errno}"),
+            Self::Gap { size: sum, span } => {
+                write!(f, "{} are spread over {}", size(sum), size(span))
+            }
+            Self::RoomAt { offset, .. } => {
+                write!(f, "there is room in one piece at {}", size(offset))
+            }
+            Self::RoomFor(bytes) => {
+                write!(f, "{} are free for the blocks of such a request", size(bytes))
+            }
+            Self::Valid => f.write_str("the block itself has room for the request"),
+            Self::Before(errno) => write!(f, "the same call just before returned {errno}"),
             Self::Blocks => f.write_str("the blocks of the allocation changed"),
             Self::Lookup { found, expected } => {
                 let text = |result: &Result<Option<Block>, Errno>| match result {
-                    Ok(Some(block)) => {
-                        format!("a block of order {} at {}", block.order, block.offset)
+                    Ok(Some(Block { offset, order, .. })) => {
+                        format!("a block of order {order} at {}", size(offset))
                     }
                     Ok(None) => "nothing".to_owned(),
                     Err(errno) => errno.to_string(),
                 };
                 write!(f, "found {}, not {}", text(found), text(expected))
             }
-            Self::At(offset, what) => write!(f, "at {offset}: {what}"),
+            Self::At(offset, what) => write!(f, "at {}: {what}", size(offset)),
             Self::Inconsistency(found) => write!(f, "{found}"),
             Self::Warning(warning) => write!(f, "{warning}"),
             Self::Bug(bug) => write!(f, "{bug}"),

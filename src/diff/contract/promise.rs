@@ -41,23 +41,31 @@ promises! {
     NoWarning, "no-warning", "No call raises a kernel warning.";
     KnownError, "known-error",
         "A call fails with EINVAL, ENOSPC or ENXIO, or with ENOMEM where memory ran out.";
-    ValidArguments, "valid-arguments", "Arguments that an empty space satisfies are not EINVAL.";
+    ValidArguments, "valid-arguments",
+        "EINVAL means that not even an empty space satisfies the arguments.";
     RefusesInvalid, "refuses-invalid",
         "Sizes, alignments and ranges that make no sense are refused with EINVAL.";
-    Room, "room", "ENOSPC means that there is no room.";
+    Room, "room",
+        "ENOSPC means that there is no room. A request that is not contiguous may be made of \
+         several blocks, so that it has room wherever enough is free.";
     Repeatable, "repeatable", "The same call in the same state has the same outcome.";
     FailureChangesNothing, "failure-changes-nothing", "A call that fails changes nothing.";
     InSpace, "in-space", "A block lies inside the space.";
-    BlockShape, "block-shape", "A block is aligned to its own size, a power of two of chunks.";
+    BlockShape, "block-shape", "A block is a power of two of chunks, and aligned to its own size.";
     NoOverlap, "no-overlap", "A block overlaps none that is allocated.";
     InRange, "in-range", "With a range, each block lies inside of it.";
-    Aligned, "aligned", "An allocation is aligned to min_block_size.";
+    Aligned, "aligned",
+        "An allocation begins at a multiple of min_block_size, and so does each part of it that \
+         is apart from the others.";
     MinBlockSize, "min-block-size",
-        "Apart from the tail, an allocation is made of multiples of min_block_size.";
+        "Apart from the tail, which is trimmed, an allocation is made of multiples of \
+         min_block_size.";
     AddsUp, "adds-up", "The blocks add up to the size, or to the size rounded up if not trimmed.";
     Contiguous, "contiguous", "A contiguous allocation has no gap.";
-    Avail, "avail", "avail is what is free.";
-    ClearAvail, "clear-avail", "clear_avail follows what is freed cleared and allocated clear.";
+    Avail, "avail", "avail is the space, down to whole chunks, less what is allocated.";
+    ClearAvail, "clear-avail",
+        "clear_avail grows by what is freed as cleared, and shrinks by what is allocated as clear; \
+         by more only if clear memory was merged with dirty.";
     ClearIsClear, "clear-is-clear", "A block handed out as clear was freed as cleared.";
     PrefersClear, "prefers-clear", "A clear allocation takes clear memory where there is some.";
     TopDown, "top-down", "A top-down allocation takes the highest place that there is.";

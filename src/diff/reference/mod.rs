@@ -43,7 +43,7 @@ mod tree;
 use core::slice;
 
 use self::tree::Tree;
-use super::{Block, Implementation, Space};
+use super::{Block, Capabilities, Capability, Implementation, Space};
 use crate::module::Features;
 use crate::{AllocRequest, Errno, Snapshot};
 
@@ -105,6 +105,11 @@ impl Reference {
 
 impl Implementation for Reference {
     type Allocation = Allocation;
+
+    /// All but failing memory and a teardown.
+    fn capabilities(&self) -> Capabilities {
+        !(Capability::FailNth | Capability::Fini)
+    }
 
     fn kernel(&self) -> Option<Features> {
         Some(Features::ALL)

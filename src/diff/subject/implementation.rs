@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use enumflags2::{BitFlags, bitflags};
-
-use crate::diff::{Accounts, Operation};
+#[cfg(doc)]
+use crate::diff::Capability;
+use crate::diff::{Accounts, Capabilities, Operation};
 use crate::module::Features;
 use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
 
@@ -51,64 +51,39 @@ impl From<BlockInfo> for Block {
     }
 }
 
-/// What an implementation offers beyond allocating, freeing and counting what
-/// is free. What is not offered is not asked for and not compared.
-#[bitflags]
-#[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Clear and dirty memory are told apart: clear allocations, frees as
-    /// cleared, [`Implementation::clear_avail`], [`Block::clear`].
-    Clear = 1 << 0,
-    /// [`Implementation::reset_clear`].
-    ResetClear = 1 << 1,
-    /// [`Implementation::trim`].
-    Trim = 1 << 2,
-    /// [`Implementation::free_block`].
-    FreeBlock = 1 << 3,
-    /// [`Implementation::block_at`].
-    BlockAt = 1 << 4,
-    /// [`Implementation::snapshot`].
-    Snapshot = 1 << 5,
-    /// Allocations within a range.
-    Range = 1 << 6,
-    /// Allocations from the top down.
-    TopDown = 1 << 7,
-    /// Contiguous allocations.
-    Contiguous = 1 << 8,
-    /// A `min_block_size` above the chunk size.
-    Alignment = 1 << 9,
-    /// Untrimmed allocations.
-    TrimDisable = 1 << 10,
-    /// [`Implementation::fail_nth`].
-    FailNth = 1 << 11,
-    /// Trims from a start other than the block's own.
-    TrimStart = 1 << 12,
-    /// A size that is a power of two below `min_block_size` is aligned, and not rounded
-    /// up.
-    OffsetAlign = 1 << 13,
-    /// Sizes that are no multiple of `min_block_size`.
-    RoundsUp = 1 << 14,
-    /// [`Implementation::fini`].
-    Fini = 1 << 15,
-}
-
-/// A set of [`Capability`]s.
-pub type Capabilities = BitFlags<Capability>;
-
 /// An allocator that can be compared with the kernel's.
 ///
-/// Offsets and sizes are in bytes and count from the start of the space. A call
-/// that fails changes nothing and returns the error number that the kernel
-/// would. A caller passes an allocation only to the allocator it came from.
+/// Six functions are needed: [`create`](Self::create), [`alloc`](Self::alloc),
+/// [`blocks`](Self::blocks), [`free`](Self::free) and [`avail`](Self::avail), and
+/// [`capabilities`](Self::capabilities) for whoever offers more than plain requests. The rest
+/// is asked for only if a [`Capability`] says so. For an allocator that hands out one run of
+/// units at a time, [`adapter`](crate::diff::adapter) has all this ready.
+///
+/// Offsets and sizes are in bytes and count from the start of the space. A call that fails
+/// changes nothing. A caller passes an allocation only to the allocator it came from, and
+/// frees it once. A call that panics is a finding; the allocator is not used after it.
+///
+/// # Errors
+///
+/// The numbers are those of the kernel's functions, and of each the contract says when it is
+/// wrong. Exactly which of them is returned is compared if the comparison is
+/// [`Exact`](crate::diff::Comparison::Exact) or
+/// [`Observable`](crate::diff::Comparison::Observable).
+///
+/// | number | when |
+/// | --- | --- |
+/// | `EINVAL` | the arguments make no sense: not even an empty space satisfies them |
+/// | `ENOSPC` | there is no room now, and would be in an emptier space |
+/// | `ENXIO` | [`block_at`](Self::block_at): the offset is outside of the space |
+/// | `ENOMEM` | the allocator's own memory ran out: with [`FailNth`](Capability::FailNth) only |
+/// | `EOPNOTSUPP` | [`create`](Self::create): the allocator has limits that exclude this space |
 pub trait Implementation: Sized {
     /// What is allocated by one [`alloc`](Self::alloc): one or more blocks.
     type Allocation;
 
-    /// What this implementation offers; unless said, all but
-    /// [`FailNth`](Capability::FailNth) and [`Fini`](Capability::Fini).
+    /// What this implementation offers: nothing, unless said.
     fn capabilities(&self) -> Capabilities {
-        !(Capability::FailNth | Capability::Fini)
+        Capabilities::empty()
     }
 
     /// The features of the kernel whose choices this makes: those of a kernel's own code,
@@ -127,26 +102,74 @@ pub trait Implementation: Sized {
         None
     }
 
-    /// A new allocator with all of `space` free and dirty.
+    /// A new allocator with all of `space` free and dirty, as of `gpu_buddy_init()`.
+    ///
+    /// The size need not be a multiple of the chunk size: what is over is not managed. It
+    /// need not be a power of two of chunks either.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the chunk size is below 4096 or no power of two, or if there is not one
+    /// whole chunk. `EOPNOTSUPP` if the allocator cannot have this space, but others: it is
+    /// counted as declined.
     fn create(space: Space) -> Result<Self, Errno>;
 
-    /// Allocates.
+    /// Allocates, as `gpu_buddy_alloc_blocks()` does.
+    ///
+    /// A plain request, without [`Contiguous`](crate::GpuBuddyAllocFlag::Contiguous), may be
+    /// made of any number of blocks at any places. So there is room for it whenever so much
+    /// is free, however scattered: with an alignment, if it is free in aligned blocks of
+    /// `min_block_size`.
+    ///
+    /// What a request is rounded up to is given back before the call returns, unless
+    /// trimming is disabled: the blocks add up to `size`. The kernel rounds a contiguous
+    /// request up to a power of two, and any other to a multiple of `min_block_size`, but
+    /// for a power of two below it.
+    ///
+    /// `min_block_size` is the alignment. But for the tail of an allocation, which trimming
+    /// makes smaller, it is the size of the smallest block as well.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `size` is 0, no multiple of the chunk size, or larger than the space; if
+    /// `min_block_size` is below the chunk size or no power of two; if what the size is
+    /// rounded up to is larger than the space (a contiguous request is then tried as it is,
+    /// if it has no range); if the range is not made of chunks, or ends beyond the space; if
+    /// an exact range, which is as long as the size, is not aligned at both ends.
+    ///
+    /// `ENOSPC` if there is no room. What was taken until then is given back. A range that is
+    /// shorter than the size may be refused with either number.
     fn alloc(&mut self, request: &AllocRequest) -> Result<Self::Allocation, Errno>;
 
     /// Appends the blocks of an allocation to `blocks`, in the order that the
     /// allocator hands them out in.
+    ///
+    /// Each is a power of two of chunks, and aligned to its size. An allocator that knows
+    /// no such blocks reports a run as several of them.
     fn blocks(&self, allocation: &Self::Allocation, blocks: &mut Vec<Block>);
 
-    /// Frees a whole allocation, marking it cleared or dirty.
+    /// Frees a whole allocation, as `gpu_buddy_free_list()` does. `cleared` says that the
+    /// caller has zeroed the memory: it is clear then, whatever it was when it was
+    /// allocated. Otherwise it is dirty. Without [`Clear`](Capability::Clear) it is false.
     fn free(&mut self, allocation: Self::Allocation, cleared: bool);
 
-    /// Takes the block at position `index` out of an allocation and frees it,
-    /// marking it cleared or dirty. `index` is below the number of blocks; an
-    /// allocation may become empty.
+    /// Takes the block at position `index` out of an allocation and frees it, as
+    /// `gpu_buddy_free_list()` does with a list of one block. The blocks behind it move up.
+    ///
+    /// `index` is below the number of blocks. An allocation may become empty, and is freed
+    /// all the same. `cleared` is as for [`free`](Self::free).
     fn free_block(&mut self, _allocation: &mut Self::Allocation, _index: usize, _cleared: bool) {}
 
-    /// Shrinks an allocation of a single block to the `new_size` bytes from
-    /// `start`, or from its own start, as `gpu_buddy_block_trim()` does.
+    /// Shrinks an allocation of a single block to the `new_size` bytes from `start`, or from
+    /// its own start, as `gpu_buddy_block_trim()` does. What is left may be several blocks,
+    /// by ascending offset, as clear as the block was; the rest becomes free.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the allocation is not one block; if `new_size` is 0, no multiple of the
+    /// chunk size, or larger than the block. If it is all of the block, nothing is done, and
+    /// `start` is not looked at. Otherwise `EINVAL` if `start` is no multiple of the chunk
+    /// size, or if the new block does not lie in the old one.
     fn trim(
         &mut self,
         _allocation: &mut Self::Allocation,
@@ -156,11 +179,16 @@ pub trait Implementation: Sized {
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// Makes every free block clear, or dirty.
+    /// Makes every free block clear, or dirty, as `gpu_buddy_reset_clear()` does. What is
+    /// allocated stays as it is.
     fn reset_clear(&mut self, _clear: bool) {}
 
-    /// The allocated block at an offset; `None` where it is free, `ENXIO`
-    /// where it is outside the space.
+    /// The allocated block at an offset, as of `gpu_buddy_allocated_addr_to_block()`; `None`
+    /// if the chunk there is free.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` if the offset is outside of the space.
     fn block_at(&self, _offset: u64) -> Result<Option<Block>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
@@ -170,16 +198,19 @@ pub trait Implementation: Sized {
     /// what was set before; `times` 0 ends it.
     fn fail_nth(&mut self, _nth: u64, _times: u64) {}
 
-    /// Tears the allocator down as it is, whatever is allocated. Returns how many of its
-    /// own objects it has left behind. It is not called again, and nothing else is.
+    /// Tears the allocator down as it is, whatever is allocated, as `gpu_buddy_fini()` does.
+    /// Returns how many of its own objects it has left behind. It is not called again, and
+    /// nothing else is.
     fn fini(&mut self) -> usize {
         0
     }
 
-    /// Free bytes.
+    /// Free bytes: `avail` of `struct gpu_buddy`. The space, down to whole chunks, less what
+    /// is allocated.
     fn avail(&self) -> u64;
 
-    /// Free bytes known to be zeroed.
+    /// Free bytes known to be zeroed: `clear_avail` of `struct gpu_buddy`. A part of
+    /// [`avail`](Self::avail).
     fn clear_avail(&self) -> u64 {
         0
     }
@@ -189,7 +220,8 @@ pub trait Implementation: Sized {
         Accounts { avail: self.avail(), clear_avail: self.clear_avail() }
     }
 
-    /// The whole state as plain data.
+    /// The whole state as plain data: every block of every root, by ascending offset, a
+    /// split one before its halves.
     fn snapshot(&self) -> Option<Snapshot> {
         None
     }

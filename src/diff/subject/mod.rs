@@ -1,17 +1,17 @@
 //! What can be driven: anything that implements the trait, the C of any kernel, and the
 //! safe API over the one that is compiled in.
 
+mod capability;
 mod driver;
 mod implementation;
 mod kernel;
 pub(super) mod panics;
 mod safe_api;
 
+pub use capability::{Capabilities, Capability};
 pub use driver::Outcome;
 pub(super) use driver::{Driver, needs};
-pub use implementation::{
-    Block, Capabilities, Capability, Implementation, Report, Shareable, Space,
-};
+pub use implementation::{Block, Implementation, Report, Shareable, Space};
 use kernel::capabilities;
 pub use kernel::{KernelAllocation, KernelC};
 pub use safe_api::{SafeAllocation, SafeApi};
