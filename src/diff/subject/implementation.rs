@@ -211,4 +211,9 @@ pub struct Report {
     pub bug: Option<KernelBug>,
     /// Whether memory for its own objects ran out.
     pub faulted: bool,
+    /// What the last call cost, in a unit of the implementation's own that does not
+    /// depend on the machine; `None` if there was no call, or if it does not count.
+    /// [`KernelC`](crate::diff::KernelC) counts the steps of the C through its trees and
+    /// lists, and its calls of the slab.
+    pub cost: Option<u64>,
 }
