@@ -5,6 +5,7 @@ use core::fmt;
 use crate::{Errno, KernelBug, Snapshot};
 
 use super::contract::{Accounts, Breach, Contract};
+use super::cost;
 use super::known::{KnownBreach, known};
 use super::subject::{Driver, needs};
 use super::{
@@ -59,6 +60,9 @@ pub enum Aspect {
     Leaked,
     /// The tree.
     Snapshot,
+    /// What the call cost: more than twice as much as the base, and more than
+    /// [`FLOOR`](cost::FLOOR).
+    Cost,
 }
 
 impl Aspect {
@@ -75,6 +79,7 @@ impl Aspect {
             Self::Warnings => "warnings",
             Self::Leaked => "leaked objects",
             Self::Snapshot => "tree",
+            Self::Cost => "cost",
         }
     }
 }
@@ -211,6 +216,8 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     accounts: Accounts,
     /// What the implementation under test said by itself after the last step.
     report: Report,
+    /// What the last step cost the reference.
+    reference_cost: Option<u64>,
     /// Used for no allocation so far.
     next_id: Id,
 }
@@ -313,6 +320,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             next_full_check: settings.full_check_interval,
             accounts,
             report: Report::default(),
+            reference_cost: None,
             next_id: 0,
         }
     }
@@ -334,6 +342,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn bug(&self) -> Option<KernelBug> {
         self.report.bug
+    }
+
+    /// What the last step cost the implementation under test, and the reference, if they
+    /// count it: see [`Report::cost`].
+    #[must_use]
+    pub fn costs(&self) -> (Option<u64>, Option<u64>) {
+        (self.report.cost, self.reference_cost)
     }
 
     /// What both offer. The rest is skipped, and not compared.
@@ -365,6 +380,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Does one operation on both, compares and judges.
     pub fn step(&mut self, operation: &Operation) -> Step {
         let mut step = Step::new(Outcome::Skipped);
+        (self.report.cost, self.reference_cost) = (None, None);
         // The subject is asked again as it takes the operation.
         let declines = |side: &Driver<R>| side.implementation.declines(operation).is_some();
         if self.reference.as_ref().is_some_and(declines)
@@ -550,6 +566,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             && self.subject.implementation.runs_kernel_code()
         {
             let theirs = reference.implementation.report();
+            self.reference_cost = theirs.cost;
             let ours = &self.report;
             if ours.bug.is_some() != theirs.bug.is_some() {
                 let text = |report: &Report| match report.bug {
@@ -612,6 +629,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             && accounts.clear_avail != other.clear_avail
         {
             step.diverge(Aspect::ClearAvail, accounts.clear_avail, other.clear_avail);
+        }
+        if let (Some(steps), Some(base)) = self.costs()
+            && cost::is_excessive(steps, base)
+        {
+            step.diverge(Aspect::Cost, format!("{steps} steps"), format!("{base} steps"));
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod contract;
+pub mod cost;
 mod generate;
 mod known;
 mod lockstep;

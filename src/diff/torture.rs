@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::cost::Costs;
 use super::generate::{self, Generator};
 use super::shrink::{self, renamed};
 use super::tally::Tally;
@@ -63,6 +64,8 @@ pub struct Report {
     pub resynced: u64,
     /// What was met.
     pub tally: Tally,
+    /// The most expensive calls.
+    pub costs: Costs,
     /// What neither was asked for nor compared, since one of the two does not
     /// offer it.
     pub not_compared: Capabilities,
@@ -90,6 +93,7 @@ impl Report {
         self.resynced += other.resynced;
         self.not_compared |= other.not_compared;
         self.tally.add(&other.tally);
+        self.costs.add(&other.costs);
         for (name, count) in &other.known {
             *self.known.entry(name).or_default() += count;
         }
@@ -343,6 +347,9 @@ where
             let merged = clear_before > clear_avail.saturating_add(given);
             self.report.operations += 1;
             self.report.tally.count(&operation, step.outcome, blocks.len(), merged);
+            if let Some(steps) = pair.costs().0 {
+                self.report.costs.record(&operation, steps, &life, done);
+            }
             if let Some(finding) = self.report.take_in(step) {
                 return Some((finding, done));
             }
