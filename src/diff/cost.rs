@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::shrink::{renamed, shrink};
-use super::torture::{Episode, Options, Report, Run};
+use super::torture::{Episode, Options, Pulse, Report, Runner};
 use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
 use crate::GpuBuddyAllocFlag;
 
@@ -177,8 +177,9 @@ pub fn trace<S: Implementation, R: Implementation>(
     within: Duration,
 ) -> Option<CostlyTrace> {
     let deadline = Instant::now() + within;
-    let run = Run { options, start: &start, report: Report::default() };
-    let long = run.record(costly.episode, costly.operations);
+    let (report, pulse) = (Report::default(), &Pulse::default());
+    let runner = Runner { options, start: &start, report, pulse };
+    let long = runner.operations(costly.episode, costly.operations);
     let settings = Settings { full_check_interval: 0, ..options.settings };
     let pair = |trace: &Trace| start(trace.space, settings).ok();
     let kind = costly.kind();

@@ -68,7 +68,7 @@ pub struct Arguments {
 
     /// Redo the last allocator of a process under supervision
     #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
-    relive: Option<u64>,
+    replay_episode: Option<u64>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
@@ -99,7 +99,7 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
             let supervisor = supervisor(arguments, folder.path(), vec![file.into()]);
             match supervisor.work()? {
                 Status::Dead(death) => {
-                    let found = supervisor.shrink(trace.clone(), 0, 0, death);
+                    let found = supervisor.shrink(trace.clone());
                     let shown = found.map(|found| Shown::death(&found.finding, &found.trace));
                     let whole = || Shown::death(&death.to_string(), trace);
                     comparison.add(shown.unwrap_or_else(whole));
@@ -184,6 +184,7 @@ fn supervisor<'a>(
     let (kernel, base) = (arguments.kernel.clone(), arguments.base.clone());
     let mut again = vec!["compare".into(), kernel.clone(), base.clone()];
     again.extend(options);
-    let replay = ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
-    Supervisor { arguments: again, replay: replay.to_vec(), threads: 1, folder }
+    let candidate =
+        ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
+    Supervisor { arguments: again, candidate: candidate.to_vec(), threads: 1, folder }
 }

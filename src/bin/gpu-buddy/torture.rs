@@ -1,19 +1,18 @@
 //! `gpu-buddy torture`
 
 mod progress;
-mod summary;
+mod report;
 mod supervisor;
 
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{Write, stdout};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Options, Report};
 use gpu_buddy::diff::{
-    Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace, parse_size, shared,
+    Finding, Implementation, KernelC, Lockstep, NotCreated, Settings, Space, parse_size, shared,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -21,7 +20,7 @@ use crate::supervise;
 use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict};
 use progress::Progress;
-use summary::{Found, Summary};
+use report::{Done, Found};
 
 /// Do random operations on allocators and check each
 ///
@@ -110,8 +109,8 @@ pub struct Arguments {
     supervised: Option<PathBuf>,
 
     /// Which thread's last allocator a process under supervision is to redo
-    #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
-    relive: Option<u64>,
+    #[arg(long = "replay-episode", hide = true, value_name = "THREAD", requires = "supervised")]
+    replay_episode: Option<u64>,
 }
 
 pub fn size(text: &str) -> Result<u64, String> {
@@ -126,11 +125,16 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    match (&arguments.supervised, arguments.relive) {
+    match (&arguments.supervised, arguments.replay_episode) {
         (None, _) => supervisor::run(arguments),
         (Some(folder), None) => work(arguments, folder),
         (Some(folder), Some(thread)) => {
-            supervise::relive(&options(arguments, thread)?, pair(arguments)?, folder, thread)?;
+            supervise::replay_episode(
+                &options(arguments, thread)?,
+                pair(arguments)?,
+                folder,
+                thread,
+            )?;
             Ok(Verdict::Passed)
         }
     }
@@ -163,19 +167,19 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let watchdog = Watchdog::new(workers);
 
     let worker = |thread: u64, options: &Options| {
-        let (mut operations, mut life) = (0, None);
+        let (mut operations, mut episode) = (0, None);
         let watch = |report: &Report| {
             watchdog.beat(thread);
-            if report.life != life {
-                supervise::leave_life(folder, thread, report.life);
+            if report.episode != episode {
+                supervise::leave_episode(folder, thread, report.episode);
             }
             progress.add(report.operations - operations, report, &started);
-            (operations, life) = (report.operations, report.life);
+            (operations, episode) = (report.operations, report.episode);
             let over = matches!(limit, Limit::Seconds(s) if started.elapsed().as_secs() >= s);
             let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
             goes_on && !interrupted.load(Ordering::Relaxed)
         };
-        let threads = arguments.threads as u32;
+        let threads = NonZeroU32::new(arguments.threads as u32).unwrap_or(NonZeroU32::MIN);
         let (report, failure) = match pair.against {
             Against::Kernel(other) => {
                 let start = start_both(pair.module, other);
@@ -201,45 +205,38 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     progress.finish();
 
     let mut report = Report::default();
-    let mut found = Vec::new();
+    let mut failures = Vec::new();
     for (thread, part, failure) in results {
         report.add(&part);
-        if let Some(failure) = failure {
-            let file = write_trace(arguments, seed, thread, &failure.finding, &failure.trace);
-            found.push(Found {
-                thread,
-                finding: failure.finding.to_string(),
-                text: failure.to_string(),
-                operations: failure.operations,
-                cut_short: failure.cut_short,
-                trace: failure.trace,
-                file,
-            });
-        }
+        failures.extend(failure.map(|failure| found(arguments, seed, thread, &failure)));
     }
-    let summary = Summary {
-        seed,
-        seconds: started.elapsed().as_secs_f64(),
-        interrupted: interrupted.load(Ordering::Relaxed),
-        replay: replay(arguments),
-        faults: arguments.faults > 0.0,
-        coverage: arguments.coverage,
-        report,
-        found,
-    };
-    if arguments.json {
-        writeln!(stdout(), "{}", summary.json())?;
-    } else {
-        summary.print(&mut stdout().lock())?;
+    let seconds = started.elapsed().as_secs_f64();
+    let interrupted = interrupted.load(Ordering::Relaxed);
+    let done = Done::new(&report, seconds, interrupted, arguments.faults > 0.0);
+    let passed = failures.is_empty();
+    let report = report::Report { seed, passed, done: Some(done), failures };
+    let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
+    std::fs::write(folder.join(supervisor::REPORT), text)?;
+    Ok(if passed { Verdict::Passed } else { Verdict::Failed })
+}
+
+fn found(arguments: &Arguments, seed: u64, thread: u64, failure: &torture::Failure) -> Found {
+    let finding = failure.finding.to_string();
+    let mut notes = Vec::new();
+    if let Finding::Breach(breach) = &failure.finding {
+        notes.push(format!("promised: {}", breach.promise.explanation()));
     }
-    Ok(if summary.found.is_empty() { Verdict::Passed } else { Verdict::Failed })
+    notes.extend(failure.at_end_note());
+    let shown = Found::new(&arguments.out, seed, thread, finding, &failure.trace);
+    let (operations, cut_short) = (failure.operations, failure.cut_short);
+    Found { notes, operations, cut_short, ..shown }
 }
 
 /// What `gpu-buddy torture` does with what `start` makes; with threads, on one
 /// allocator at a time.
 fn torment<R: Implementation>(
     options: &Options,
-    shared: Option<u32>,
+    shared: Option<NonZeroU32>,
     pair: Pair,
     start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
     watch: impl FnMut(&Report) -> bool,
@@ -278,6 +275,7 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
         shrink: supervise::SHRINK,
+        ..Options::default()
     })
 }
 
@@ -287,7 +285,7 @@ fn replay(arguments: &Arguments) -> Vec<OsString> {
     if let Some(kernel) = &arguments.kernel.kernel {
         replay.extend(["--kernel".into(), kernel.clone()]);
     }
-    // Where memory fails, the contract is what is asked for.
+    // If memory fails, the contract is what is asked for.
     let against = arguments.against.clone();
     let against = against.or_else(|| (arguments.faults > 0.0).then(|| "contract".into()));
     if let Some(against) = against {
@@ -297,22 +295,11 @@ fn replay(arguments: &Arguments) -> Vec<OsString> {
     replay
 }
 
-/// Writes the trace of a failure; says so where that fails.
-fn write_trace(
-    arguments: &Arguments,
-    seed: u64,
-    thread: u64,
-    finding: &impl Display,
-    trace: &Trace,
-) -> Option<PathBuf> {
-    let file = arguments.out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
-    match std::fs::write(&file, format!("# {finding}\n{trace}")) {
-        Ok(()) => Some(file),
-        Err(error) => {
-            eprintln!("error: {}: {error}", file.display());
-            None
-        }
-    }
+/// Those of `gpu-buddy candidate`.
+fn candidate(arguments: &Arguments) -> Vec<OsString> {
+    let mut candidate = replay(arguments);
+    candidate.extend((arguments.faults > 0.0).then(|| "--faults".into()));
+    candidate
 }
 
 fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {

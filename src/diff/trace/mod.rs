@@ -1,10 +1,12 @@
 //! A written sequence of operations.
 
 mod read;
+mod run;
 mod size;
 mod write;
 
 pub use read::{Found, ParseError};
+pub use run::FirstFinding;
 pub use size::{ParseSizeError, format_size, parse_size};
 
 use crate::AllocRequest;
