@@ -247,6 +247,12 @@ pub struct Report {
 
 impl Report {
     /// It has nothing to say.
-    pub(in crate::diff) const NOTHING: Self =
-        Self { warnings: Vec::new(), bug: None, faulted: false, leaked: 0, panic: None, cost: None };
+    pub(in crate::diff) const NOTHING: Self = Self {
+        warnings: Vec::new(),
+        bug: None,
+        faulted: false,
+        leaked: 0,
+        panic: None,
+        cost: None,
+    };
 }

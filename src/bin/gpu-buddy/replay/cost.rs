@@ -54,8 +54,7 @@ fn play_on(trace: &Trace, mut pair: Lockstep<KernelC, KernelC>) -> Result<Verdic
         if pair.bug().is_some() || !step.findings.is_empty() {
             verdict = Verdict::Failed;
         }
-        let is_cost =
-            |finding: &Finding| matches!(finding, Finding::Divergence(it) if it.aspect == Aspect::Cost);
+        let is_cost = |finding: &Finding| matches!(finding, Finding::Divergence(it) if it.aspect == Aspect::Cost);
         if pair.bug().is_some() || !step.findings.iter().all(is_cost) {
             // From here on two different states would be compared.
             break;
