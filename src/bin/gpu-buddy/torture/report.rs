@@ -110,7 +110,6 @@ pub struct Done {
     pub coverage: serde_json::Map<String, serde_json::Value>,
     pub never_met: Vec<String>,
     /// The most expensive calls, if they were asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub costs: Vec<Cost>,
 }
 
