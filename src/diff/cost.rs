@@ -200,3 +200,62 @@ pub fn trace<S: Implementation, R: Implementation>(
     }
     Some(CostlyTrace { steps: pair.costs().0?, trace, cut_short: shrunk.cut_short })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::AllocRequest;
+
+    const SPACE: Space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+    const EPISODE: Episode =
+        Episode { seed: 1, space: SPACE, operations: 10, full_check_interval: 0 };
+
+    #[test]
+    fn twice_the_base_and_the_floor_are_not_too_much() {
+        assert!(!is_excessive(FLOOR, 0));
+        assert!(is_excessive(FLOOR + 1, 0));
+        assert!(!is_excessive(2 * FLOOR, FLOOR));
+        assert!(is_excessive(2 * FLOOR + 1, FLOOR));
+        assert!(!is_excessive(u64::MAX, u64::MAX));
+    }
+
+    /// The key tells apart what the name of a kind does, and nothing else.
+    #[test]
+    fn a_kind_has_one_name_and_one_number() {
+        let start = Lockstep::<crate::diff::KernelC, crate::diff::KernelC>::alone;
+        let trace = super::super::torture::random_trace(start, 1, SPACE, 20_000).expect("a trace");
+        let (mut names, mut numbers) = (HashMap::new(), HashMap::new());
+        for operation in &trace.operations {
+            let key = key(operation, SPACE);
+            assert!(key < KEYS);
+            let (number, name) = (key / CLASSES, compare::call(Some(operation)));
+            assert_eq!(names.entry(number).or_insert_with(|| name.clone()), &name);
+            assert_eq!(numbers.entry(name).or_insert(number), &number);
+        }
+        assert!(names.len() > 40, "{names:?}");
+    }
+
+    #[test]
+    fn the_highest_of_each_size_is_kept() {
+        let alloc = |chunks: u64| {
+            let size = chunks * SPACE.chunk_size;
+            let request = AllocRequest { size, ..AllocRequest::default() };
+            Operation::Alloc { id: 0, request }
+        };
+        let (mut costs, mut other) = (Costs::default(), Costs::default());
+        costs.record(&alloc(4), 10, &EPISODE, 1);
+        costs.record(&alloc(7), 20, &EPISODE, 2);
+        costs.record(&alloc(8), 15, &EPISODE, 3);
+        other.record(&alloc(5), 30, &EPISODE, 4);
+        other.record(&alloc(15), 5, &EPISODE, 5);
+        other.add(&costs);
+        let kept: Vec<_> = other.calls().iter().map(|it| (it.steps, it.chunks())).collect();
+        assert_eq!(kept, [(30, 4), (15, 8)]);
+        assert_eq!(other.kinds().len(), 1);
+        // What was taken in from another run is not replaced by less.
+        other.record(&alloc(8), 15, &EPISODE, 6);
+        assert_eq!(other.calls()[1].operations, 3);
+    }
+}
