@@ -286,6 +286,7 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
         shrink: supervise::SHRINK,
+        costs: arguments.cost,
         ..Options::default()
     })
 }

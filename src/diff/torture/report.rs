@@ -26,7 +26,7 @@ pub struct Report {
     pub resynced: u64,
     /// What was met.
     pub tally: Tally,
-    /// The most expensive calls.
+    /// The most expensive calls, if they are kept.
     pub costs: Costs,
     /// What was neither asked for nor compared, since one of the two does not offer it.
     pub not_compared: Capabilities,

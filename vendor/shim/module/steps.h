@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counts what a call costs, in steps: one from a link to the structure that it is
- * in, one to a neighbour in a tree, one call of the slab. The number depends on the
- * source alone, not on the machine or the compiler. Every walk that can be long is
- * made of such steps; what is left out is bounded by the depth of a tree.
+ * Counts what a call costs, in steps: one to an entry of a list, one to a neighbour in a
+ * tree, one call of the slab. The number depends on the source alone, not on the machine
+ * or the compiler. Every walk that can be long is made of such steps; a way down a tree
+ * is not counted, since it is as short as the tree is balanced.
  */
 #ifndef SHIM_MODULE_STEPS_H
 #define SHIM_MODULE_STEPS_H
