@@ -7,6 +7,7 @@ mod supervisor;
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -34,9 +35,9 @@ use report::{Done, Found};
 /// seconds, operations_per_second, known (breaches that the C is known for, by
 /// name), resynced, not_compared, coverage (operations by kind and outcome),
 /// never_met, costs (with --cost: the most expensive call of each kind and size class,
-/// with kind, chunks, steps, and an example of the most expensive kinds), and failures, each with: thread, finding, operations,
-/// shrunk_to, cut_short, trace, file. Where the process of the C died, it has seed,
-/// passed and failures only.
+/// with kind, chunks, steps, and an example of the most expensive kinds), and failures,
+/// each with: thread, finding, notes, operations, shrunk_to, cut_short, trace, file. If
+/// the process of the C died, it has seed, passed and failures only.
 #[derive(clap::Args)]
 #[command(
     about = "Do random operations on allocators and check each",
@@ -149,6 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
 
 /// The work, in a process under supervision.
 fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
+    let supervisor = parent_id();
     let pair = pair(arguments)?;
     if arguments.shared && arguments.threads < 2 {
         return Err(Failure::Usage("--shared takes --threads 2 or more".into()));
@@ -228,6 +230,10 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let report = report::Report { seed, passed, done: Some(done), failures };
     let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
     std::fs::write(folder.join(supervisor::REPORT), text)?;
+    if parent_id() != supervisor {
+        // Nobody is left to read it.
+        report.print(&mut std::io::stdout().lock(), &replay(arguments), arguments.coverage)?;
+    }
     Ok(if passed { Verdict::Passed } else { Verdict::Failed })
 }
 
