@@ -228,7 +228,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// What the last step cost the implementation under test, and the reference, if they
-    /// count it: see [`Report::cost`].
+    /// count it: see [`Report::cost`](crate::diff::Report::cost).
     #[must_use]
     pub fn costs(&self) -> (Option<u64>, Option<u64>) {
         let reference = self.reference.as_ref();

@@ -98,7 +98,7 @@ pub fn print(costs: &[Cost], out: &mut impl Write, replay: &[OsString]) -> io::R
     }
     write!(out, "\nmost expensive calls; to see each: gpu-buddy replay --cost")?;
     replay.iter().try_for_each(|argument| write!(out, " {}", argument.display()))?;
-    writeln!(out, " FILE\n{:>9} {:>9}  {:38}file", "steps", "chunks", "call")?;
+    writeln!(out, " FILE\n{:>9} {:>9}  {:38}file (operations)", "steps", "chunks", "call")?;
     for Cost { kind, chunks, steps, example } in costs {
         let Some(Example { operations, file: Some(file), .. }) = example else { continue };
         let (steps, file) = (HumanCount(*steps).to_string(), file.display());
