@@ -60,7 +60,7 @@ impl Kernel {
         create(&folder.join("linux"))?;
         for (name, path) in tree::headers(LAYOUT) {
             let real = self.path(path);
-            write_if_changed(&folder.join(name), &format!("#include \"{}\"\n", real.display()))?;
+            write_if_changed(&folder.join(name), &tree::forwarding_header(name, real.display()))?;
         }
         Ok(folder)
     }

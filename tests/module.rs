@@ -734,8 +734,8 @@ fn a_file_of_a_patch_is_found_beside_the_allocator() {
 }
 
 #[rstest]
-#[case::abi("{ 99 }", "the ABI number is 99, and 1 is needed")]
-#[case::size("{ 1, 5 }", "the size of gpu_buddy_module is 5, and")]
+#[case::abi("{ 99 }", "the ABI number is 99, and 2 is needed")]
+#[case::size("{ 2, 5 }", "the size of gpu_buddy_module is 5, and")]
 fn a_module_of_another_abi_is_refused(#[case] table: &str, #[case] says: &str) {
     let place = folder();
     let cc = place.path().join("cc");

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod compare;
 mod contract;
+pub mod cost;
 mod generate;
 mod known;
 mod lockstep;

@@ -243,7 +243,7 @@ impl Workplace {
             write(place.tree().join(name), text)?;
         }
         for (name, path) in tree::headers(source.layout) {
-            let text = format!("#include \"{path}\"\n");
+            let text = tree::forwarding_header(name, path);
             write(place.at("include").join(name), text.as_bytes())?;
         }
         Ok(place)

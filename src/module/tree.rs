@@ -207,7 +207,10 @@ pub fn units(
     };
     let signs_of = |signs: &Signs| signs.defines.iter().map(|&sign| (sign, "1".into())).collect();
     let mut units: Vec<_> = kernel("buddy", layout.allocator).into_iter().collect();
-    units.extend(kernel("rbtree", RBTREE));
+    units.extend(kernel("rbtree", RBTREE).map(|mut unit| {
+        unit.defines.push(("SHIM_DEFINES_RBTREE", "1".into()));
+        unit
+    }));
     if signs.has("SHIM_HAS_SUITE")
         && let Some(suite) = file(layout.suite)
     {
@@ -270,6 +273,13 @@ pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<St
         ),
     }
     flags
+}
+
+/// The text of a header whose name leads to the kernel's own at `path`. What is counted in
+/// red-black trees follows theirs.
+pub fn forwarding_header(name: &str, path: impl std::fmt::Display) -> String {
+    let steps = if name == "linux/rbtree.h" { "#include <module/rbtree_steps.h>\n" } else { "" };
+    format!("#include \"{path}\"\n{steps}")
 }
 
 /// The headers of the kernel's own that are included as they are: the name in an

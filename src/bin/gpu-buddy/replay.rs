@@ -1,5 +1,7 @@
 //! `gpu-buddy replay`
 
+mod cost;
+
 use std::ffi::OsString;
 use std::io::{Read, Write, stdin, stdout};
 use std::path::PathBuf;
@@ -38,6 +40,11 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["against", "strict"])]
     plain: bool,
 
+    /// Print what each call costs, in steps through trees and lists and calls of the
+    /// slab; with --against KERNEL, beside what it costs there. Nothing else is judged
+    #[arg(long, conflicts_with_all = ["plain", "strict"])]
+    cost: bool,
+
     /// Show differences alone, and no breach of the contract
     #[arg(long, hide = true)]
     differences_only: bool,
@@ -65,6 +72,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         .any(|operation| matches!(operation, Operation::FailNth { times, .. } if *times > 0));
     let pair = Pair::open(&arguments.kernel, against, faults)?;
     let refused = |error: NotCreated| Failure::Usage(format!("{name}: {error}"));
+    if arguments.cost {
+        return cost::play(&trace, pair).map_err(refused)?;
+    }
     match pair.against {
         Against::Kernel(other) => {
             let start = start_both(pair.module, other);

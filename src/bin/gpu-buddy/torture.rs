@@ -1,5 +1,6 @@
 //! `gpu-buddy torture`
 
+mod cost;
 mod progress;
 mod report;
 mod supervisor;
@@ -33,10 +34,11 @@ use report::{Done, Found};
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
 /// seconds, operations_per_second, known (breaches that the C is known for, by
 /// name), in_base and fixed (breaches of both kernels, and of the base alone, by promise),
-/// resynced, not_compared, coverage (operations by kind and outcome),
-/// never_met, and failures, each with: thread, finding, notes,
-/// operations, shrunk_to, cut_short, trace, file. If the process of the C died, it has
-/// seed, passed and failures only.
+/// resynced, not_compared, coverage (operations by kind and outcome), never_met, costs
+/// (with --cost: the most expensive call of each kind and size class, with kind, chunks,
+/// steps, and an example of the most expensive kinds), and failures, each with: thread,
+/// finding, notes, operations, shrunk_to, cut_short, trace, file. If the process of the C
+/// died, it has seed, passed and failures only.
 #[derive(clap::Args)]
 #[command(
     about = "Do random operations on allocators and check each",
@@ -97,6 +99,11 @@ pub struct Arguments {
     /// List what was met how often, and what never; --json always does
     #[arg(long)]
     coverage: bool,
+
+    /// Show the most expensive calls, in steps through trees and lists and calls of the
+    /// slab, and write a trace of each
+    #[arg(long, conflicts_with = "shared")]
+    cost: bool,
 
     /// Where the trace of a failure is written
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -215,7 +222,11 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let interrupted = interrupted.load(Ordering::Relaxed);
-    let done = Done::new(&report, seconds, interrupted, arguments.faults > 0.0);
+    let mut done = Done::new(&report, seconds, interrupted, arguments.faults > 0.0);
+    if arguments.cost {
+        let place = (arguments.out.as_path(), seed);
+        done.costs = cost::collect(&report, &options[0], pair, place, !interrupted);
+    }
     let passed = failures.is_empty();
     let report = report::Report { seed, passed, done: Some(done), failures };
     let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
@@ -282,6 +293,7 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
         shrink: supervise::SHRINK,
+        costs: arguments.cost,
         ..Options::default()
     })
 }

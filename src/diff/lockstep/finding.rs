@@ -44,6 +44,9 @@ pub enum Aspect {
     Leaked,
     /// The tree.
     Snapshot,
+    /// What the call cost: more than twice as much as it cost the base, and more than
+    /// [`cost::FLOOR`](crate::diff::cost::FLOOR).
+    Cost,
 }
 
 impl Aspect {
@@ -60,6 +63,7 @@ impl Aspect {
             Self::Warnings => "warnings",
             Self::Leaked => "leaked objects",
             Self::Snapshot => "tree",
+            Self::Cost => "cost",
         }
     }
 }

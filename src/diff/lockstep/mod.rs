@@ -125,6 +125,14 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         &self.subject.blocks
     }
 
+    /// What the last step cost the implementation under test, and the reference, if they
+    /// count it: see [`Report::cost`](crate::diff::Report::cost).
+    #[must_use]
+    pub fn costs(&self) -> (Option<u64>, Option<u64>) {
+        let reference = self.reference.as_ref();
+        (self.subject.report.cost, reference.and_then(|reference| reference.report.cost))
+    }
+
     /// The account that is kept of what is allocated.
     #[must_use]
     pub fn contract(&self) -> &Contract {
@@ -134,6 +142,10 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Does one operation on both, compares and judges.
     pub fn step(&mut self, operation: &Operation) -> Step {
         let mut step = Step::new(Outcome::Skipped);
+        self.subject.report.cost = None;
+        if let Some(reference) = &mut self.reference {
+            reference.report.cost = None;
+        }
         // The subject is asked again as it takes the operation.
         let declines = |driver: &Driver<R>| driver.implementation().declines(operation).is_some();
         if self.reference.as_ref().is_some_and(declines)

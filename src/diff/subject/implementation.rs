@@ -270,10 +270,21 @@ pub struct Report {
     pub leaked: usize,
     /// What the panic said that made it unusable.
     pub panic: Option<String>,
+    /// What the last call cost, in a unit of the implementation's own that does not
+    /// depend on the machine; `None` if there was no call, or if it does not count.
+    /// [`KernelC`](crate::diff::KernelC) counts the steps of the C through its trees and
+    /// lists, and its calls of the slab.
+    pub cost: Option<u64>,
 }
 
 impl Report {
     /// It has nothing to say.
-    pub(in crate::diff) const NOTHING: Self =
-        Self { warnings: Vec::new(), bug: None, faulted: false, leaked: 0, panic: None };
+    pub(in crate::diff) const NOTHING: Self = Self {
+        warnings: Vec::new(),
+        bug: None,
+        faulted: false,
+        leaked: 0,
+        panic: None,
+        cost: None,
+    };
 }

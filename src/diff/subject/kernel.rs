@@ -72,6 +72,8 @@ struct State {
     finished: bool,
     /// How often the C was called.
     calls: u64,
+    /// The steps of the last call, until they are reported.
+    cost: Option<u64>,
 }
 
 // SAFETY: `mm` points to memory of `arena`, which is in the same value, and the C keeps
@@ -128,6 +130,7 @@ impl KernelC {
             bug: None,
             finished: false,
             calls: 0,
+            cost: None,
         };
         state.arena.set_limit(MOST_OBJECTS);
         let mut shared = Shared {
@@ -153,6 +156,8 @@ impl KernelC {
             // SAFETY: `mm` is initialised, and the map stays where it is in the `Arc`.
             shared.call(|mm| unsafe { set_lock(mm, map) })?;
         }
+        // It is the calls of a trace whose cost is reported.
+        shared.state.lock().cost = None;
         Ok(Self { shared, warnings: 0, failed: 0 })
     }
 
@@ -241,7 +246,10 @@ impl Shared {
         state.calls += 1;
         LAST_CALL.set(state.calls);
         let mm = state.mm.as_mut_ptr().cast();
+        let steps = self.module.table().steps;
+        let before = steps();
         let Outcome { result, events } = Scope::new(&mut state.arena, &self.map).run(|| f(mm));
+        state.cost = Some(steps().wrapping_sub(before));
         for event in &events {
             if let Event::Warning(warning) = event {
                 state.warnings.push(*warning);
@@ -474,12 +482,13 @@ impl Implementation for KernelC {
     }
 
     fn report(&mut self) -> Report {
-        let state = self.shared.state.lock();
+        let mut state = self.shared.state.lock();
         let failed = state.arena.failed();
         let report = Report {
             warnings: state.warnings[self.warnings..].to_vec(),
             bug: state.bug,
             faulted: failed > self.failed,
+            cost: state.cost.take(),
             ..Report::default()
         };
         self.failed = failed;

@@ -112,6 +112,11 @@ where
             let merged = clear_before > clear_avail.saturating_add(given);
             self.report.operations += 1;
             self.report.tally.count(&operation, step.outcome, blocks.len(), merged);
+            if self.options.costs
+                && let Some(steps) = pair.costs().0
+            {
+                self.report.costs.record(&operation, steps, &episode, done);
+            }
             if let Some(finding) = self.report.record(step) {
                 return found(finding, done, false);
             }

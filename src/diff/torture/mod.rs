@@ -37,6 +37,8 @@ pub struct Options {
     pub shrink: Duration,
     /// How long one call may take in [`check`]. One that takes longer fails it.
     pub patience: Duration,
+    /// Whether the most expensive calls are kept, in [`Report::costs`].
+    pub costs: bool,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             settings: Settings::default(),
             shrink: Duration::from_secs(60),
             patience: Duration::from_secs(10),
+            costs: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
+use crate::diff::cost::Costs;
 use crate::diff::{Capabilities, Finding, Step, Tally};
 
 use super::Episode;
@@ -29,6 +30,8 @@ pub struct Report {
     pub resynced: u64,
     /// What was met.
     pub tally: Tally,
+    /// The most expensive calls, if they are kept.
+    pub costs: Costs,
     /// What was neither asked for nor compared, since one of the two does not offer it.
     pub not_compared: Capabilities,
     /// The episode that is worked on.
@@ -62,6 +65,7 @@ impl Report {
         self.resynced += other.resynced;
         self.not_compared |= other.not_compared;
         self.tally.add(&other.tally);
+        self.costs.add(&other.costs);
         for (counts, others) in [
             (&mut self.known, &other.known),
             (&mut self.in_base, &other.in_base),

@@ -10,6 +10,7 @@
 #include <linux/bug.h>
 #include <linux/container_of.h>
 #include <linux/types.h>
+#include <module/steps.h>
 
 /* What a deleted entry's links become: addresses that cannot be mapped. */
 #define LIST_POISON1 ((struct list_head *)0x100)
@@ -123,7 +124,9 @@ static inline void shim_list_move_tail(struct list_head *entry,
 #define list_splice(list, head) shim_list_splice(list, head, (head)->next)
 #define list_splice_tail(list, head) shim_list_splice(list, (head)->prev, head)
 
-#define list_entry(link, type, member) container_of(link, type, member)
+/* Each step of a walk is counted. */
+#define list_entry(link, type, member) \
+	(shim_step(), container_of(link, type, member))
 #define list_first_entry(head, type, member) \
 	list_entry((head)->next, type, member)
 #define list_last_entry(head, type, member) \

@@ -13,6 +13,7 @@
 #include <linux/kernel.h>
 #include <linux/types.h>
 #include <module/runtime.h>
+#include <module/steps.h>
 
 /* There is one kind of memory, so the kind asked for is not looked at. */
 #define GFP_KERNEL ((gfp_t)0)
@@ -39,17 +40,20 @@ static inline void kmem_cache_destroy(struct kmem_cache *cache __maybe_unused)
 static inline void *kmem_cache_zalloc(struct kmem_cache *cache,
 				      gfp_t flags __maybe_unused)
 {
+	shim_step();
 	return shim_runtime->object_alloc(cache->object_size);
 }
 
 static inline void kmem_cache_free(struct kmem_cache *cache, void *object)
 {
+	shim_step();
 	shim_runtime->object_free(object, cache->object_size);
 }
 
 static inline void *kcalloc(size_t count, size_t size,
 			    gfp_t flags __maybe_unused)
 {
+	shim_step();
 	return shim_runtime->kmalloc(count, size);
 }
 
@@ -80,6 +84,7 @@ static inline void *kmalloc_array(size_t count, size_t size, gfp_t flags)
 
 static inline void kfree(const void *memory)
 {
+	shim_step();
 	shim_runtime->kfree(memory);
 }
 

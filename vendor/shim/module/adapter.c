@@ -23,11 +23,13 @@
 #endif
 #include <kunit/test.h>
 #include <module/module.h>
+#include <module/steps.h>
 
 typedef struct NAME(buddy) buddy_t;
 typedef struct NAME(buddy_block) block_t;
 
 const struct gpu_buddy_runtime *shim_runtime;
+__thread u64 shim_steps;
 
 int shim_module_init(void);
 void shim_module_exit(void);
@@ -139,6 +141,11 @@ static void print(void *mm)
 #else
 	NAME(buddy_print)(mm);
 #endif
+}
+
+static u64 steps(void)
+{
+	return shim_steps;
 }
 
 /* --- state as plain data ---------------------------------------------------- */
@@ -378,6 +385,7 @@ const struct gpu_buddy_module gpu_buddy_module = {
 	.addr_to_block = addr_to_block,
 #endif
 	.print = print,
+	.steps = steps,
 	.accounts = accounts,
 	.record = record,
 	.tree = tree,

@@ -10,6 +10,8 @@ use gpu_buddy::diff::torture;
 use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
+use super::cost::{self, Cost};
+
 /// What one thread found.
 #[derive(Serialize, Deserialize)]
 pub struct Found {
@@ -110,6 +112,8 @@ pub struct Done {
     /// What was met how often.
     pub coverage: serde_json::Map<String, serde_json::Value>,
     pub never_met: Vec<String>,
+    /// The most expensive calls, if they were asked for.
+    pub costs: Vec<Cost>,
 }
 
 impl Done {
@@ -131,6 +135,7 @@ impl Done {
             not_compared: report.not_compared.iter().map(|c| format!("{c:?}")).collect(),
             coverage: kinds.map(|met| (met.kind, met.count.into())).collect(),
             never_met: report.tally.never_met(faults),
+            costs: Vec::new(),
         }
     }
 
@@ -213,6 +218,7 @@ impl Report {
             ),
             None if self.failures.is_empty() => writeln!(out, "failed, and no trace shows it"),
             None => writeln!(out, "failed"),
-        }
+        }?;
+        cost::print(self.done.as_ref().map_or(&[], |done| &done.costs), out, replay)
     }
 }

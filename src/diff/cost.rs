@@ -1,0 +1,261 @@
+//! What calls cost: the most expensive ones of a run, and when one is too expensive.
+//!
+//! Costs are those of [`Report::cost`](super::Report::cost): in steps that do not depend on
+//! the machine. An implementation that does not count has none.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::shrink::{renamed, shrink};
+use super::torture::{Episode, Options, Pulse, Report, Runner};
+use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
+use crate::GpuBuddyAllocFlag;
+
+/// A call that costs no more steps than this is never too expensive.
+pub const FLOOR: u64 = 100;
+
+/// Whether a call costs more than twice what it costs the base, and more than [`FLOOR`].
+#[must_use]
+pub fn is_excessive(steps: u64, base: u64) -> bool {
+    steps > FLOOR && steps > base.saturating_mul(2)
+}
+
+/// The most expensive call of each kind and size class.
+#[derive(Clone, Debug, Default)]
+pub struct Costs {
+    calls: BTreeMap<usize, Costly>,
+    /// The steps of the same calls, by their key.
+    steps: Vec<u64>,
+}
+
+/// An expensive call.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Costly {
+    /// The call.
+    pub operation: Operation,
+    /// What it cost.
+    pub steps: u64,
+    /// The allocator that it was met on.
+    pub episode: Episode,
+    /// How many operations that had seen, with this one.
+    pub operations: u64,
+}
+
+impl Costly {
+    /// What kind of call it is, as [`compare::call`] has it.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        compare::call(Some(&self.operation))
+    }
+
+    /// Its size class: it asked for this many chunks, or for more, but for less than twice
+    /// as many. 0 for what is less than a chunk, and for a call that takes no size.
+    #[must_use]
+    pub fn chunks(&self) -> u64 {
+        match key(&self.operation, self.episode.space) % CLASSES {
+            0 => 0,
+            bits => 1 << (bits - 1),
+        }
+    }
+}
+
+/// A trace whose last call is an expensive one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CostlyTrace {
+    /// The trace.
+    pub trace: Trace,
+    /// What its last call costs. While a trace is made short, a tenth may get lost.
+    pub steps: u64,
+    /// Shrinking ran out of time.
+    pub cut_short: bool,
+}
+
+impl Costs {
+    /// Takes in what an operation of an episode cost, the `operations`th one.
+    pub fn record(
+        &mut self,
+        operation: &Operation,
+        steps: u64,
+        episode: &Episode,
+        operations: u64,
+    ) {
+        let key = key(operation, episode.space);
+        if self.steps.is_empty() {
+            self.steps = vec![0; KEYS];
+        }
+        if steps > self.steps[key] {
+            self.steps[key] = steps;
+            let (operation, episode) = (operation.clone(), *episode);
+            self.calls.insert(key, Costly { operation, steps, episode, operations });
+        }
+    }
+
+    /// Takes in another run's.
+    pub fn add(&mut self, other: &Self) {
+        if self.steps.is_empty() {
+            self.steps.clone_from(&other.steps);
+        }
+        for (&key, costly) in &other.calls {
+            if self.calls.get(&key).is_none_or(|known| known.steps < costly.steps) {
+                self.steps[key] = costly.steps;
+                self.calls.insert(key, costly.clone());
+            }
+        }
+    }
+
+    /// All of them, the most expensive first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<&Costly> {
+        let mut calls: Vec<_> = self.calls.values().collect();
+        calls.sort_by_key(|costly| core::cmp::Reverse(costly.steps));
+        calls
+    }
+
+    /// The most expensive one of each kind, whatever its size; the most expensive first.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<&Costly> {
+        let mut kinds: Vec<&Costly> = Vec::new();
+        for costly in self.calls() {
+            if !kinds.iter().any(|known| known.kind() == costly.kind()) {
+                kinds.push(costly);
+            }
+        }
+        kinds
+    }
+}
+
+/// Sizes in chunks, by their number of bits.
+const CLASSES: usize = 65;
+
+/// Kinds of calls, as [`compare::call`] tells them apart.
+const KINDS: usize = 64 + 11;
+
+const KEYS: usize = KINDS * CLASSES;
+
+/// The number of an operation's kind and size class.
+fn key(operation: &Operation, space: Space) -> usize {
+    let (kind, size) = match *operation {
+        Operation::Alloc { ref request, .. } => {
+            let is_exact = request.start.checked_add(request.size) == Some(request.end);
+            let mode = match (is_exact, request.range, request.top_down) {
+                (true, ..) => 0,
+                (_, true, _) => 1,
+                (.., true) => 2,
+                _ => 3,
+            };
+            let bits = [
+                request.size < request.min_block_size,
+                request.flags.contains(GpuBuddyAllocFlag::Contiguous),
+                request.flags.contains(GpuBuddyAllocFlag::Clear),
+                request.flags.contains(GpuBuddyAllocFlag::TrimDisable),
+            ];
+            let kind = bits.into_iter().fold(mode, |kind, bit| 2 * kind + usize::from(bit));
+            (kind, request.size)
+        }
+        Operation::Free { cleared, .. } => (64 + usize::from(cleared), 0),
+        Operation::FreeBlock { cleared, .. } => (66 + usize::from(cleared), 0),
+        Operation::Trim { start, new_size, .. } => (68 + usize::from(start.is_some()), new_size),
+        Operation::ResetClear { clear } => (70 + usize::from(clear), 0),
+        Operation::BlockAt { .. } => (72, 0),
+        Operation::FailNth { .. } => (73, 0),
+        Operation::Fini => (74, 0),
+    };
+    // The chunk size is a power of two.
+    let chunks = size.checked_shr(space.chunk_size.trailing_zeros()).unwrap_or(0);
+    kind * CLASSES + (u64::BITS - chunks.leading_zeros()) as usize
+}
+
+/// A trace that ends with an expensive call of a run with these options, made short for so
+/// long; `None` if it does not come up again.
+pub fn trace<S: Implementation, R: Implementation>(
+    options: &Options,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    costly: &Costly,
+    within: Duration,
+) -> Option<CostlyTrace> {
+    let deadline = Instant::now() + within;
+    let (report, pulse) = (Report::default(), &Pulse::default());
+    let runner = Runner { options, start: &start, report, pulse };
+    let long = runner.operations(costly.episode, costly.operations);
+    let settings = Settings { full_check_interval: 0, ..options.settings };
+    let pair = |trace: &Trace| start(trace.space, settings).ok();
+    let kind = costly.kind();
+    let enough = costly.steps - costly.steps / 10;
+    let shrunk = shrink(long, deadline, |trace| {
+        let mut pair = pair(trace)?;
+        let is_it = |operation: &Operation| {
+            pair.step(operation);
+            pair.costs().0.is_some_and(|steps| steps >= enough)
+                && compare::call(Some(operation)) == kind
+        };
+        Some(1 + trace.operations.iter().position(is_it)?)
+    });
+    let trace = renamed(shrunk.trace);
+    let mut pair = pair(&trace)?;
+    for operation in &trace.operations {
+        pair.step(operation);
+    }
+    Some(CostlyTrace { steps: pair.costs().0?, trace, cut_short: shrunk.cut_short })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::AllocRequest;
+
+    const SPACE: Space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+    const EPISODE: Episode =
+        Episode { seed: 1, space: SPACE, operations: 10, full_check_interval: 0 };
+
+    #[test]
+    fn twice_the_base_and_the_floor_are_not_too_much() {
+        assert!(!is_excessive(FLOOR, 0));
+        assert!(is_excessive(FLOOR + 1, 0));
+        assert!(!is_excessive(2 * FLOOR, FLOOR));
+        assert!(is_excessive(2 * FLOOR + 1, FLOOR));
+        assert!(!is_excessive(u64::MAX, u64::MAX));
+    }
+
+    /// The key tells apart what the name of a kind does, and nothing else.
+    #[test]
+    fn a_kind_has_one_name_and_one_number() {
+        let start = Lockstep::<crate::diff::KernelC, crate::diff::KernelC>::alone;
+        let trace = super::super::torture::random_trace(start, 1, SPACE, 20_000).expect("a trace");
+        let (mut names, mut numbers) = (HashMap::new(), HashMap::new());
+        for operation in &trace.operations {
+            let key = key(operation, SPACE);
+            assert!(key < KEYS);
+            let (number, name) = (key / CLASSES, compare::call(Some(operation)));
+            assert_eq!(names.entry(number).or_insert_with(|| name.clone()), &name);
+            assert_eq!(numbers.entry(name).or_insert(number), &number);
+        }
+        assert!(names.len() > 40, "{names:?}");
+    }
+
+    #[test]
+    fn the_highest_of_each_size_is_kept() {
+        let alloc = |chunks: u64| {
+            let size = chunks * SPACE.chunk_size;
+            let request = AllocRequest { size, ..AllocRequest::default() };
+            Operation::Alloc { id: 0, request }
+        };
+        let (mut costs, mut other) = (Costs::default(), Costs::default());
+        costs.record(&alloc(4), 10, &EPISODE, 1);
+        costs.record(&alloc(7), 20, &EPISODE, 2);
+        costs.record(&alloc(8), 15, &EPISODE, 3);
+        other.record(&alloc(5), 30, &EPISODE, 4);
+        other.record(&alloc(15), 5, &EPISODE, 5);
+        other.add(&costs);
+        let kept: Vec<_> = other.calls().iter().map(|it| (it.steps, it.chunks())).collect();
+        assert_eq!(kept, [(30, 4), (15, 8)]);
+        assert_eq!(other.kinds().len(), 1);
+        // What was taken in from another run is not replaced by less.
+        other.record(&alloc(8), 15, &EPISODE, 6);
+        assert_eq!(other.calls()[1].operations, 3);
+    }
+}

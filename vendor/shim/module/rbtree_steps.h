@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Follows the kernel's own <linux/rbtree.h>, and counts steps to a neighbour. A macro's
+ * name is not expanded again inside of it, so that the kernel's functions are what is
+ * called.
+ */
+#ifndef SHIM_MODULE_RBTREE_STEPS_H
+#define SHIM_MODULE_RBTREE_STEPS_H
+
+/* lib/rbtree.c defines the functions. */
+#ifndef SHIM_DEFINES_RBTREE
+#include <module/steps.h>
+
+#define rb_first(root) (shim_step(), rb_first(root))
+#define rb_last(root) (shim_step(), rb_last(root))
+#define rb_next(node) (shim_step(), rb_next(node))
+#define rb_prev(node) (shim_step(), rb_prev(node))
+#define rb_first_postorder(root) (shim_step(), rb_first_postorder(root))
+#define rb_next_postorder(node) (shim_step(), rb_next_postorder(node))
+#endif
+
+#endif
