@@ -51,7 +51,7 @@ struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     fn new(bytes: &'a [u8], faults: bool) -> Self {
-        let space = Space { size: LEAST_CHUNK, chunk_size: LEAST_CHUNK };
+        let space = Space::new(LEAST_CHUNK, LEAST_CHUNK);
         Self { bytes: Unstructured::new(bytes), faults, space, asked: Vec::new(), next_id: 0 }
     }
 
@@ -65,7 +65,7 @@ impl<'a> Decoder<'a> {
         }
         let chunk_size = space.chunk_size.max(1);
         let size = (space.size - space.size % chunk_size).max(1);
-        self.space = Space { size, chunk_size };
+        self.space = Space::new(size, chunk_size);
         let mut operations = Vec::new();
         while !self.bytes.is_empty() && operations.len() < MOST_OPERATIONS {
             match self.operation() {
@@ -90,25 +90,25 @@ impl<'a> Decoder<'a> {
         let small = LEAST_CHUNK;
         Ok(match self.below(8)? {
             // Small ones fill up, and are quick.
-            0..=3 => Space { size: (1 + self.below(256)? as u64) * small, chunk_size: small },
-            4 => Space { size: 64 << 20, chunk_size: small },
+            0..=3 => Space::new((1 + self.below(256)? as u64) * small, small),
+            4 => Space::new(64 << 20, small),
             // Of any size, with an end that is no chunk.
             5 => {
                 let chunk_size = small << self.below(21)?;
                 let chunks = 1 + u64::from(self.bytes.arbitrary::<u16>()?);
                 let odd = if self.rarely(2)? { chunk_size - 1 } else { 0 };
-                Space { size: chunks * chunk_size + odd, chunk_size }
+                Space::new(chunks * chunk_size + odd, chunk_size)
             }
             // Huge: two roots or more, up to the last address.
             6 => {
                 let chunk_size = small << self.below(52)?;
                 let size = (u64::MAX << self.below(64)?) >> self.below(20)?;
-                Space { size, chunk_size }
+                Space::new(size, chunk_size)
             }
             // Most of these cannot be.
             _ => {
                 let (size, chunk_size) = (self.hostile()?, self.hostile()?);
-                Space { size, chunk_size }
+                Space::new(size, chunk_size)
             }
         })
     }
@@ -131,7 +131,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn alloc(&mut self) -> Result<Operation> {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let mut request = AllocRequest {
             size: self.length()?,
             min_block_size: chunk_size,
@@ -246,7 +246,7 @@ impl<'a> Decoder<'a> {
 
     /// Bytes of the space, in whole chunks, more than none.
     fn length(&mut self) -> Result<u64> {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let most = size / chunk_size;
         let chunks = match self.below(8)? {
             0..=2 => 1 + self.below(16)? as u64,
@@ -261,7 +261,7 @@ impl<'a> Decoder<'a> {
 
     /// A place in the space, at a chunk.
     fn place(&mut self) -> Result<u64> {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let most = size / chunk_size;
         let chunks = match self.below(4)? {
             0 | 1 => u64::from(self.bytes.arbitrary::<u8>()?),
@@ -274,7 +274,7 @@ impl<'a> Decoder<'a> {
 
     /// A number from where trouble is, or any.
     fn hostile(&mut self) -> Result<u64> {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         Ok(match self.below(24)? {
             0 => 0,
             1 => 1,

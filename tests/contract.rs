@@ -106,7 +106,9 @@ impl<I: Implementation> Judge<I> {
                 self.broken.extend(self.contract.block_at(offset, outcome, accounts));
             }
             Operation::FailNth { nth, times } => self.implementation.fail_nth(nth, times),
-            Operation::Fini => unreachable!("none of the traces here has one"),
+            Operation::AllocOnto { .. } | Operation::Fini => {
+                unreachable!("none of the traces here has one")
+            }
         }
         self.report();
         if let Some(after) = self.implementation.snapshot() {
@@ -256,7 +258,7 @@ impl Random {
         // Now and then more chunks than are kept as bits.
         let unit = chunk_size << if self.one_in(8) { 10 + self.below(12) } else { 0 };
         let units = if self.one_in(2) { 1 << self.below(8) } else { 1 + self.below(300) };
-        let space = Space { size: units * unit, chunk_size };
+        let space = Space::new(units * unit, chunk_size);
         let mut operations = Vec::new();
         let mut ids = 0;
         for _ in 0..5 + self.below(60) {
@@ -349,7 +351,7 @@ fn contiguous(chunks: u64) -> AllocRequest {
 
 impl Told {
     fn new() -> Self {
-        let space = Space { size: 16 * CHUNK, chunk_size: CHUNK };
+        let space = Space::new(16 * CHUNK, CHUNK);
         let mut contract = Contract::new(space, Capabilities::all());
         let accounts = Accounts { avail: space.size, clear_avail: 0 };
         let broken = contract.created(accounts);

@@ -490,7 +490,7 @@ fn spaces_in_lockstep() {
         let mut made = 0;
         for chunk_size in extremes(CHUNK) {
             for size in extremes(CHUNK).into_iter().chain(extremes(chunk_size.clamp(2, 1 << 62))) {
-                let space = Space { size, chunk_size };
+                let space = Space::new(size, chunk_size);
                 note(space);
                 let settings = Settings { full_check_interval: 1, ..Settings::default() };
                 let started = Instant::now();
@@ -528,7 +528,7 @@ fn operations_in_lockstep(pair: &mut Lockstep<KernelC, Reference>, chunk_size: u
         let step = pair.step(operation);
         assert!(!twin || step.findings.is_empty(), "{operation:?}: {:?}", step.findings);
     }
-    let Space { size, chunk_size } = pair.subject().space();
+    let Space { size, chunk_size, .. } = pair.subject().space();
     let size = size - size % chunk_size;
     let end = pair.finish();
     assert!(!twin || end.findings.is_empty(), "{:?}", end.findings);

@@ -241,7 +241,7 @@ fn every_kernel_prints_its_state() {
     for entry in common::project().join("vendor/linux").read_dir().expect("a folder") {
         let tree = entry.expect("an entry").path();
         let module = Module::open(&tree).unwrap_or_else(|error| panic!("{error}"));
-        let allocator = KernelC::new(module, Space { size: 64 << 10, chunk_size: 4 << 10 });
+        let allocator = KernelC::new(module, Space::new(64 << 10, 4 << 10));
         let lines = allocator.expect("a space").print();
         let text: Vec<_> = lines.iter().map(ToString::to_string).collect();
         // A line for the space, and one for each of the orders 0 to 4.

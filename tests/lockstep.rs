@@ -185,7 +185,7 @@ lies! {
     }
 }
 
-const SPACE: Space = Space { size: 1 << 20, chunk_size: 4 << 10 };
+const SPACE: Space = Space::new(1 << 20, 4 << 10);
 
 fn options(strength: Comparison) -> Options {
     let settings = Settings { strength, full_check_interval: 8, ..Settings::default() };
@@ -452,9 +452,9 @@ impl Implementation for Nowhere {
 }
 
 #[rstest]
-#[case::chunk_size(Space { size: 1 << 20, chunk_size: 1000 })]
-#[case::size(Space { size: 0, chunk_size: 4096 })]
-#[case::nothing(Space { size: 0, chunk_size: 0 })]
+#[case::chunk_size(Space::new(1 << 20, 1000))]
+#[case::size(Space::new(0, 4096))]
+#[case::nothing(Space::new(0, 0))]
 #[should_panic(expected = "no allocator could be made of Some(Space")]
 fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
     torture::check::<Nowhere>(&Options { space: Some(space), ..Options::default() });

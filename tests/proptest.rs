@@ -20,8 +20,8 @@ fn config(cases: u32) -> ProptestConfig {
 
 /// Spaces with few chunks and with many.
 fn spaces() -> impl Strategy<Value = Space> {
-    let large = (1..=1u64 << 20, 12..=21u32)
-        .prop_map(|(chunks, log)| Space { size: chunks << log, chunk_size: 1 << log });
+    let large =
+        (1..=1u64 << 20, 12..=21u32).prop_map(|(chunks, log)| Space::new(chunks << log, 1 << log));
     prop_oneof![3 => strategy::small_space(), 1 => large]
 }
 

@@ -167,6 +167,9 @@ pub fn call(operation: Option<&Operation>) -> String {
     match operation {
         None => "create".to_owned(),
         Some(Operation::Alloc { request, .. }) => request_kind(request),
+        Some(Operation::AllocOnto { request, .. }) => {
+            format!("{}, onto a list", request_kind(request))
+        }
         Some(Operation::Free { cleared, .. }) => format!("free{}", said(*cleared, ", cleared")),
         Some(Operation::FreeBlock { cleared, .. }) => {
             format!("free block{}", said(*cleared, ", cleared"))
@@ -183,7 +186,8 @@ pub fn call(operation: Option<&Operation>) -> String {
 }
 
 fn request_kind(request: &AllocRequest) -> String {
-    let AllocRequest { start, end, size, min_block_size, range, top_down, flags } = *request;
+    let AllocRequest { start, end, size, min_block_size, range, top_down, flags, extra_flags } =
+        *request;
     let exact = start.checked_add(size) == Some(end);
     let mode = match (exact, range, top_down) {
         (true, ..) => "exact range",
@@ -194,10 +198,11 @@ fn request_kind(request: &AllocRequest) -> String {
     let aligned = if size < min_block_size { ", aligned beyond its size" } else { "" };
     let flag = |flag, text| said(flags.contains(flag), text);
     format!(
-        "alloc {mode}{aligned}{}{}{}",
+        "alloc {mode}{aligned}{}{}{}{}",
         flag(GpuBuddyAllocFlag::Contiguous, ", contiguous"),
         flag(GpuBuddyAllocFlag::Clear, ", clear"),
         flag(GpuBuddyAllocFlag::TrimDisable, ", trim-disable"),
+        said(extra_flags != 0, ", further flags"),
     )
 }
 

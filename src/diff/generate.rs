@@ -45,7 +45,7 @@ pub(super) struct Generator {
 /// more than 2^63 bytes, a power of two or not.
 pub(super) fn space(random: &mut Xoshiro256PlusPlus) -> Space {
     if random.random_ratio(1, 2) {
-        return Space { size: SZ_64M as u64, chunk_size: SZ_4K as u64 };
+        return Space::new(SZ_64M as u64, SZ_4K as u64);
     }
     let (least, most) = ((SZ_4K as u64).ilog2(), (SZ_2M as u64).ilog2());
     let chunk_size = 1 << random.random_range(least..=most);
@@ -55,7 +55,7 @@ pub(super) fn space(random: &mut Xoshiro256PlusPlus) -> Space {
         _ => log_uniform(random, u64::MAX / chunk_size),
     };
     let odd = if random.random_ratio(1, 4) { random.random_range(0..chunk_size) } else { 0 };
-    Space { size: (chunks * chunk_size).saturating_add(odd), chunk_size }
+    Space::new((chunks * chunk_size).saturating_add(odd), chunk_size)
 }
 
 /// A number from 1 to `most`, each power of two as likely as the others.
@@ -288,7 +288,7 @@ impl Generator {
     }
 
     fn size(&mut self) -> u64 {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let most = size / chunk_size;
         let chunks = match self.random.random_range(0..100) {
             // What drivers ask for most.
@@ -333,7 +333,7 @@ impl Generator {
 
     /// The mode: simple, top-down or in a range, and what goes with each.
     fn place(&mut self, request: &mut AllocRequest) {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let chunks = size / chunk_size;
         match self.random.random_range(0..100) {
             0..26 => {}
@@ -394,7 +394,7 @@ impl Generator {
 
     /// A number from where trouble is.
     fn odd_number(&mut self) -> u64 {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let numbers = [
             0,
             1,

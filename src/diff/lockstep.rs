@@ -145,8 +145,11 @@ pub enum NotCreated {
 
 impl NotCreated {
     fn refused(errno: Errno, space: Space) -> Self {
-        let Space { size, chunk_size } = space;
-        let valid = chunk_size.is_power_of_two() && chunk_size >= 4096 && size >= chunk_size;
+        let Space { size, chunk_size, base } = space;
+        let valid = chunk_size.is_power_of_two()
+            && chunk_size >= 4096
+            && size >= chunk_size
+            && base.checked_add(size).is_some();
         if errno == Errno::EINVAL && !valid {
             return Self::Refused(errno);
         }
@@ -208,6 +211,8 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     steps: u64,
     /// The step of the next whole-tree check.
     next_full_check: u64,
+    /// How many blocks the tree had at the last whole-tree check.
+    tree_blocks: usize,
     accounts: Accounts,
     /// What the implementation under test said by itself after the last step.
     report: Report,
@@ -311,6 +316,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             space,
             steps: 0,
             next_full_check: settings.full_check_interval,
+            tree_blocks: 0,
             accounts,
             report: Report::default(),
             next_id: 0,
@@ -328,6 +334,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn subject(&self) -> &S {
         &self.subject.implementation
+    }
+
+    /// How many blocks the tree of the implementation under test had when it was last
+    /// checked: what a check costs.
+    #[must_use]
+    pub fn tree_blocks(&self) -> usize {
+        self.tree_blocks
     }
 
     /// The BUG that the implementation under test has run into.
@@ -397,7 +410,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             _ => self.compare(operation, accounts, &mut step),
         }
         if deep && self.subject.leaked.is_none() {
-            let blocks = self.judge_tree(&mut step) as u64;
+            self.tree_blocks = self.judge_tree(&mut step);
+            let blocks = self.tree_blocks as u64;
             let every = self.settings.full_check_interval;
             // The checks read about one block for every other operation.
             let wait = if every == 1 { 1 } else { every.max(2 * blocks) };
@@ -483,6 +497,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
                 let mut broken = contract.alloc(id, request, outcome, accounts);
                 broken.extend(choice);
                 broken
+            }
+            Operation::AllocOnto { id, ref request } => {
+                contract.alloc_onto(id, request, outcome, blocks, accounts)
             }
             Operation::Free { id, cleared } => contract.free(id, cleared, accounts),
             Operation::FreeBlock { id, index, cleared } => {

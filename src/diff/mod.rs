@@ -23,4 +23,7 @@ pub use subject::{
     SafeAllocation, SafeApi, Space,
 };
 pub use tally::{Count, Tally};
-pub use trace::{Found, Id, Operation, ParseError, ParseSizeError, Trace, format_size, parse_size};
+pub use trace::{
+    Found, Id, Operation, ParseError, ParseSizeError, Trace, TraceFile, TraceLine, format_size,
+    parse_size,
+};

@@ -167,7 +167,7 @@ fn replay<R: Implementation>(
 
 /// What is wrong with an allocator that everything has been given back to.
 fn left_behind(buddy: &KernelC, count: usize) -> Option<(Finding, usize)> {
-    let Space { size, chunk_size } = buddy.space();
+    let Space { size, chunk_size, .. } = buddy.space();
     let (size, avail) = (size - size % chunk_size, buddy.avail());
     if avail != size {
         let finding = differs(Aspect::Avail, &avail.to_string(), &size.to_string());
@@ -192,7 +192,7 @@ mod tests {
     use crate::diff::reference::Reference;
     use crate::sizes::{SZ_1M, SZ_4K};
 
-    const SPACE: Space = Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 };
+    const SPACE: Space = Space::new(SZ_1M as u64, SZ_4K as u64);
 
     fn verdict(log: &[Entry], left: Option<Snapshot>) -> Option<(Finding, usize)> {
         let serial = Lockstep::<KernelC, Reference>::alone(SPACE, Default::default()).unwrap();

@@ -113,21 +113,21 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
     }
 
     fn simplify_space(&mut self) {
-        let Space { size, chunk_size } = self.trace.space;
+        let Space { size, chunk_size, .. } = self.trace.space;
         let page = SZ_4K as u64;
         if chunk_size > page
             && let Some(candidate) = scaled(&self.trace, chunk_size / page)
         {
             self.try_candidate(candidate);
         }
-        let Space { size: _, chunk_size } = self.trace.space;
+        let Space { size: _, chunk_size, .. } = self.trace.space;
         let mut sizes = vec![size / 2, size - 1];
         sizes.extend(size.checked_next_power_of_two().map(|power| power / 2));
         sizes.push(size.saturating_sub(chunk_size));
         for size in sizes {
             let size = size - size % chunk_size;
             if size >= chunk_size {
-                let space = Space { size, chunk_size };
+                let space = Space { size, ..self.trace.space };
                 while self.trace.space.size > size
                     && self.try_candidate(Trace { space, ..self.trace.clone() })
                 {}
@@ -306,9 +306,9 @@ fn smaller(number: u64, chunk_size: u64) -> Vec<u64> {
 fn scaled(trace: &Trace, ratio: u64) -> Option<Trace> {
     let divide = |number: u64| number.is_multiple_of(ratio).then_some(number / ratio);
     let mut trace = trace.clone();
-    let Space { size, chunk_size } = trace.space;
+    let Space { size, chunk_size, base } = trace.space;
     trace.space =
-        Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)? };
+        Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)?, base };
     for operation in &mut trace.operations {
         match operation {
             Operation::Alloc { request, .. } => {

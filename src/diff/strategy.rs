@@ -4,7 +4,7 @@
 //! use gpu_buddy::diff::{Space, reference::Reference, strategy};
 //! use proptest::prelude::*;
 //!
-//! let space = Just(Space { size: 1 << 20, chunk_size: 4 << 10 });
+//! let space = Just(Space::new(1 << 20, 4 << 10));
 //! proptest!(|(trace in strategy::trace(space, 1..64))| {
 //!     // Any implementation, in place of the twin.
 //!     strategy::check::<Reference>(&trace)?;
@@ -37,7 +37,7 @@ pub fn trace(
 pub fn small_space() -> impl Strategy<Value = Space> {
     let chunk_size = 4 << 10;
     let chunks = prop_oneof![1..=64u64, (0..=6u32).prop_map(|order| 1 << order)];
-    chunks.prop_map(move |chunks| Space { size: chunks * chunk_size, chunk_size })
+    chunks.prop_map(move |chunks| Space::new(chunks * chunk_size, chunk_size))
 }
 
 /// Runs a trace on an implementation in lockstep with the kernel's C, with all

@@ -219,7 +219,7 @@ impl Supervisor<'_> {
         let (file, output) = (self.folder.join("candidate"), self.folder.join("output"));
         fs::write(&file, trace.to_string())?;
         let mut child = Command::new(env::current_exe()?)
-            .args(["replay", "--deep-every", &full_check_interval.to_string()])
+            .args(["replay", "--full-check-interval", &full_check_interval.to_string()])
             .args(&self.replay)
             .arg(&file)
             .stdin(Stdio::null())
@@ -312,7 +312,7 @@ pub fn relive(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::
 /// Leaves behind which life a thread begins.
 pub fn leave_life(folder: &Path, thread: u64, life: Option<Episode>) {
     if let Some(Episode { seed, space, operations, full_check_interval }) = life {
-        let Space { size, chunk_size } = space;
+        let Space { size, chunk_size, .. } = space;
         let text = format!("{seed} {size} {chunk_size} {operations} {full_check_interval}");
         // Without it a crash has no trace, but all else is as it should be.
         let _ = fs::write(folder.join(format!("{thread}.life")), text);
@@ -325,7 +325,7 @@ fn life_left(folder: &Path, thread: u64) -> Option<Episode> {
     let [seed, size, chunk_size, operations, full_check_interval] = numbers[..] else {
         return None;
     };
-    Some(Episode { seed, space: Space { size, chunk_size }, operations, full_check_interval })
+    Some(Episode { seed, space: Space::new(size, chunk_size), operations, full_check_interval })
 }
 
 fn trace_left(folder: &Path, thread: u64) -> PathBuf {

@@ -326,7 +326,7 @@ fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
     if size < chunk_size {
         return Err(Failure::Usage("--size is smaller than --chunk".into()));
     }
-    Ok(Some(Space { size, chunk_size }))
+    Ok(Some(Space::new(size, chunk_size)))
 }
 
 #[derive(Clone, Copy)]

@@ -12,6 +12,7 @@ mod breach;
 mod choice;
 mod chunk_set;
 mod ledger;
+mod onto;
 mod placement;
 mod promise;
 mod room;
@@ -54,7 +55,7 @@ impl Accounts {
 /// use gpu_buddy::diff::{Accounts, Block, Contract, Implementation, KernelC, Space};
 /// use gpu_buddy::{AllocRequest, GpuBuddyAllocMode};
 ///
-/// let space = Space { size: 16 << 20, chunk_size: 4 << 10 };
+/// let space = Space::new(16 << 20, 4 << 10);
 /// let mut buddy = KernelC::create(space)?;
 /// let mut contract = Contract::new(space, buddy.capabilities());
 /// assert_eq!(contract.created(Accounts::of(&buddy)), []);
@@ -98,7 +99,7 @@ impl Contract {
         // No allocator has a chunk size of 0; then there is nothing to judge.
         let chunk_size = space.chunk_size.max(1);
         let size = space.size - space.size % chunk_size;
-        let space = Space { size, chunk_size };
+        let space = Space { size, chunk_size, ..space };
         let chunks = size / space.chunk_size;
         Self {
             space,

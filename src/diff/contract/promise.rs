@@ -46,6 +46,7 @@ promises! {
     Room, "room", "ENOSPC means that there is no room.";
     Repeatable, "repeatable", "The same call in the same state has the same outcome.";
     FailureChangesNothing, "failure-changes-nothing", "A call that fails changes nothing.";
+    KeepsList, "keeps-list", "An allocation onto a list keeps what is on the list.";
     InSpace, "in-space", "A block lies inside the space.";
     BlockShape, "block-shape", "A block is aligned to its own size, a power of two of chunks.";
     NoOverlap, "no-overlap", "A block overlaps none that is allocated.";

@@ -74,6 +74,7 @@ impl Tree {
                 let offset = self.offset(part);
                 limit = offset.checked_sub(1);
 
+                let held = blocks.len();
                 if self.take(offset, size, blocks) && align_down(offset) == offset {
                     return true;
                 }
@@ -81,7 +82,8 @@ impl Tree {
                 // tried. It is too far left where it is aligned down, and where
                 // `take` gave up at a split block, as something in it must be
                 // allocated, without the free part before that.
-                let missing = size.saturating_sub(self.bytes_of(blocks));
+                let missing = size.saturating_sub(self.bytes_of(&blocks[held..]));
+                // Known: contiguous-frees-list.
                 self.give_back(blocks);
                 if let Some(further_left) = offset.checked_sub(missing) {
                     if self.take(align_down(further_left), size, blocks) {

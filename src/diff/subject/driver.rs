@@ -74,6 +74,15 @@ impl<I: Implementation> Driver<I> {
                 });
                 Outcome::of(outcome)
             }
+            Operation::AllocOnto { id, ref request } => {
+                let Some(mut allocation) = self.slot(id).take() else {
+                    return Outcome::Skipped;
+                };
+                let outcome = self.implementation.alloc_onto(&mut allocation, request);
+                self.implementation.blocks(&allocation, &mut self.blocks);
+                *self.slot(id) = Some(allocation);
+                Outcome::of(outcome)
+            }
             Operation::Free { id, cleared } => match self.slot(id).take() {
                 Some(allocation) => {
                     self.implementation.free(allocation, cleared);
@@ -144,8 +153,11 @@ impl<I: Implementation> Driver<I> {
 pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilities {
     use crate::GpuBuddyAllocFlag;
     let mut needs = Capabilities::empty();
+    if let Operation::AllocOnto { .. } = operation {
+        needs |= Capability::AllocOnto;
+    }
     match operation {
-        Operation::Alloc { request, .. } => {
+        Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } => {
             let flags = request.flags;
             let AllocRequest { size, min_block_size, .. } = *request;
             let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
@@ -167,6 +179,7 @@ pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilitie
                 (flags.contains(GpuBuddyAllocFlag::Contiguous), Capability::Contiguous),
                 (flags.contains(GpuBuddyAllocFlag::Clear), Capability::Clear),
                 (flags.contains(GpuBuddyAllocFlag::TrimDisable), Capability::TrimDisable),
+                (request.extra_flags != 0, Capability::ExtraFlags),
                 (offset_aligned, Capability::OffsetAlign),
                 (odd_size && !offset_aligned && !contiguous, Capability::RoundsUp),
             ] {

@@ -15,6 +15,18 @@ pub struct Space {
     pub size: u64,
     /// The smallest unit in bytes.
     pub chunk_size: u64,
+    /// The address, in bytes, of the start of the space, for allocators that are told of
+    /// it as [`GpuBuddyParams::base_offset`](crate::GpuBuddyParams::base_offset). The C is
+    /// not. Offsets count from the start of the space, whatever the base is.
+    pub base: u64,
+}
+
+impl Space {
+    /// A space of `size` bytes in chunks of `chunk_size` bytes, at address 0.
+    #[must_use]
+    pub const fn new(size: u64, chunk_size: u64) -> Self {
+        Self { size, chunk_size, base: 0 }
+    }
 }
 
 /// One allocated block, as an implementation reports it.
@@ -44,7 +56,7 @@ impl From<BlockInfo> for Block {
 /// What an implementation offers beyond allocating, freeing and counting what
 /// is free. What is not offered is not asked for and not compared.
 #[bitflags]
-#[repr(u16)]
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Clear and dirty memory are told apart: clear allocations, frees as
@@ -81,6 +93,10 @@ pub enum Capability {
     RoundsUp = 1 << 14,
     /// [`Implementation::fini`].
     Fini = 1 << 15,
+    /// [`Implementation::alloc_onto`].
+    AllocOnto = 1 << 16,
+    /// [`AllocRequest::extra_flags`].
+    ExtraFlags = 1 << 17,
 }
 
 /// A set of [`Capability`]s.
@@ -96,9 +112,11 @@ pub trait Implementation: Sized {
     type Allocation;
 
     /// What this implementation offers; unless said, all but
-    /// [`FailNth`](Capability::FailNth) and [`Fini`](Capability::Fini).
+    /// [`FailNth`](Capability::FailNth), [`Fini`](Capability::Fini),
+    /// [`AllocOnto`](Capability::AllocOnto) and [`ExtraFlags`](Capability::ExtraFlags).
     fn capabilities(&self) -> Capabilities {
-        !(Capability::FailNth | Capability::Fini)
+        use Capability::{AllocOnto, ExtraFlags, FailNth, Fini};
+        !(FailNth | Fini | AllocOnto | ExtraFlags)
     }
 
     /// The features of the kernel whose choices this makes: those of a kernel's own code,
@@ -122,6 +140,16 @@ pub trait Implementation: Sized {
 
     /// Allocates.
     fn alloc(&mut self, request: &AllocRequest) -> Result<Self::Allocation, Errno>;
+
+    /// Allocates, and adds the blocks to the end of `allocation`, which keeps those that it
+    /// has, also where this fails: `gpu_buddy_alloc_blocks()` with a list that is not empty.
+    fn alloc_onto(
+        &mut self,
+        _allocation: &mut Self::Allocation,
+        _request: &AllocRequest,
+    ) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
 
     /// Appends the blocks of an allocation to `blocks`, in the order that the
     /// allocator hands them out in.
