@@ -197,6 +197,7 @@ fn alloc(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
                                 range,
                                 top_down,
                                 flags,
+                                extra_flags: 0,
                             };
                             note(request.clone());
                             match soon(|| fresh.buddy.alloc(&request)) {
