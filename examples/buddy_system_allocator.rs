@@ -90,7 +90,7 @@ pub(crate) fn main() {
     // against the contract, and not block by block against the other.
     let options = torture::Options {
         operations: 500_000,
-        settings: Settings { strength: Comparison::Contract, ..Settings::default() },
+        settings: Settings { comparison: Comparison::Contract, ..Settings::default() },
         ..torture::Options::default()
     };
     let (report, failure) = torture::run::<Frames, KernelC>(&options, |_| true);

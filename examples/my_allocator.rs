@@ -67,7 +67,7 @@ fn like_the_kernel() {
     torture::check::<Bitmap>(&torture::Options {
         operations: 50_000,
         space: Some(Space::new(1 << 20, 4 << 10)),
-        settings: Settings { strength: Comparison::Observable, ..Settings::default() },
+        settings: Settings { comparison: Comparison::Observable, ..Settings::default() },
         ..torture::Options::default()
     });
 }

@@ -5,12 +5,22 @@
 
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{
-    Finding, Implementation, KernelC, Lockstep, NotCreated, Operation, Settings, Space, Trace,
+    Capabilities, Capability, Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace,
 };
 use gpu_buddy::module::Module;
 
 /// The whole tree is looked at after so many operations.
 const DEEP_EVERY: u64 = 8;
+
+/// A trace without failures of memory, as the twin has none.
+pub fn lockstep_trace(bytes: &[u8]) -> Trace {
+    Trace::from_bytes(bytes, !Capabilities::from_flag(Capability::FailNth))
+}
+
+/// A trace in which memory for the allocator's own objects fails.
+pub fn faults_trace(bytes: &[u8]) -> Trace {
+    Trace::from_bytes(bytes, Capabilities::all())
+}
 
 /// The C in step with its twin, under the contract; in another series than the
 /// twin's, under the contract alone.
@@ -42,24 +52,9 @@ pub fn judge<R: Implementation>(
     start: fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
 ) {
     let settings = Settings { full_check_interval: DEEP_EVERY, strict, ..Settings::default() };
-    let mut pair = match start(trace.space, settings) {
-        Ok(pair) => pair,
-        // A space that no allocator can have, as both have said.
-        Err(NotCreated::Refused(_)) => return,
-        Err(NotCreated::Finding(finding)) => return check(trace, &[], &[*finding]),
-    };
-    for (done, operation) in trace.operations.iter().enumerate() {
-        let step = pair.step(operation);
-        check(trace, &trace.operations[..=done], &step.findings);
-    }
-    let step = pair.finish();
-    check(trace, &trace.operations, &step.findings);
-}
-
-/// Panics with the operations that it took: text that `gpu-buddy replay` reads.
-fn check(trace: &Trace, done: &[Operation], findings: &[Finding]) {
-    if let Some(finding) = findings.first() {
-        let trace = Trace { space: trace.space, operations: done.to_vec() };
-        panic!("{finding}\nafter {} operations:\n\n{trace}", done.len());
+    if let Ok(Some(found)) = trace.run(start, settings) {
+        let done = &trace.operations[..found.operations];
+        let short = Trace { space: trace.space, operations: done.to_vec() };
+        panic!("{}\nafter {} operations:\n\n{short}", found.finding, done.len());
     }
 }

@@ -1,146 +1,31 @@
 //! The contract: what the C is known to break it breaks, and nothing else; and
 //! an allocator that lies is caught.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 
 use gpu_buddy::BlockState::{self, Allocated, Free, Split};
+use gpu_buddy::diff::torture::{self, Options};
 use gpu_buddy::diff::{
-    Accounts, Block, Breach, Capabilities, Capability, Contract, Id, Implementation, KNOWN,
-    KernelC, Kernels, Operation, Promise, Space, Trace, known,
+    Accounts, Block, Breach, Capabilities, Contract, Finding, Id, KNOWN, KernelC, Kernels,
+    Lockstep, Observation, Operation, Outcome, Promise, Report, Settings, Space, Trace, known,
 };
 use gpu_buddy::module::{Features, Module};
 use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, Inconsistency, Snapshot};
 
-/// Runs operations and judges each in full depth.
-struct Judge<I: Implementation> {
-    implementation: I,
-    contract: Contract,
-    allocations: BTreeMap<Id, I::Allocation>,
-    broken: Vec<Breach>,
-}
-
-impl<I: Implementation> Judge<I> {
-    fn new(space: Space) -> Self {
-        let implementation = I::create(space).unwrap();
-        let mut contract = Contract::new(space, implementation.capabilities());
-        let broken = contract.created(Accounts::of(&implementation));
-        Self { implementation, contract, allocations: BTreeMap::new(), broken }
-    }
-
-    fn run(trace: &Trace) -> Vec<Breach> {
-        let mut judge = Self::new(trace.space);
-        trace.operations.iter().for_each(|operation| judge.step(operation));
-        judge.finish()
-    }
-
-    /// Takes note of faults; to be called before the call is judged.
-    fn report(&mut self) {
-        let report = self.implementation.report();
-        self.broken.extend(self.contract.warnings(&report.warnings));
-        self.contract.set_faulted(report.faulted);
-    }
-
-    fn blocks(&self, id: Id) -> Vec<Block> {
-        let mut blocks = Vec::new();
-        if let Some(allocation) = self.allocations.get(&id) {
-            self.implementation.blocks(allocation, &mut blocks);
-        }
-        blocks
-    }
-
-    /// Whether the implementation is to be asked for this.
-    fn offers(&self, operation: &Operation) -> bool {
-        let capabilities = self.implementation.capabilities();
-        match operation {
-            Operation::BlockAt { .. } => capabilities.contains(Capability::BlockAt),
-            Operation::Alloc { request, .. } => {
-                let aligned = request.size < request.min_block_size
-                    && !request.flags.contains(GpuBuddyAllocFlag::Contiguous);
-                !aligned || capabilities.contains(Capability::OffsetAlign)
-            }
-            _ => true,
-        }
-    }
-
-    fn step(&mut self, operation: &Operation) {
-        if !self.offers(operation) {
-            return;
-        }
-        let before = self.implementation.snapshot();
-        match *operation {
-            Operation::Alloc { id, ref request } => self.alloc(id, request, before.as_ref()),
-            Operation::Free { id, cleared } => {
-                if let Some(allocation) = self.allocations.remove(&id) {
-                    self.implementation.free(allocation, cleared);
-                    let accounts = Accounts::of(&self.implementation);
-                    self.broken.extend(self.contract.free(id, cleared, accounts));
-                }
-            }
-            Operation::FreeBlock { id, index, cleared } => {
-                if index < self.blocks(id).len() {
-                    let allocation = self.allocations.get_mut(&id).unwrap();
-                    self.implementation.free_block(allocation, index, cleared);
-                    let accounts = Accounts::of(&self.implementation);
-                    self.broken.extend(self.contract.free_block(id, index, cleared, accounts));
-                }
-            }
-            Operation::Trim { id, start, new_size } => {
-                if let Some(allocation) = self.allocations.get_mut(&id) {
-                    let outcome = self.implementation.trim(allocation, start, new_size);
-                    self.report();
-                    let (blocks, accounts) = (self.blocks(id), Accounts::of(&self.implementation));
-                    let broken =
-                        self.contract.trim(id, start, new_size, outcome, &blocks, accounts);
-                    self.broken.extend(broken);
-                }
-            }
-            Operation::ResetClear { clear } => {
-                self.implementation.reset_clear(clear);
-                let accounts = Accounts::of(&self.implementation);
-                self.broken.extend(self.contract.reset_clear(clear, accounts));
-            }
-            Operation::BlockAt { offset } => {
-                let outcome = self.implementation.block_at(offset);
-                let accounts = Accounts::of(&self.implementation);
-                self.broken.extend(self.contract.block_at(offset, outcome, accounts));
-            }
-            Operation::FailNth { nth, times } => self.implementation.fail_nth(nth, times),
-            Operation::AllocOnto { .. } | Operation::Fini => {
-                unreachable!("none of the traces here has one")
-            }
-        }
-        self.report();
-        if let Some(after) = self.implementation.snapshot() {
-            self.broken.extend(self.contract.snapshot(&after));
-        }
-        self.broken.extend(self.contract.consistent(&self.implementation.scan()));
-    }
-
-    fn alloc(&mut self, id: Id, request: &AllocRequest, before: Option<&Snapshot>) {
-        let outcome = self.implementation.alloc(request);
-        self.report();
-        let outcome = outcome.map(|allocation| self.allocations.insert(id, allocation));
-        let (blocks, accounts) = (self.blocks(id), Accounts::of(&self.implementation));
-        let outcome = outcome.map(|_| blocks.as_slice());
-        self.broken.extend(self.contract.alloc(id, request, outcome, accounts));
-        if let (Ok(blocks), Some(before)) = (outcome, before) {
-            self.broken.extend(self.contract.preferences(request, blocks, before));
-        }
-    }
-
-    /// Frees everything, and takes the whole space as one range.
-    fn finish(mut self) -> Vec<Breach> {
-        self.implementation.fail_nth(1, 0);
-        for id in self.allocations.keys().copied().collect::<Vec<_>>() {
-            self.step(&Operation::Free { id, cleared: id % 2 == 0 });
-        }
-        self.broken.extend(self.contract.finish(Accounts::of(&self.implementation)));
-        let (id, request) = (Id::MAX, self.contract.whole());
-        self.step(&Operation::Alloc { id, request });
-        self.step(&Operation::Free { id, cleared: false });
-        self.broken
-    }
+/// Runs a trace on the C and judges each operation in full depth. Returns all breaches,
+/// also those that are known.
+fn run(trace: &Trace) -> Vec<Breach> {
+    let settings = Settings { full_check_interval: 1, strict: true, ..Settings::default() };
+    let mut alone = Lockstep::<KernelC, KernelC>::alone(trace.space, settings).unwrap();
+    let steps = trace.operations.iter().map(|operation| alone.step(operation));
+    let mut findings: Vec<_> = steps.flat_map(|step| step.findings).collect();
+    findings.extend(alone.finish().findings);
+    let breach = |finding| match finding {
+        Finding::Breach(breach) => breach,
+        other => panic!("{other}"),
+    };
+    findings.into_iter().map(breach).collect()
 }
 
 /// Those of the kernel that is compiled in.
@@ -171,7 +56,7 @@ fn known_breaches_show_in_their_traces() {
         assert_eq!(text.lines().take(2).collect::<Vec<_>>(), [promise, kernels], "{}", entry.name);
 
         let trace: Trace = text.parse().unwrap();
-        let broken = Judge::<KernelC>::run(&trace);
+        let broken = run(&trace);
         let shows = broken.iter().any(|broken| {
             broken.promise == entry.promises[0]
                 && known(broken, features()).is_some_and(|known| known.name == entry.name)
@@ -198,127 +83,38 @@ fn a_large_request_that_is_pieced_together_is_known() {
         c = alloc 96553471200K contiguous clear topdown\n"
         .parse()
         .unwrap();
-    let broken = Judge::<KernelC>::run(&trace);
+    let broken = run(&trace);
     assert!(broken.iter().any(|broken| broken.promise == Promise::TopDown), "{broken:?}");
     for broken in broken {
         assert!(known(&broken, features()).is_some(), "{broken}");
     }
 }
 
-/// A small generator: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % limit
-    }
-
-    fn one_in(&mut self, limit: u64) -> bool {
-        self.below(limit) == 0
-    }
-
-    /// A request, that may be wrong. `unit` is a power of two of chunks.
-    fn request(&mut self, space: Space, unit: u64) -> AllocRequest {
-        let units = (space.size / unit).max(1);
-        let size = match self.below(3) {
-            0 => 1 << self.below(8),
-            1 => 1 + self.below(8),
-            _ => 1 + self.below(units),
-        };
-        let align = if self.one_in(2) { space.chunk_size } else { unit << self.below(6) };
-        let mut request =
-            AllocRequest { size: size * unit, min_block_size: align, ..AllocRequest::default() };
-        match self.below(4) {
-            0 => {
-                request.start = self.below(units) * unit;
-                request.end = request.start + self.below(units + 1) * unit;
-                request.range = !self.one_in(5);
-            }
-            1 => (request.end, request.range) = (space.size, true),
-            2 => request.end = space.size,
-            _ => {}
-        }
-        if self.one_in(6) {
-            request.end = request.start + request.size;
-        }
-        request.top_down = self.one_in(4);
-        for flag in [GpuBuddyAllocFlag::Contiguous, GpuBuddyAllocFlag::Clear] {
-            request.flags.set(flag, self.one_in(3));
-        }
-        request.flags.set(GpuBuddyAllocFlag::TrimDisable, self.one_in(8));
-        request
-    }
-
-    fn trace(&mut self, faults: bool) -> Trace {
-        let chunk_size = 4096 << self.below(4);
-        // Now and then more chunks than are kept as bits.
-        let unit = chunk_size << if self.one_in(8) { 10 + self.below(12) } else { 0 };
-        let units = if self.one_in(2) { 1 << self.below(8) } else { 1 + self.below(300) };
-        let space = Space::new(units * unit, chunk_size);
-        let mut operations = Vec::new();
-        let mut ids = 0;
-        for _ in 0..5 + self.below(60) {
-            let id = self.below(ids.max(1));
-            let id = Id::try_from(id).unwrap();
-            operations.push(match self.below(20) {
-                0..=10 => {
-                    let request = self.request(space, unit);
-                    // The same once more should have the same outcome, if it fails.
-                    for _ in 0..1 + self.below(2) {
-                        let id = Id::try_from(ids).unwrap();
-                        operations.push(Operation::Alloc { id, request: request.clone() });
-                        ids += 1;
-                    }
-                    continue;
-                }
-                11..=15 => Operation::Free { id, cleared: self.one_in(2) },
-                16 => {
-                    let index = self.below(3) as usize;
-                    Operation::FreeBlock { id, index, cleared: self.one_in(2) }
-                }
-                17 => {
-                    let start = self.one_in(2).then(|| self.below(units) * unit);
-                    Operation::Trim { id, start, new_size: (1 + self.below(8)) * unit }
-                }
-                18 if self.one_in(3) => Operation::ResetClear { clear: self.one_in(2) },
-                18 => Operation::BlockAt { offset: self.below(units + 1) * unit },
-                _ if !faults => continue,
-                _ => Operation::FailNth { nth: 1 + self.below(4), times: 1 + self.below(5) },
-            });
-        }
-        Trace { space, operations }
-    }
-}
-
-fn nothing_unknown(seeds: core::ops::Range<u64>, faults: bool) {
+fn nothing_unknown(seeds: core::ops::Range<u64>, faults: f64) {
     for seed in seeds {
-        let trace = Random(seed).trace(faults);
-        let broken = Judge::<KernelC>::run(&trace);
-        if let Some(broken) = broken.iter().find(|broken| known(broken, features()).is_none()) {
-            panic!("seed {seed}: {broken}\n{:?}\n{trace}", broken.operation);
-        }
+        let settings = Settings { full_check_interval: 4, ..Settings::default() };
+        let options = Options { seed, operations: 4_000, faults, settings, ..Options::default() };
+        let (_, failure) = torture::run_alone::<KernelC>(&options, |_| true);
+        assert!(failure.is_none(), "seed {seed}: {}", failure.unwrap());
     }
 }
 
 #[test]
 fn the_c_breaks_nothing_else() {
-    nothing_unknown(0..500, false);
+    nothing_unknown(0..20, 0.0);
 }
 
 /// Earlier series do not survive it, which is known.
 #[test]
 fn the_c_breaks_nothing_else_out_of_memory() {
-    nothing_unknown(10_000..10_500, true);
+    nothing_unknown(100..120, 0.05);
 }
 
 /// A contract that is told of an allocator of 16 chunks, which need not exist.
 struct Told {
     contract: Contract,
     accounts: Accounts,
+    report: Report,
     broken: Vec<Breach>,
 }
 
@@ -354,8 +150,21 @@ impl Told {
         let space = Space::new(16 * CHUNK, CHUNK);
         let mut contract = Contract::new(space, Capabilities::all());
         let accounts = Accounts { avail: space.size, clear_avail: 0 };
-        let broken = contract.created(accounts);
-        Self { contract, accounts, broken }
+        let broken = contract.check_created(accounts);
+        Self { contract, accounts, report: Report::default(), broken }
+    }
+
+    fn check(
+        mut self,
+        operation: &Operation,
+        outcome: Result<(), Errno>,
+        blocks: &[Block],
+    ) -> Self {
+        let outcome = outcome.map_or_else(Outcome::Failed, |()| Outcome::Done);
+        let seen = Observation::new(outcome, self.accounts);
+        let seen = Observation { blocks, report: &self.report, ..seen };
+        self.broken.extend(self.contract.check(operation, &seen));
+        self
     }
 
     /// The accounts change by so many chunks, and clear chunks.
@@ -370,65 +179,68 @@ impl Told {
         let total: i64 = blocks.iter().map(|block| 1 << block.order).sum();
         let clear = blocks.iter().filter(|block| block.clear).map(|block| 1 << block.order);
         let clear: i64 = clear.sum();
-        let mut told = self.change(-total, -clear);
-        told.broken.extend(told.contract.alloc(id, &request, Ok(blocks), told.accounts));
-        told
+        self.change(-total, -clear).check(&Operation::Alloc { id, request }, Ok(()), blocks)
     }
 
-    fn fails(mut self, request: AllocRequest, errno: Errno) -> Self {
-        self.broken.extend(self.contract.alloc(99, &request, Err(errno), self.accounts));
-        self
+    fn fails(self, request: AllocRequest, errno: Errno) -> Self {
+        self.check(&Operation::Alloc { id: 99, request }, Err(errno), &[])
     }
 
     /// Frees so many chunks.
     fn free(self, id: Id, cleared: bool, chunks: i64) -> Self {
-        let mut told = self.change(chunks, if cleared { chunks } else { 0 });
-        told.broken.extend(told.contract.free(id, cleared, told.accounts));
-        told
+        let told = self.change(chunks, if cleared { chunks } else { 0 });
+        told.check(&Operation::Free { id, cleared }, Ok(()), &[])
     }
 
     /// Leaves `blocks` of an allocation of 4 chunks at 0.
     fn trim(self, new_size: u64, outcome: Result<(), Errno>, blocks: &[Block]) -> Self {
         let left: i64 = blocks.iter().map(|block| 1 << block.order).sum();
-        let mut told = self.ok(0, request(4), &[block(0, 2, false)]).change(4 - left, 0);
-        let (size, accounts) = (new_size * CHUNK, told.accounts);
-        told.broken.extend(told.contract.trim(0, None, size, outcome, blocks, accounts));
-        told
+        let told = self.ok(0, request(4), &[block(0, 2, false)]).change(4 - left, 0);
+        let trim = Operation::Trim { id: 0, start: None, new_size: new_size * CHUNK };
+        told.check(&trim, outcome, blocks)
     }
 
     fn lookup(mut self, chunk: u64, outcome: Result<Option<Block>, Errno>) -> Self {
-        self.broken.extend(self.contract.block_at(chunk * CHUNK, outcome, self.accounts));
+        let outcome = outcome.map_or_else(Outcome::Failed, Outcome::Found);
+        let operation = Operation::BlockAt { offset: chunk * CHUNK };
+        let seen = Observation::new(outcome, self.accounts);
+        self.broken.extend(self.contract.check(&operation, &seen));
         self
     }
 
-    fn reset(mut self, clear: bool) -> Self {
-        self.broken.extend(self.contract.reset_clear(clear, self.accounts));
-        self
+    fn reset(self, clear: bool) -> Self {
+        self.check(&Operation::ResetClear { clear }, Ok(()), &[])
     }
 
     fn faulted(mut self) -> Self {
-        self.contract.set_faulted(true);
+        self.report.faulted = true;
         self
     }
 
     fn snapshot(mut self, blocks: &[(u64, u32, BlockState, bool)]) -> Self {
-        self.broken.extend(self.contract.snapshot(&snapshot(self.accounts, blocks)));
+        let snapshot = snapshot(self.accounts, blocks);
+        self.broken.extend(self.contract.check_tree(Some(&snapshot), &[]));
         self
     }
 
     /// Judges the choice of a block of one chunk for what asked for one.
-    fn chose(mut self, request: &AllocRequest, chunk: u64) -> Self {
+    fn chose(self, asked: &AllocRequest, chunk: u64) -> Self {
+        let told = self.ok(9, request(8), &[block(0, 3, false)]).free(9, true, 8);
         let before = snapshot(
-            self.accounts,
+            told.accounts,
             &[(0, 4, Split, false), (0, 3, Free, true), (8, 3, Free, false)],
         );
         let blocks = [block(chunk, 0, chunk < 8)];
-        self.broken.extend(self.contract.preferences(request, &blocks, &before));
-        self
+        let mut told = told.change(-1, if chunk < 8 { -1 } else { 0 });
+        let seen = Observation::new(Outcome::Done, told.accounts);
+        let seen = Observation { blocks: &blocks, before: Some(&before), ..seen };
+        let operation = Operation::Alloc { id: 0, request: asked.clone() };
+        told.broken.extend(told.contract.check(&operation, &seen));
+        told
     }
 
     fn finish(mut self) -> Self {
-        self.broken.extend(self.contract.finish(self.accounts));
+        self.broken.extend(self.contract.check_all_free(self.accounts));
         self
     }
 
@@ -617,7 +429,7 @@ fn what_is_wrong_is_caught() {
 
     let mut told = Told::new();
     let found = Inconsistency::Avail { is: 1, expected: 2 };
-    told.broken = told.contract.consistent(&[found]);
+    told.broken = told.contract.check_tree(None, &[found]);
     told.breaks(&[Promise::Consistent]);
 }
 

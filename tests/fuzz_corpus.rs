@@ -2,8 +2,6 @@
 //! turns its bytes into traces. `ci/fuzz` collects more.
 
 mod common;
-#[path = "../fuzz/decode.rs"]
-mod decode;
 #[path = "../fuzz/judge.rs"]
 mod judge;
 
@@ -27,8 +25,8 @@ const MOST_FILES: usize = 150;
 /// A fuzz target: its name, what bytes are to it, and what it does with that.
 type Target = (&'static str, fn(&[u8]) -> Trace, fn(&Trace));
 
-const LOCKSTEP: Target = ("lockstep", decode::lockstep, judge::lockstep);
-const FAULTS: Target = ("faults", decode::faults, judge::faults);
+const LOCKSTEP: Target = ("lockstep", judge::lockstep_trace, judge::lockstep);
+const FAULTS: Target = ("faults", judge::faults_trace, judge::faults);
 
 /// The files of a corpus, by name.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -97,7 +95,7 @@ proptest! {
     fn every_byte_string_is_a_trace(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
         for (name, decode, _) in [LOCKSTEP, FAULTS] {
             let trace = decode(&bytes);
-            prop_assert!(trace.operations.len() <= decode::MOST_OPERATIONS);
+            prop_assert!(trace.operations.len() <= 300);
             let faults = trace.operations.iter().any(|operation| kind(operation) == "fail-nth");
             prop_assert!(!faults || name == FAULTS.0);
             let text = trace.to_string();
@@ -113,7 +111,7 @@ fn every_byte_repeated_is_a_trace() {
         for length in [0, 1, 2, 3, 7, 64, 5000] {
             for (_, decode, _) in [LOCKSTEP, FAULTS] {
                 let trace = decode(&vec![byte; length]);
-                assert!(trace.operations.len() <= decode::MOST_OPERATIONS);
+                assert!(trace.operations.len() <= 300);
             }
         }
     }

@@ -187,13 +187,13 @@ lies! {
 
 const SPACE: Space = Space::new(1 << 20, 4 << 10);
 
-fn options(strength: Comparison) -> Options {
-    let settings = Settings { strength, full_check_interval: 8, ..Settings::default() };
+fn options(comparison: Comparison) -> Options {
+    let settings = Settings { comparison, full_check_interval: 8, ..Settings::default() };
     Options { seed: 3, operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
 }
 
-fn against_the_twin<L: Lie>(strength: Comparison) -> Option<Box<Failure>> {
-    torture::run::<Liar<L>, Reference>(&options(strength), |_| true).1
+fn against_the_twin<L: Lie>(comparison: Comparison) -> Option<Box<Failure>> {
+    torture::run::<Liar<L>, Reference>(&options(comparison), |_| true).1
 }
 
 fn trace(text: &str) -> Trace {
@@ -224,26 +224,26 @@ fn what(finding: &Finding) -> In {
     }
 }
 
-/// Each lie is found for what it is; the contract, which is asked first, finds
-/// those that break a promise.
+/// Each lie is found for what it is, or for what it leads to; the contract, which is asked
+/// first, finds those that break a promise.
 #[rstest]
-#[case::order(against_the_twin::<Order>, In::Aspect(Aspect::Blocks), 1)]
-#[case::errors(against_the_twin::<Errors>, In::Aspect(Aspect::Outcome), 2)]
-#[case::greed(against_the_twin::<Greed>, In::Promise(Promise::AddsUp), 1)]
-#[case::avail(against_the_twin::<Avail>, In::Promise(Promise::Avail), 1)]
-#[case::clear_avail(against_the_twin::<ClearAvail>, In::Promise(Promise::ClearAvail), 2)]
-#[case::forgetful(against_the_twin::<Forgetful>, In::Promise(Promise::ClearAvail), 2)]
-#[case::blind(against_the_twin::<Blind>, In::Promise(Promise::BlockAt), 2)]
-#[case::snapshots(against_the_twin::<Snapshots>, In::Promise(Promise::ClearAvail), 2)]
-#[case::leak(against_the_twin::<Leak>, In::Promise(Promise::Avail), 2)]
+#[case::order(against_the_twin::<Order>, &[In::Aspect(Aspect::Blocks)], 1)]
+#[case::errors(against_the_twin::<Errors>, &[In::Aspect(Aspect::Outcome), In::Promise(Promise::ValidArguments)], 2)]
+#[case::greed(against_the_twin::<Greed>, &[In::Promise(Promise::AddsUp), In::Promise(Promise::Room)], 1)]
+#[case::avail(against_the_twin::<Avail>, &[In::Promise(Promise::Avail)], 1)]
+#[case::clear_avail(against_the_twin::<ClearAvail>, &[In::Promise(Promise::ClearAvail)], 2)]
+#[case::forgetful(against_the_twin::<Forgetful>, &[In::Promise(Promise::ClearAvail)], 2)]
+#[case::blind(against_the_twin::<Blind>, &[In::Promise(Promise::BlockAt)], 2)]
+#[case::snapshots(against_the_twin::<Snapshots>, &[In::Promise(Promise::ClearAvail)], 2)]
+#[case::leak(against_the_twin::<Leak>, &[In::Promise(Promise::Avail)], 2)]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn a_lie_is_found_and_made_short(
     #[case] run: fn(Comparison) -> Option<Box<Failure>>,
-    #[case] expected: In,
+    #[case] expected: &[In],
     #[case] shortest: usize,
 ) {
     let failure = run(Comparison::Exact).expect("it is found");
-    assert_eq!(what(&failure.finding), expected, "{failure}");
+    assert!(expected.contains(&what(&failure.finding)), "{failure}");
     assert!(failure.trace.operations.len() <= shortest, "{failure}");
     assert!(!failure.cut_short);
 }
@@ -303,8 +303,8 @@ fn replays<L: Lie>() {
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn an_honest_one_passes() {
-    for strength in [Comparison::Exact, Comparison::Observable, Comparison::Contract] {
-        let failure = against_the_twin::<Honest>(strength);
+    for comparison in [Comparison::Exact, Comparison::Observable, Comparison::Contract] {
+        let failure = against_the_twin::<Honest>(comparison);
         assert!(failure.is_none(), "{}", failure.expect("one"));
     }
 }
@@ -312,11 +312,11 @@ fn an_honest_one_passes() {
 /// Another order of blocks is another answer, but the same accounts; other error
 /// numbers may keep the contract.
 #[test]
-fn strengths_differ() {
-    let settings = |strength| Settings { strength, ..Settings::default() };
+fn comparisons_differ() {
+    let settings = |comparison| Settings { comparison, ..Settings::default() };
     let blocks = "space size=64K chunk=4K\na = alloc 12K\nfree a\n";
-    let found = |strength| {
-        let steps = steps::<Liar<Order>, Reference>(blocks, settings(strength));
+    let found = |comparison| {
+        let steps = steps::<Liar<Order>, Reference>(blocks, settings(comparison));
         steps.into_iter().flat_map(|step| step.findings).next()
     };
     assert_eq!(found(Comparison::Exact).as_ref().map(what), Some(In::Aspect(Aspect::Blocks)));
@@ -325,8 +325,8 @@ fn strengths_differ() {
 
     // Full is ENOSPC, not EINVAL.
     let errors = "space size=64K chunk=4K\na = alloc 64K\nb = alloc 4K\n";
-    let found = |strength| {
-        let steps = steps::<Liar<Errors>, Reference>(errors, settings(strength));
+    let found = |comparison| {
+        let steps = steps::<Liar<Errors>, Reference>(errors, settings(comparison));
         steps.into_iter().flat_map(|step| step.findings).map(|f| what(&f)).collect::<Vec<_>>()
     };
     assert!(found(Comparison::Exact).contains(&In::Aspect(Aspect::Outcome)));
@@ -455,7 +455,7 @@ impl Implementation for Nowhere {
 #[case::chunk_size(Space::new(1 << 20, 1000))]
 #[case::size(Space::new(0, 4096))]
 #[case::nothing(Space::new(0, 0))]
-#[should_panic(expected = "no allocator could be made of Some(Space")]
+#[should_panic(expected = "no allocator could be made: 3000 spaces were impossible")]
 fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
     torture::check::<Nowhere>(&Options { space: Some(space), ..Options::default() });
 }
@@ -533,8 +533,10 @@ fn a_mistake_is_found_and_made_short() {
     let (_, failure) =
         torture::run::<Mistaken, KernelC>(&options(Comparison::Observable), |_| true);
     let failure = failure.expect("it is found");
-    // What is left is freed at the end.
-    let text = failure.trace.to_string();
-    assert_eq!(text, "space size=12K chunk=4K\na = alloc 12K\n", "{failure}");
+    // The allocation of the whole space at the end is enough.
+    assert_eq!(failure.trace.to_string(), "space size=12K chunk=4K\n", "{failure}");
+    assert!(failure.at_end);
+    let text = failure.to_string();
+    assert!(text.contains("at the end, after everything was freed, by: free a"), "{text}");
     assert_eq!(what(&failure.finding), In::Promise(Promise::Avail));
 }

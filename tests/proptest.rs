@@ -4,7 +4,10 @@
 mod common;
 
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{Finding, KernelC, Lockstep, Settings, Space, Trace, strategy};
+use gpu_buddy::diff::{
+    Capabilities, Comparison, Implementation, KernelC, Lockstep, NotCreated, Settings, Space,
+    Trace, strategy,
+};
 use gpu_buddy::module::Module;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError};
@@ -25,41 +28,44 @@ fn spaces() -> impl Strategy<Value = Space> {
     prop_oneof![3 => strategy::small_space(), 1 => large]
 }
 
-/// The first finding, with what is known not among them.
-fn run(trace: &Trace, mut pair: Lockstep<KernelC, Reference>) -> Option<Finding> {
-    let steps = trace.operations.iter().map(|operation| pair.step(operation));
-    let found = steps.flat_map(|step| step.findings).next();
-    found.or_else(|| pair.finish().findings.into_iter().next())
+fn judge<R: Implementation>(
+    trace: &Trace,
+    start: fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
+) -> Result<(), TestCaseError> {
+    let settings = Settings { full_check_interval: 4, ..Settings::default() };
+    match trace.run(start, settings).expect("a space") {
+        None => Ok(()),
+        Some(found) => Err(TestCaseError::fail(format!("{}\n{trace}", found.finding))),
+    }
 }
 
-fn judge(trace: &Trace, finding: Option<Finding>) -> Result<(), TestCaseError> {
-    finding.map_or(Ok(()), |finding| Err(TestCaseError::fail(format!("{finding}\n{trace}"))))
+/// All that the kernel offers.
+fn offered() -> Capabilities {
+    let space = Space::new(1 << 20, 4 << 10);
+    KernelC::create(space).expect("a space").capabilities()
 }
 
 proptest! {
     #![proptest_config(config(400))]
 
     #[test]
-    fn c_does_as_the_twin(trace in strategy::trace(spaces(), 1..80)) {
+    fn c_does_as_the_twin(trace in strategy::trace(spaces(), offered(), 1..80)) {
         if !Reference::models(Module::compiled_in().features()) {
             let why = "the twin makes other choices than this kernel";
             common::not_tested("C beside the twin", why);
             return Ok(());
         }
-        let settings = Settings { full_check_interval: 1, ..Settings::default() };
-        let pair = Lockstep::new(trace.space, settings).expect("a space");
-        judge(&trace, run(&trace, pair))?;
+        strategy::check::<Reference>(&trace, Comparison::Exact)?;
+        judge(&trace, Lockstep::<KernelC, Reference>::new)?;
     }
 
     #[test]
-    fn c_keeps_the_contract(trace in strategy::trace(spaces(), 1..200)) {
-        let settings = Settings { full_check_interval: 4, ..Settings::default() };
-        let pair = Lockstep::alone(trace.space, settings).expect("a space");
-        judge(&trace, run(&trace, pair))?;
+    fn c_keeps_the_contract(trace in strategy::trace(spaces(), offered(), 1..200)) {
+        judge(&trace, Lockstep::<KernelC, KernelC>::alone)?;
     }
 
     #[test]
-    fn a_trace_survives_being_written(trace in strategy::trace(spaces(), 0..40)) {
+    fn a_trace_survives_being_written(trace in strategy::trace(spaces(), offered(), 0..40)) {
         let text = trace.to_string();
         let read: Trace = text.parse().expect("what is written can be read");
         prop_assert_eq!(read.to_string(), text);

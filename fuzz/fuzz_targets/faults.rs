@@ -2,9 +2,7 @@
 
 #![no_main]
 
-#[path = "../decode.rs"]
-mod decode;
 #[path = "../judge.rs"]
 mod judge;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| judge::faults(&decode::faults(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| judge::faults(&judge::faults_trace(bytes)));

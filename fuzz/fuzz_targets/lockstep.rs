@@ -2,9 +2,7 @@
 
 #![no_main]
 
-#[path = "../decode.rs"]
-mod decode;
 #[path = "../judge.rs"]
 mod judge;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| judge::lockstep(&decode::lockstep(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| judge::lockstep(&judge::lockstep_trace(bytes)));

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-use super::torture::{Failure, Options, Report, Run, first_finding};
+use super::generate::Seeded;
+use super::torture::{Failure, Options, Pulse, Report, Runner};
 use super::{
     Aspect, Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space,
     Trace,
@@ -43,25 +41,28 @@ pub fn run<S: Implementation, R: Implementation>(
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Difference>) {
     let options = self::options(options);
-    let mut run = Run { options: &options, start, report: Report::default() };
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let pulse = &Pulse::default();
+    let mut runner = Runner { options: &options, start, report: Report::default(), pulse };
+    let mut choices = Seeded::new(options.seed);
     let mut kinds = Kinds::default();
-    while run.report.operations < options.operations && watch(&run.report) {
-        let life = run.life(&mut random);
-        let Some((finding, operations)) = run.live(life, &mut watch) else { continue };
-        let trace = run.record(life, operations);
-        let kind = kind(&finding, trace.operations.last());
+    while runner.report.operations < options.operations && watch(&runner.report) {
+        let episode = runner.draw(&mut choices);
+        runner.report.episode = Some(episode);
+        let Some(first) = runner.run_episode(episode, &mut watch) else { continue };
+        let operations = runner.operations(episode, first.operations as u64).operations;
+        let last = if first.at_end { None } else { operations.last() };
+        let kind = kind(&first.finding, last);
         if kinds.meet(&kind) {
             continue;
         }
         // The time is not over: this one is what is looked for.
-        let failure = run.shrink(life, finding, operations, |_| {
-            watch(&run.report);
+        let failure = runner.shrink(episode, first, |report| {
+            watch(report);
             true
         });
         kinds.add(kind, failure).map(&mut found);
     }
-    (run.report, kinds.differences)
+    (runner.report, kinds.differences)
 }
 
 /// The options of a run that looks for differences alone.
@@ -85,19 +86,19 @@ pub fn trace<S: Implementation, R: Implementation>(
     if let Err(NotCreated::Refused(errno)) = start(trace.space, settings) {
         return Err(NotCreated::Refused(errno));
     }
-    let first = |trace: &Trace| first_finding(&start, trace, settings, false);
-    let Some((finding, length)) = first(trace) else { return Ok(None) };
+    let first = |trace: &Trace| trace.run(start, settings).ok().flatten();
+    let Some(found) = first(trace) else { return Ok(None) };
+    let length = found.operations;
     let operations = trace.operations[..length].to_vec();
     let short = Trace { space: trace.space, operations };
     let (trace, cut_short) = super::torture::shrink(short, SHRINK, |trace| {
-        let (found, length) = first(trace)?;
-        found.is_like(&finding).then_some(length)
+        let seen = first(trace)?;
+        seen.finding.is_like(&found.finding).then_some(seen.operations)
     });
-    let finding = first(&trace).map_or(finding, |(found, _)| found);
-    let operations = length as u64;
+    let found = first(&trace).unwrap_or(found);
+    let failure = Failure::new(found, trace, length as u64, cut_short);
     let mut kinds = Kinds::default();
-    let kind = kind(&finding, trace.operations.last());
-    kinds.add(kind, Failure { finding, trace, operations, cut_short });
+    kinds.add(kind(&failure.finding, failure.last()), failure);
     Ok(kinds.differences.pop())
 }
 
@@ -123,7 +124,7 @@ impl Kinds {
     /// as well.
     fn add(&mut self, met: String, failure: Failure) -> Option<&Difference> {
         let Finding::Divergence(divergence) = &failure.finding else { return None };
-        let kind = kind(&failure.finding, failure.trace.operations.last());
+        let kind = kind(&failure.finding, failure.last());
         let same = self.differences.iter().position(|difference| difference.kind == kind);
         let index = same.unwrap_or(self.differences.len());
         match same {

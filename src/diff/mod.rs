@@ -15,15 +15,15 @@ mod tally;
 pub mod torture;
 mod trace;
 
-pub use contract::{Accounts, Breach, Contract, Promise};
+pub use contract::{Accounts, Breach, Contract, Observation, Promise};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub use subject::{
     Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
-    SafeAllocation, SafeApi, Space,
+    SafeAllocation, SafeApi, Shareable, Space,
 };
 pub use tally::{Count, Tally};
 pub use trace::{
-    Found, Id, Operation, ParseError, ParseSizeError, Trace, TraceFile, TraceLine, format_size,
-    parse_size,
+    FirstFinding, Found, Id, Operation, ParseError, ParseSizeError, Trace, TraceFile, TraceLine,
+    format_size, parse_size,
 };

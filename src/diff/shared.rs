@@ -6,21 +6,22 @@
 //! and to leave the same tree behind. So whatever the threads did to each other,
 //! it was no more than taking turns.
 
+use core::num::NonZeroU32;
 use std::sync::Barrier;
 use std::thread;
 
-use rand::{RngExt, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-use super::generate::{self, Generator};
-use super::lockstep::{Divergence, first_difference, list};
-use super::subject::{Driver, take_last_call};
+use super::generate::{self, Choices, Generator, Seeded};
+use super::lockstep::{first_difference, list};
+use super::subject::Driver;
 use super::torture::{Failure, Options, Report};
 use super::{
-    Aspect, Block, Capability, Finding, Id, Implementation, KernelC, Lockstep, NotCreated,
-    Operation, Outcome, Settings, Space, Trace,
+    Aspect, Block, Breach, Capability, Finding, FirstFinding, Id, Implementation, Lockstep,
+    NotCreated, Operation, Outcome, Settings, Shareable, Space, Trace,
 };
 use crate::{Errno, Snapshot};
+
+/// A run ends that was given no allocator for so many spaces.
+const MOST_REFUSED: u64 = 1000;
 
 /// Each thread does at most so many operations on one allocator.
 const MOST_OPERATIONS: u64 = 4096;
@@ -36,40 +37,49 @@ struct Entry {
     blocks: Vec<Block>,
 }
 
-/// Runs threads on one allocator after the other, which `create` makes, and holds what
-/// they saw against the same calls one after the other. `start` makes what does those:
-/// another such allocator, in lockstep with `R` or only under the contract. `watch` is called after each allocator, and ends the run by
-/// returning false.
+/// Runs threads on one allocator after the other, which `create` makes, and holds what they
+/// saw against the same calls one after the other. `start` makes what does those: another
+/// such allocator, in lockstep with `R` or only under the contract. `watch` is called after
+/// each allocator, and ends the run by returning false.
 ///
-/// Which thread gets the lock when is not decided by the seed. So a failure comes
-/// with the calls in their order, all of them.
-pub fn run<R: Implementation>(
+/// Which thread gets the lock when is not decided by the seed. So a failure comes with the
+/// calls in their order, all of them.
+pub fn run<S: Shareable, R: Implementation>(
     options: &Options,
-    threads: u32,
-    create: impl Fn(Space) -> Result<KernelC, Errno>,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
+    threads: NonZeroU32,
+    create: impl Fn(Space) -> Result<S, Errno>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
     let mut report = Report::default();
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let mut choices = Seeded::new(options.seed);
     while report.operations < options.operations && watch(&report) {
-        let space = options.space.unwrap_or_else(|| generate::space(&mut random));
-        let left = (options.operations - report.operations).div_ceil(u64::from(threads));
-        let operations = generate::log_uniform(&mut random, MOST_OPERATIONS).min(left);
-        let Ok(buddy) = create(space) else { continue };
-        let seeds: Vec<u64> = (0..threads).map(|_| random.random()).collect();
-        let (mut log, sides) = contend(&buddy, space, &seeds, operations);
+        let space = options.space.unwrap_or_else(|| generate::space(&mut choices));
+        let left = (options.operations - report.operations).div_ceil(threads.get().into());
+        let operations = choices.log_uniform(MOST_OPERATIONS).min(left);
+        let (Ok(allocator), Ok(serial)) = (create(space), start(space, options.settings)) else {
+            report.refused += 1;
+            if report.allocators == 0 && report.refused >= MOST_REFUSED {
+                break;
+            }
+            continue;
+        };
+        let seeds: Vec<u64> = (0..threads.get()).map(|_| choices.number()).collect();
+        let mut driver = Driver::of(allocator);
+        let (mut log, drivers) = contend(driver.implementation(), space, &seeds, operations);
         log.sort_by_key(|entry| entry.call);
 
-        let Ok(serial) = start(space, options.settings) else { continue };
         report.allocators += 1;
-        let finding = replay(serial, &log, buddy.snapshot(), &mut report);
-        sides.into_iter().for_each(|mut side| side.free_all(|_, _| {}));
-        if let Some((finding, count)) = finding.or_else(|| left_behind(&buddy, log.len())) {
+        let left = driver.ask(|allocator| allocator.snapshot()).flatten();
+        let finding = panic_of(&drivers, space)
+            .map(|finding| (finding, log.len()))
+            .or_else(|| replay(serial, &log, left, &mut report));
+        drivers.into_iter().for_each(free_all);
+        if let Some((finding, count)) = finding.or_else(|| left_behind(&mut driver, space, &log)) {
             let operations = log.into_iter().take(count).map(|entry| entry.operation).collect();
             let trace = Trace { space, operations };
-            let failure = Failure { finding, trace, operations: count as u64, cut_short: false };
-            return (report, Some(Box::new(failure)));
+            let found = FirstFinding { finding, operations: count, at_end: false };
+            return (report, Some(Box::new(Failure::new(found, trace, count as u64, false))));
         }
     }
     (report, None)
@@ -77,60 +87,77 @@ pub fn run<R: Implementation>(
 
 /// Lets a thread for each seed loose on an allocator. Returns what they did, and
 /// what they hold.
-fn contend(
-    buddy: &KernelC,
+fn contend<S: Shareable>(
+    allocator: &S,
     space: Space,
     seeds: &[u64],
     operations: u64,
-) -> (Vec<Entry>, Vec<Driver<KernelC>>) {
+) -> (Vec<Entry>, Vec<Driver<S>>) {
     let barrier = Barrier::new(seeds.len());
-    let work = |thread: usize, seed: u64| {
-        let mut side = Driver::of(buddy.share());
+    let work = |thread: usize, seed: u64, mut driver: Driver<S>| {
         // Memory that fails would fail for whoever comes next, and a teardown end them all.
         let capabilities =
-            side.implementation.capabilities() & !(Capability::FailNth | Capability::Fini);
-        let mut generator = Generator::new(seed, space, capabilities, 0.0);
+            driver.implementation().capabilities() & !(Capability::FailNth | Capability::Fini);
+        let mut generator = Generator::new(Seeded::new(seed), space, capabilities, 0.0);
         let mut log = Vec::new();
         let mut last = 0;
         barrier.wait();
         for _ in 0..operations {
-            let operation = generator.next();
-            let outcome = side.apply(&operation);
-            let call = take_last_call();
+            let operation = generator.next(None);
+            let outcome = driver.apply(&operation);
+            if outcome == Outcome::Panicked {
+                break;
+            }
+            let call = driver.implementation_mut().take_last_call();
             last = call.unwrap_or(last);
-            generator.observe(&operation, outcome, &side.blocks, buddy.avail());
+            generator.observe(&operation, outcome, &driver.blocks, driver.accounts.avail);
             if outcome != Outcome::Skipped {
                 let name = |id: Id| id * seeds.len() as Id + thread as Id;
                 log.push(Entry {
                     call: (last, call.is_none()),
                     operation: operation.renamed(name),
                     outcome,
-                    blocks: side.blocks.clone(),
+                    blocks: driver.blocks.clone(),
                 });
             }
         }
-        (log, side)
+        (log, driver)
     };
     thread::scope(|scope| {
         let work = &work;
         let threads: Vec<_> = (0..)
             .zip(seeds)
-            .map(|(thread, &seed)| scope.spawn(move || work(thread, seed)))
+            .map(|(thread, &seed)| {
+                let handle = allocator.share();
+                scope.spawn(move || work(thread, seed, Driver::of(handle)))
+            })
             .collect();
-        let (mut log, mut sides) = (Vec::new(), Vec::new());
+        let (mut log, mut drivers) = (Vec::new(), Vec::new());
         for thread in threads {
-            let (entries, side) = thread.join().expect("a worker does not panic");
+            let (entries, driver) = thread.join().expect("a worker does not panic");
             log.extend(entries);
-            sides.push(side);
+            drivers.push(driver);
         }
-        (log, sides)
+        (log, drivers)
     })
+}
+
+/// A panic in one of the threads.
+fn panic_of<S: Shareable>(drivers: &[Driver<S>], space: Space) -> Option<Finding> {
+    let message = drivers.iter().find_map(|driver| driver.report.panic.clone())?;
+    Some(Finding::Breach(Breach::of_panic(message, space)))
+}
+
+fn free_all<S: Shareable>(mut driver: Driver<S>) {
+    for id in driver.allocated() {
+        driver.apply(&Operation::Free { id, cleared: false });
+    }
 }
 
 /// Does what the threads did once more. Returns the first difference, and how many
 /// calls there were until then.
-fn replay<R: Implementation>(
-    mut serial: Lockstep<KernelC, R>,
+fn replay<S: Shareable, R: Implementation>(
+    mut serial: Lockstep<S, R>,
     log: &[Entry],
     left: Option<Snapshot>,
     report: &mut Report,
@@ -140,7 +167,7 @@ fn replay<R: Implementation>(
         let (outcome, blocks) = (step.outcome, serial.blocks());
         report.operations += 1;
         report.tally.count(&entry.operation, outcome, blocks.len(), false);
-        if let Some(finding) = report.take_in(step) {
+        if let Some(finding) = report.record(step) {
             return Some((finding, count));
         }
         let difference = if outcome != entry.outcome {
@@ -154,7 +181,7 @@ fn replay<R: Implementation>(
             return Some((differs(aspect, &among_threads, &alone), count));
         }
     }
-    let alone = serial.subject().snapshot();
+    let alone = serial.snapshot();
     if let (Some(left), Some(alone)) = (left, alone)
         && left != alone
     {
@@ -166,29 +193,30 @@ fn replay<R: Implementation>(
 }
 
 /// What is wrong with an allocator that everything has been given back to.
-fn left_behind(buddy: &KernelC, count: usize) -> Option<(Finding, usize)> {
-    let Space { size, chunk_size, .. } = buddy.space();
-    let (size, avail) = (size - size % chunk_size, buddy.avail());
+fn left_behind<S: Shareable>(
+    driver: &mut Driver<S>,
+    space: Space,
+    log: &[Entry],
+) -> Option<(Finding, usize)> {
+    let size = space.size - space.size % space.chunk_size;
+    let (avail, wrong) = driver.ask(|allocator| (allocator.avail(), allocator.scan()))?;
     if avail != size {
-        let finding = differs(Aspect::Avail, &avail.to_string(), &size.to_string());
-        return Some((finding, count));
+        return Some((differs(Aspect::Avail, &avail.to_string(), &size.to_string()), log.len()));
     }
-    let wrong = buddy.scan();
-    let wrong = wrong.first()?;
-    Some((differs(Aspect::Snapshot, &wrong.to_string(), "no inconsistency"), count))
+    let wrong = wrong.first()?.to_string();
+    Some((differs(Aspect::Snapshot, &wrong, "no inconsistency"), log.len()))
 }
 
 fn differs(aspect: Aspect, among_threads: &str, alone: &str) -> Finding {
-    Finding::Divergence(Divergence {
-        aspect,
-        subject: format!("{among_threads} among threads"),
-        reference: format!("{alone} one call after the other"),
-    })
+    let (subject, reference) =
+        (format!("{among_threads} among threads"), format!("{alone} one call after the other"));
+    Finding::divergence(aspect, subject, reference)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diff::KernelC;
     use crate::diff::reference::Reference;
     use crate::sizes::{SZ_1M, SZ_4K};
 
@@ -202,7 +230,7 @@ mod tests {
     #[test]
     fn an_order_that_was_not_is_seen() {
         let buddy = KernelC::create(SPACE).unwrap();
-        let (mut log, sides) = contend(&buddy, SPACE, &[1, 2, 3, 4], 500);
+        let (mut log, drivers) = contend(&buddy, SPACE, &[1, 2, 3, 4], 500);
         log.sort_by_key(|entry| entry.call);
         let left = buddy.snapshot();
         assert_eq!(verdict(&log, left.clone()).map(|(finding, _)| finding), None);
@@ -219,7 +247,7 @@ mod tests {
         let lost = log.iter().rposition(is_alloc).unwrap();
         log.remove(lost);
         assert!(verdict(&log, left).is_some());
-        sides.into_iter().for_each(|mut side| side.free_all(|_, _| {}));
-        assert_eq!(left_behind(&buddy, 0), None);
+        drivers.into_iter().for_each(free_all);
+        assert_eq!(left_behind(&mut Driver::of(buddy), SPACE, &log), None);
     }
 }

@@ -68,7 +68,7 @@ pub struct Arguments {
 
     /// Redo the last allocator of a process under supervision
     #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
-    relive: Option<u64>,
+    replay_episode: Option<u64>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {

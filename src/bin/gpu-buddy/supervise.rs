@@ -29,7 +29,7 @@ pub const INTERRUPTED: i32 = 130;
 /// The exit code of a process in which a call of the C does not end.
 pub const HANGS: i32 = 124;
 
-/// How long one operation may take when a life is lived again.
+/// How long one operation may take when a episode is lived again.
 const SOME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same in a short trace, of which there are many.
@@ -135,12 +135,12 @@ impl Supervisor<'_> {
         eprintln!("{death}; looking for the operation");
         let mut found = Vec::new();
         for thread in 0..self.threads {
-            let Some(life) = life_left(self.folder, thread) else { continue };
+            let Some(episode) = episode_left(self.folder, thread) else { continue };
             let file = trace_left(self.folder, thread);
             let _ = fs::remove_file(&file);
             let mut child = self
                 .again()?
-                .arg("--relive")
+                .arg("--replay_episode")
                 .arg(thread.to_string())
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -150,7 +150,7 @@ impl Supervisor<'_> {
             wait(&mut child, SOME_PATIENCE, || file.metadata().map_or(0, |file| file.len()));
             let text = fs::read_to_string(&file).unwrap_or_default();
             let Ok(trace) = text.parse::<Trace>() else { continue };
-            found.extend(self.shrink(trace, thread, life.full_check_interval, death));
+            found.extend(self.shrink(trace, thread, episode.full_check_interval, death));
         }
         Ok(found)
     }
@@ -219,7 +219,7 @@ impl Supervisor<'_> {
         let (file, output) = (self.folder.join("candidate"), self.folder.join("output"));
         fs::write(&file, trace.to_string())?;
         let mut child = Command::new(env::current_exe()?)
-            .args(["replay", "--full-check-interval", &full_check_interval.to_string()])
+            .args(["replay", "--deep-every", &full_check_interval.to_string()])
             .args(&self.replay)
             .arg(&file)
             .stdin(Stdio::null())
@@ -290,11 +290,11 @@ fn wait(child: &mut Child, patience: Duration, progress: impl Fn() -> u64) -> St
     }
 }
 
-/// Lives a life again, and writes down each operation before it is done.
-pub fn relive(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::Result<()> {
-    let Some(life) = life_left(folder, thread) else { return Ok(()) };
+/// Lives a episode again, and writes down each operation before it is done.
+pub fn replay_episode(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::Result<()> {
+    let Some(episode) = episode_left(folder, thread) else { return Ok(()) };
     let mut file = File::create(trace_left(folder, thread))?;
-    let space = Trace { space: life.space, operations: Vec::new() };
+    let space = Trace { space: episode.space, operations: Vec::new() };
     file.write_all(space.to_string().as_bytes())?;
     let write = |operation: &Operation| {
         // Where it cannot be written, the trace ends early, which shows.
@@ -302,25 +302,30 @@ pub fn relive(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::
     };
     match pair.against {
         Against::Kernel(other) => {
-            torture::relive(options, start_both(pair.module, other), life, write);
+            torture::replay_episode(options, start_both(pair.module, other), episode, write);
         }
-        _ => torture::relive(options, |space, settings| pair.start(space, settings), life, write),
+        _ => torture::replay_episode(
+            options,
+            |space, settings| pair.start(space, settings),
+            episode,
+            write,
+        ),
     }
     Ok(())
 }
 
-/// Leaves behind which life a thread begins.
-pub fn leave_life(folder: &Path, thread: u64, life: Option<Episode>) {
-    if let Some(Episode { seed, space, operations, full_check_interval }) = life {
+/// Leaves behind which episode a thread begins.
+pub fn leave_episode(folder: &Path, thread: u64, episode: Option<Episode>) {
+    if let Some(Episode { seed, space, operations, full_check_interval }) = episode {
         let Space { size, chunk_size, .. } = space;
         let text = format!("{seed} {size} {chunk_size} {operations} {full_check_interval}");
         // Without it a crash has no trace, but all else is as it should be.
-        let _ = fs::write(folder.join(format!("{thread}.life")), text);
+        let _ = fs::write(folder.join(format!("{thread}.episode")), text);
     }
 }
 
-fn life_left(folder: &Path, thread: u64) -> Option<Episode> {
-    let text = fs::read_to_string(folder.join(format!("{thread}.life"))).ok()?;
+fn episode_left(folder: &Path, thread: u64) -> Option<Episode> {
+    let text = fs::read_to_string(folder.join(format!("{thread}.episode"))).ok()?;
     let numbers: Vec<u64> = text.split(' ').map_while(|number| number.parse().ok()).collect();
     let [seed, size, chunk_size, operations, full_check_interval] = numbers[..] else {
         return None;

@@ -7,6 +7,7 @@ mod supervisor;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{Write, stdout};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -110,8 +111,8 @@ pub struct Arguments {
     supervised: Option<PathBuf>,
 
     /// Which thread's last allocator a process under supervision is to redo
-    #[arg(long, hide = true, value_name = "THREAD", requires = "supervised")]
-    relive: Option<u64>,
+    #[arg(long = "replay-episode", hide = true, value_name = "THREAD", requires = "supervised")]
+    replay_episode: Option<u64>,
 }
 
 pub fn size(text: &str) -> Result<u64, String> {
@@ -126,11 +127,16 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    match (&arguments.supervised, arguments.relive) {
+    match (&arguments.supervised, arguments.replay_episode) {
         (None, _) => supervisor::run(arguments),
         (Some(folder), None) => work(arguments, folder),
         (Some(folder), Some(thread)) => {
-            supervise::relive(&options(arguments, thread)?, pair(arguments)?, folder, thread)?;
+            supervise::replay_episode(
+                &options(arguments, thread)?,
+                pair(arguments)?,
+                folder,
+                thread,
+            )?;
             Ok(Verdict::Passed)
         }
     }
@@ -163,19 +169,19 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let watchdog = Watchdog::new(workers);
 
     let worker = |thread: u64, options: &Options| {
-        let (mut operations, mut life) = (0, None);
+        let (mut operations, mut episode) = (0, None);
         let watch = |report: &Report| {
             watchdog.beat(thread);
-            if report.life != life {
-                supervise::leave_life(folder, thread, report.life);
+            if report.episode != episode {
+                supervise::leave_episode(folder, thread, report.episode);
             }
             progress.add(report.operations - operations, report, &started);
-            (operations, life) = (report.operations, report.life);
+            (operations, episode) = (report.operations, report.episode);
             let over = matches!(limit, Limit::Seconds(s) if started.elapsed().as_secs() >= s);
             let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
             goes_on && !interrupted.load(Ordering::Relaxed)
         };
-        let threads = arguments.threads as u32;
+        let threads = NonZeroU32::new(arguments.threads as u32).unwrap_or(NonZeroU32::MIN);
         let (report, failure) = match pair.against {
             Against::Kernel(other) => {
                 let start = start_both(pair.module, other);
@@ -239,7 +245,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
 /// allocator at a time.
 fn torment<R: Implementation>(
     options: &Options,
-    shared: Option<u32>,
+    shared: Option<NonZeroU32>,
     pair: Pair,
     start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
     watch: impl FnMut(&Report) -> bool,
@@ -278,6 +284,7 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
         shrink: supervise::SHRINK,
+        ..Options::default()
     })
 }
 

@@ -29,6 +29,19 @@ pub struct Breach {
 }
 
 impl Breach {
+    /// A panic in no operation that can be named.
+    pub(in crate::diff) fn of_panic(message: String, space: Space) -> Self {
+        Self {
+            promise: Promise::NoPanic,
+            space,
+            operation: None,
+            before: Accounts::default(),
+            outcome: Ok(()),
+            faulted: false,
+            detail: Detail::Panic(message),
+        }
+    }
+
     /// What is wrong with an error number that a valid space was refused with.
     pub(in crate::diff) fn of_creation(errno: Errno, space: Space) -> Option<Self> {
         let promise = match errno {
@@ -116,6 +129,8 @@ pub(in crate::diff) enum Detail {
     Inconsistency(Inconsistency),
     Warning(Warning),
     Bug(KernelBug),
+    /// What the panic said.
+    Panic(String),
 }
 
 /// The name of the promise, then the facts.
@@ -174,6 +189,7 @@ impl fmt::Display for Detail {
             Self::Inconsistency(found) => write!(f, "{found}"),
             Self::Warning(warning) => write!(f, "{warning}"),
             Self::Bug(bug) => write!(f, "{bug}"),
+            Self::Panic(message) => f.write_str(message),
         }
     }
 }

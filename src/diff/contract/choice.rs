@@ -8,9 +8,10 @@
 
 use core::ops::Range;
 
-use super::{AllocRequest, Block, Breach, Contract, Detail, GpuBuddyAllocFlag, Promise, Snapshot};
-use crate::BlockState;
 use crate::diff::Operation;
+use crate::{AllocRequest, BlockState, GpuBuddyAllocFlag, Snapshot};
+
+use super::{Block, Contract, Detail, Promise};
 
 /// What was picked as one block, before it was trimmed.
 #[derive(Clone, Copy)]
@@ -21,30 +22,26 @@ struct Pick {
 }
 
 impl Contract {
-    /// Whether an operation leaves a choice that [`preferences`](Self::preferences)
-    /// may judge.
+    /// Whether an operation leaves a choice that is judged.
     pub(in crate::diff) fn judges_choice(operation: &Operation) -> bool {
         matches!(operation, Operation::Alloc { request, .. }
             if request.top_down || request.flags.contains(GpuBuddyAllocFlag::Clear))
     }
 
-    /// Judges the choice that an allocation made: `before` is the state that it
-    /// found. May be called before or after [`alloc`](Self::alloc).
-    #[must_use]
-    pub fn preferences(
-        &self,
+    /// Judges the choice that an allocation made: `before` is the state that it found.
+    pub(super) fn check_choice(
+        &mut self,
         request: &AllocRequest,
         blocks: &[Block],
         before: &Snapshot,
-    ) -> Vec<Breach> {
-        let mut broken = Vec::new();
+    ) {
         let wants_clear = self.tracks_clear && request.flags.contains(GpuBuddyAllocFlag::Clear);
         let exact = request.range && request.start.checked_add(request.size) == Some(request.end);
         // An exact range leaves no choice, and an empty one is not judged here.
         // Out of memory, what is preferred may be out of reach.
         let bounds = if request.range { request.start..request.end } else { 0..self.space.size };
         if self.faulted || exact || bounds.is_empty() || !(wants_clear || request.top_down) {
-            return broken;
+            return;
         }
         let picks = self.picks(request, blocks);
         let single = picks.len() == 1 && self.runs_of(blocks).len() == 1;
@@ -79,18 +76,16 @@ impl Contract {
                 && !pick.clear
                 && let Some(place) = clear.filter_map(|(range, _)| place(range)).next()
             {
-                self.push(&mut broken, Promise::PrefersClear, Detail::Place { block, place });
+                self.breach(Promise::PrefersClear, Detail::Place { block, place });
             }
             let alike = free.iter().filter(|(_, clear)| *clear == pick.clear);
             if request.top_down
                 && let Some(place) = alike.filter_map(|(range, _)| place(range)).max()
                 && place > pick.offset
             {
-                self.push(&mut broken, Promise::TopDown, Detail::Place { block, place });
+                self.breach(Promise::TopDown, Detail::Place { block, place });
             }
         }
-        let operation = || Operation::Alloc { id: 0, request: request.clone() };
-        self.finish_call(broken, operation, None)
     }
 
     /// The blocks as they were picked, as far as that can be told.

@@ -1,26 +1,28 @@
 //! What the header's documentation promises, checked after every operation.
 //!
-//! A [`Contract`] is told each operation and what came of it. It keeps its own
-//! account of what is allocated and of what is known to be zeroed, and compares.
-//! It knows nothing of how an allocator finds its blocks.
+//! A [`Contract`] keeps its own account of what is allocated and of what is known to be
+//! zeroed, and compares. It knows nothing of how an allocator finds its blocks.
 //!
-//! There are two depths. The methods named after operations are cheap, and made
-//! for every call. [`preferences`](Contract::preferences) and
-//! [`snapshot`](Contract::snapshot) read a whole [`Snapshot`], for now and then.
+//! There are two depths. [`check`](Contract::check) is cheap, and made for every call.
+//! [`check_tree`](Contract::check_tree) reads a whole [`Snapshot`], for now and then.
 
 mod breach;
 mod choice;
 mod chunk_set;
 mod ledger;
 mod onto;
+mod outcome;
 mod placement;
 mod promise;
 mod room;
-mod state;
+mod tree;
+mod trim;
 
-use crate::{AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, Snapshot, Warning};
+use crate::{AllocRequest, Errno, Snapshot};
 
-use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
+use super::{
+    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Report, Space,
+};
 
 pub use breach::Breach;
 pub(super) use breach::Detail;
@@ -33,7 +35,7 @@ pub use promise::Promise;
 pub struct Accounts {
     /// Free bytes.
     pub avail: u64,
-    /// Free bytes known to be zeroed; 0 where that is not told apart.
+    /// Free bytes known to be zeroed; 0 if that is not told apart.
     pub clear_avail: u64,
 }
 
@@ -44,29 +46,56 @@ impl Accounts {
     }
 }
 
+/// What was seen of one operation: what a [`Contract`] judges.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// After an allocation or a trim, the blocks that the allocation has now.
+    pub blocks: &'a [Block],
+    /// What the allocator says is free after it.
+    pub accounts: Accounts,
+    /// What the allocator said by itself.
+    pub report: &'a Report,
+    /// The state before it, to judge the choice that an allocation made.
+    pub before: Option<&'a Snapshot>,
+}
+
+impl Observation<'static> {
+    /// An operation of which nothing but its outcome and the accounts is known.
+    #[must_use]
+    pub fn new(outcome: Outcome, accounts: Accounts) -> Self {
+        const NOTHING: &Report = &Report::NOTHING;
+        Self { outcome, blocks: &[], accounts, report: NOTHING, before: None }
+    }
+}
+
 /// The oracle for one allocator.
 ///
-/// Each method is to be called after the operation that it is named after, and
-/// returns the promises that the operation broke: none, in most cases. After a
-/// breach the contract goes on from what the allocator says, so that each breach
-/// is reported once.
+/// [`check`](Self::check) is to be called after each operation, and returns the promises
+/// that the operation broke: none, in most cases. After a breach the contract goes on from
+/// what the allocator says, so that each breach is reported once.
 ///
 /// ```
-/// use gpu_buddy::diff::{Accounts, Block, Contract, Implementation, KernelC, Space};
-/// use gpu_buddy::{AllocRequest, GpuBuddyAllocMode};
+/// use gpu_buddy::diff::{
+///     Accounts, Contract, Implementation, KernelC, Observation, Operation, Outcome, Space,
+/// };
+/// use gpu_buddy::{AllocRequest, GpuBuddyAllocFlags, GpuBuddyAllocMode};
 ///
 /// let space = Space::new(16 << 20, 4 << 10);
 /// let mut buddy = KernelC::create(space)?;
 /// let mut contract = Contract::new(space, buddy.capabilities());
-/// assert_eq!(contract.created(Accounts::of(&buddy)), []);
+/// assert_eq!(contract.check_created(Accounts::of(&buddy)), []);
 ///
 /// let request = AllocRequest::new(
-///     GpuBuddyAllocMode::Simple, 1 << 20, 4 << 10, gpu_buddy::GpuBuddyAllocFlags::empty(),
+///     GpuBuddyAllocMode::Simple, 1 << 20, 4 << 10, GpuBuddyAllocFlags::empty(),
 /// );
 /// let allocation = buddy.alloc(&request)?;
 /// let mut blocks = Vec::new();
 /// buddy.blocks(&allocation, &mut blocks);
-/// assert_eq!(contract.alloc(0, &request, Ok(&blocks), Accounts::of(&buddy)), []);
+/// let seen = Observation::new(Outcome::Done, Accounts::of(&buddy));
+/// let seen = Observation { blocks: &blocks, ..seen };
+/// assert_eq!(contract.check(&Operation::Alloc { id: 0, request }, &seen), []);
 /// # Ok::<(), gpu_buddy::Errno>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -76,20 +105,21 @@ pub struct Contract {
     tracks_clear: bool,
     /// What the allocator said last.
     accounts: Accounts,
-    /// Whether memory for the allocator's own objects ran out in the operation
-    /// that is judged next.
+    /// Whether memory for the allocator's own objects ran out in this operation.
     faulted: bool,
-    /// A BUG was met.
-    over: bool,
+    /// Nothing is promised any more.
+    unusable: bool,
     /// The blocks of each allocation, and all of them by place.
-    live: Allocations,
-    blocks: Occupancy,
+    allocations: Allocations,
+    occupancy: Occupancy,
     /// Free bytes, by what is allocated.
     free: u64,
     /// Free memory that is known to be zeroed.
     clear: ChunkSet,
-    /// The last operation, where it was an allocation that failed.
+    /// The last operation, if it was an allocation that failed.
     last_failed: Option<(AllocRequest, Errno)>,
+    /// What this operation has broken so far.
+    found: Vec<Breach>,
 }
 
 impl Contract {
@@ -106,12 +136,13 @@ impl Contract {
             tracks_clear: capabilities.contains(Capability::Clear),
             accounts: Accounts { avail: size, clear_avail: 0 },
             faulted: false,
-            over: false,
+            unusable: false,
             free: size,
-            live: Allocations::default(),
-            blocks: Occupancy::new(chunks),
+            allocations: Allocations::default(),
+            occupancy: Occupancy::new(chunks),
             clear: ChunkSet::new(chunks),
             last_failed: None,
+            found: Vec::new(),
         }
     }
 
@@ -121,154 +152,141 @@ impl Contract {
         self.space
     }
 
-    /// Tells whether memory for the allocator's own objects ran out in the
-    /// operation that is judged next. Holds until it is told otherwise.
-    pub fn set_faulted(&mut self, faulted: bool) {
-        self.faulted = faulted;
-    }
-
-    /// Whether the allocator has become unusable by a BUG. It promises nothing
-    /// any more, so that no breach is found from there on.
+    /// Whether the allocator promises nothing any more, because it has run into a BUG, has
+    /// panicked or was torn down. No breach is found from there on.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
-        self.over
+        self.unusable
     }
 
     /// Judges a fresh allocator.
-    pub fn created(&mut self, accounts: Accounts) -> Vec<Breach> {
-        let mut broken = Vec::new();
-        self.account(self.accounts, accounts, &mut broken);
-        broken
+    pub fn check_created(&mut self, accounts: Accounts) -> Vec<Breach> {
+        self.check_accounts(self.accounts, accounts);
+        core::mem::take(&mut self.found)
     }
 
-    /// Judges an allocation, that was named `id` where it succeeded.
-    pub fn alloc(
-        &mut self,
-        id: Id,
-        request: &AllocRequest,
-        outcome: Result<&[Block], Errno>,
-        accounts: Accounts,
-    ) -> Vec<Breach> {
-        if self.over {
+    /// Judges an operation.
+    #[inline]
+    pub fn check(&mut self, operation: &Operation, seen: &Observation<'_>) -> Vec<Breach> {
+        if self.unusable || seen.outcome == Outcome::Skipped {
             return Vec::new();
         }
-        let mut broken = Vec::new();
-        let operation = || Operation::Alloc { id, request: request.clone() };
-        self.repeats(request, outcome.map(|_| ()), &mut broken);
-        match outcome {
-            Ok(blocks) => {
-                if let Some(what) = room::invalid(request, self.space) {
-                    self.push(&mut broken, Promise::RefusesInvalid, Detail::Invalid(what));
+        self.faulted = seen.report.faulted;
+        let before = self.accounts;
+        if !self.check_end_of_use(seen.report) {
+            self.check_operation(operation, seen);
+        }
+        let mut found = core::mem::take(&mut self.found);
+        for breach in &mut found {
+            breach.operation = Some(operation.clone());
+            breach.outcome = seen.outcome.errno().map_or(Ok(()), Err);
+            breach.before = before;
+        }
+        found
+    }
+
+    fn check_operation(&mut self, operation: &Operation, seen: &Observation<'_>) {
+        let Observation { outcome, blocks, accounts, report, before } = *seen;
+        let last_failed = self.last_failed.take();
+        match *operation {
+            Operation::Alloc { id, ref request } => {
+                self.check_repeats(request, outcome, last_failed);
+                match outcome.errno() {
+                    None => {
+                        self.check_new_blocks(request, blocks, accounts);
+                        self.allocations.insert(id, blocks);
+                        if let Some(before) = before {
+                            self.check_choice(request, blocks, before);
+                        }
+                    }
+                    Some(errno) => {
+                        self.check_error(request, errno);
+                        self.check_nothing_changed(errno, accounts);
+                    }
                 }
-                self.placed(request, blocks, &mut broken);
-                let (mut bytes, mut clear_bytes) = (0, 0);
-                for block in blocks {
-                    self.hand_out(block, &mut broken);
-                    let size = self.size_of(block);
-                    bytes += size;
-                    clear_bytes += if block.clear { size } else { 0 };
+            }
+            Operation::AllocOnto { id, ref request } => {
+                self.check_repeats(request, outcome, last_failed);
+                self.check_alloc_onto(id, request, outcome, blocks, accounts);
+            }
+            Operation::Free { id, cleared } => {
+                let blocks = self.allocations.remove(id);
+                let bytes = blocks.iter().map(|block| self.take_back(block, cleared)).sum();
+                self.allocations.recycle(blocks);
+                self.check_freed(bytes, cleared, accounts);
+            }
+            Operation::FreeBlock { id, index, cleared } => {
+                let block = self.allocations.remove_block(id, index);
+                let bytes = block.map_or(0, |block| self.take_back(&block, cleared));
+                self.check_freed(bytes, cleared, accounts);
+            }
+            Operation::Trim { id, start, new_size } => {
+                let old = self.allocations.remove(id);
+                match outcome.errno() {
+                    None => self.check_trim(&old, start, new_size, blocks, accounts),
+                    Some(errno) => {
+                        self.check_trim_error(&old, start, new_size, errno, blocks);
+                        self.check_nothing_changed(errno, accounts);
+                    }
                 }
-                self.live.insert(id, blocks);
-                // To find room, clear memory may have been merged with dirty,
-                // which makes it dirty. So it may drop by more.
-                let most_clear = self.accounts.clear_avail.saturating_sub(clear_bytes);
-                let expected = Accounts {
-                    avail: self.accounts.avail.wrapping_sub(bytes),
-                    clear_avail: accounts.clear_avail.min(most_clear),
-                };
-                self.account(expected, accounts, &mut broken);
+                self.allocations.recycle(old);
+                self.allocations.insert(id, blocks);
             }
-            Err(errno) => {
-                self.refused(request, errno, &mut broken);
-                self.unchanged(errno, accounts, &mut broken);
-            }
+            Operation::ResetClear { clear } => self.check_reset_clear(clear, accounts),
+            Operation::BlockAt { offset } => self.check_lookup(offset, outcome, accounts),
+            // Sets up what comes next.
+            Operation::FailNth { .. } => self.last_failed = last_failed,
+            Operation::Fini => self.check_teardown(report),
         }
-        self.finish_call(broken, operation, outcome.err())
+        if *operation != Operation::Fini {
+            self.check_warnings(report);
+        }
     }
 
-    /// Judges the free of a whole allocation.
-    pub fn free(&mut self, id: Id, cleared: bool, accounts: Accounts) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
+    /// Judges what ends all use of the allocator, if it has come to that.
+    fn check_end_of_use(&mut self, report: &Report) -> bool {
+        if let Some(bug) = report.bug {
+            self.breach(Promise::NoBug, Detail::Bug(bug));
+        } else if let Some(panic) = &report.panic {
+            self.breach(Promise::NoPanic, Detail::Panic(panic.clone()));
         }
-        let mut broken = Vec::new();
-        self.last_failed = None;
-        let blocks = self.live.remove(id);
-        let bytes = blocks.iter().map(|block| self.take_back(block, cleared)).sum();
-        self.live.recycle(blocks);
-        self.freed(bytes, cleared, accounts, &mut broken);
-        self.finish_call(broken, || Operation::Free { id, cleared }, None)
+        self.unusable |= report.bug.is_some() || report.panic.is_some();
+        self.unusable
     }
 
-    /// Judges the free of the block at position `index` of an allocation. The
-    /// blocks behind it move up.
-    pub fn free_block(
-        &mut self,
-        id: Id,
-        index: usize,
-        cleared: bool,
-        accounts: Accounts,
-    ) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
+    /// Judges the blocks that an allocation has added.
+    fn check_new_blocks(&mut self, request: &AllocRequest, blocks: &[Block], accounts: Accounts) {
+        if let Some(what) = room::invalid(request, self.space) {
+            self.breach(Promise::RefusesInvalid, Detail::Invalid(what));
         }
-        let mut broken = Vec::new();
-        self.last_failed = None;
-        let bytes = match self.live.remove_block(id, index) {
-            Some(block) => self.take_back(&block, cleared),
-            None => 0,
+        self.check_placement(request, blocks);
+        let (mut bytes, mut clear_bytes) = (0u64, 0u64);
+        for block in blocks {
+            self.hand_out(block);
+            let size = self.size_of(block);
+            bytes = bytes.wrapping_add(size);
+            clear_bytes = clear_bytes.wrapping_add(if block.clear { size } else { 0 });
+        }
+        // To find room, clear memory may have been merged with dirty, which makes it dirty.
+        // So it may drop by more.
+        let most_clear = self.accounts.clear_avail.saturating_sub(clear_bytes);
+        let expected = Accounts {
+            avail: self.accounts.avail.wrapping_sub(bytes),
+            clear_avail: accounts.clear_avail.min(most_clear),
         };
-        self.freed(bytes, cleared, accounts, &mut broken);
-        self.finish_call(broken, || Operation::FreeBlock { id, index, cleared }, None)
+        self.check_accounts(expected, accounts);
     }
 
-    /// Judges a trim. `blocks` are those that the allocation has now, whether
-    /// the trim succeeded or not.
-    pub fn trim(
-        &mut self,
-        id: Id,
-        start: Option<u64>,
-        new_size: u64,
-        outcome: Result<(), Errno>,
-        blocks: &[Block],
-        accounts: Accounts,
-    ) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let mut broken = Vec::new();
-        let old = self.live.remove(id);
-        match outcome {
-            Ok(()) => {
-                self.last_failed = None;
-                self.trimmed(&old, start, new_size, blocks, accounts, &mut broken);
-            }
-            Err(errno) => {
-                self.trim_refused(&old, start, new_size, errno, blocks, &mut broken);
-                self.unchanged(errno, accounts, &mut broken);
-            }
-        }
-        self.live.recycle(old);
-        self.live.insert(id, blocks);
-        self.finish_call(broken, || Operation::Trim { id, start, new_size }, outcome.err())
-    }
-
-    /// Judges making every free block clear, or dirty.
-    pub fn reset_clear(&mut self, clear: bool, accounts: Accounts) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let mut broken = Vec::new();
-        self.last_failed = None;
+    fn check_reset_clear(&mut self, clear: bool, accounts: Accounts) {
         if accounts.avail != self.accounts.avail {
             let (expected, is) = (self.accounts.avail, accounts.avail);
-            broken.push(self.broken(Promise::Avail, Detail::Avail { expected, is }));
+            self.breach(Promise::Avail, Detail::Avail { expected, is });
         }
         let expected = if clear { accounts.avail } else { 0 };
         let complete = accounts.clear_avail == expected;
         if self.tracks_clear && !complete {
             let detail = Detail::ClearAvail { expected, is: accounts.clear_avail };
-            broken.push(self.broken(Promise::ResetClear, detail));
+            self.breach(Promise::ResetClear, detail);
         }
         self.accounts = accounts;
         // What was missed is not known, and may be clear still.
@@ -276,137 +294,82 @@ impl Contract {
             self.clear.reset(false);
         }
         if clear {
-            self.blocks.free_runs(0..u64::MAX, |run| {
+            self.occupancy.free_runs(0..u64::MAX, |run| {
                 self.clear.insert(run);
                 true
             });
         }
-        self.finish_call(broken, || Operation::ResetClear { clear }, None)
     }
 
-    /// Judges the lookup of the allocated block at an offset.
-    pub fn block_at(
-        &mut self,
-        offset: u64,
-        outcome: Result<Option<Block>, Errno>,
-        accounts: Accounts,
-    ) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let mut broken = Vec::new();
+    fn check_lookup(&mut self, offset: u64, outcome: Outcome, accounts: Accounts) {
+        let found = match outcome {
+            Outcome::Found(found) => Ok(found),
+            other => Err(other.errno().unwrap_or(Errno::EINVAL)),
+        };
         let expected = if offset >= self.space.size {
             Err(Errno::ENXIO)
         } else {
-            Ok(self.blocks.at(offset / self.space.chunk_size).map(|(chunk, order)| Block {
+            Ok(self.occupancy.at(offset / self.space.chunk_size).map(|(chunk, order)| Block {
                 offset: chunk * self.space.chunk_size,
                 order,
                 clear: false,
             }))
         };
-        // Whether it was clear when it was allocated is told at that time.
-        let found = outcome.map(|block| block.map(|block| Block { clear: false, ..block }));
+        // Whether it was clear when it was allocated is judged at that time.
+        let found = found.map(|block| block.map(|block| Block { clear: false, ..block }));
         if found != expected {
-            broken.push(self.broken(Promise::BlockAt, Detail::Lookup { found, expected }));
+            self.breach(Promise::BlockAt, Detail::Lookup { found, expected });
         }
-        self.account(self.accounts, accounts, &mut broken);
-        self.finish_call(broken, || Operation::BlockAt { offset }, outcome.err())
+        self.check_accounts(self.accounts, accounts);
     }
 
-    /// The request for all of the space as one exact range, which has to succeed
-    /// when everything is free.
-    #[must_use]
-    pub fn whole(&self) -> AllocRequest {
-        AllocRequest {
-            end: self.space.size,
-            size: self.space.size,
-            min_block_size: self.space.chunk_size,
-            range: true,
-            ..AllocRequest::default()
+    /// Judges the teardown. It promises nothing about what is still allocated, but must not
+    /// be silent then.
+    fn check_teardown(&mut self, report: &Report) {
+        if self.occupancy.count() == 0 {
+            self.check_warnings(report);
+            if report.leaked > 0 {
+                self.breach(Promise::NothingLeaked, Detail::Objects(report.leaked));
+            }
+        } else if report.warnings.is_empty() {
+            let detail = Detail::InUse(self.occupancy.count() as u64);
+            self.breach(Promise::TeardownWarns, detail);
+        }
+        self.unusable = true;
+    }
+
+    fn check_warnings(&mut self, report: &Report) {
+        if let Some(&warning) = report.warnings.first() {
+            self.breach(Promise::NoWarning, Detail::Warning(warning));
         }
     }
 
     /// Judges the end, when everything has been freed.
-    pub fn finish(&mut self, accounts: Accounts) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let mut broken = Vec::new();
-        if accounts.avail != self.space.size {
+    pub fn check_all_free(&mut self, accounts: Accounts) -> Vec<Breach> {
+        if !self.unusable && accounts.avail != self.space.size {
             let detail = Detail::Avail { expected: self.space.size, is: accounts.avail };
-            broken.push(self.broken(Promise::NothingLeaked, detail));
+            self.breach(Promise::NothingLeaked, detail);
         }
-        broken
+        core::mem::take(&mut self.found)
     }
 
-    /// Judges what a scan of the C's own structures found.
-    #[must_use]
-    pub fn consistent(&self, found: &[Inconsistency]) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let broken =
-            |&found: &Inconsistency| self.broken(Promise::Consistent, Detail::Inconsistency(found));
-        found.iter().map(broken).collect()
-    }
-
-    /// Judges the teardown, which left so many objects behind and raised these warnings.
-    /// It promises nothing about what is still allocated, but must not be silent then.
-    pub fn fini(&mut self, leaked: usize, warnings: &[Warning]) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let mut broken = Vec::new();
-        if self.blocks.count() > 0 {
-            if warnings.is_empty() {
-                let detail = Detail::InUse(self.blocks.count() as u64);
-                broken.push(self.broken(Promise::TeardownWarns, detail));
-            }
-        } else {
-            broken.extend(self.warnings(warnings));
-            if leaked > 0 {
-                broken.push(self.broken(Promise::NothingLeaked, Detail::Objects(leaked)));
-            }
-        }
-        let broken = self.finish_call(broken, || Operation::Fini, None);
-        // There is nothing left to promise anything.
-        self.over = true;
-        broken
-    }
-
-    /// Judges the warnings that an operation raised.
-    #[must_use]
-    pub fn warnings(&self, warnings: &[Warning]) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let broken = |&warning: &Warning| self.broken(Promise::NoWarning, Detail::Warning(warning));
-        warnings.iter().map(broken).collect()
-    }
-
-    /// Judges a BUG, which makes the allocator unusable. It is told once, also
-    /// where the operation has failed for it.
-    pub fn bug(&mut self, bug: KernelBug) -> Option<Breach> {
-        let is_new = !core::mem::replace(&mut self.over, true);
-        is_new.then(|| self.broken(Promise::NoBug, Detail::Bug(bug)))
-    }
-
-    /// A breach of this allocator; its operation is filled in at the end.
-    fn broken(&self, promise: Promise, detail: Detail) -> Breach {
-        Breach {
-            promise,
-            space: self.space,
-            operation: None,
-            before: self.accounts,
-            outcome: Ok(()),
-            faulted: self.faulted,
-            detail,
+    /// Adds a breach; of one promise there is one in each operation.
+    fn breach(&mut self, promise: Promise, detail: Detail) {
+        if self.found.iter().all(|breach| breach.promise != promise) {
+            self.found.push(Breach {
+                promise,
+                space: self.space,
+                operation: None,
+                before: self.accounts,
+                outcome: Ok(()),
+                faulted: self.faulted,
+                detail,
+            });
         }
     }
 
     fn size_of(&self, block: &Block) -> u64 {
-        // Orders of nonsense are reported elsewhere.
-        self.space.chunk_size.checked_shl(block.order).unwrap_or(0)
+        block.size(self.space.chunk_size)
     }
 
     /// A block in chunks.

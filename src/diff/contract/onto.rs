@@ -1,80 +1,56 @@
 //! Allocations onto a list that is not empty.
 
-use super::room;
-use super::{
-    Accounts, AllocRequest, Block, Breach, Contract, Detail, Errno, Id, Operation, Promise,
-};
+use super::{Accounts, AllocRequest, Block, Contract, Detail, Errno, Id, Outcome, Promise};
 
 impl Contract {
     /// Judges an allocation onto the list of the allocation `id`. `blocks` are those that
     /// the list has now, whether the call succeeded or not.
-    pub fn alloc_onto(
+    pub(super) fn check_alloc_onto(
         &mut self,
         id: Id,
         request: &AllocRequest,
-        outcome: Result<(), Errno>,
+        outcome: Outcome,
         blocks: &[Block],
         accounts: Accounts,
-    ) -> Vec<Breach> {
-        if self.over {
-            return Vec::new();
-        }
-        let mut broken = Vec::new();
-        self.repeats(request, outcome, &mut broken);
-        let old = self.live.remove(id);
-        match outcome {
-            Ok(()) if blocks.starts_with(&old) => {
-                let new = &blocks[old.len()..];
-                if let Some(what) = room::invalid(request, self.space) {
-                    self.push(&mut broken, Promise::RefusesInvalid, Detail::Invalid(what));
-                }
-                self.placed(request, new, &mut broken);
-                self.replaced(&[], new, accounts, &mut broken);
+    ) {
+        let old = self.allocations.remove(id);
+        match outcome.errno() {
+            None if blocks.starts_with(&old) => {
+                self.check_new_blocks(request, &blocks[old.len()..], accounts);
             }
-            Err(errno) if blocks == old => {
-                self.refused(request, errno, &mut broken);
-                self.unchanged(errno, accounts, &mut broken);
-            }
-            // The call was stopped half-way.
-            Err(Errno::ENOTRECOVERABLE) => {
-                self.refused(request, Errno::ENOTRECOVERABLE, &mut broken);
-                self.unchanged(Errno::ENOTRECOVERABLE, accounts, &mut broken);
+            // Stopped half-way, the call may have left anything.
+            Some(errno) if blocks == old || errno == Errno::ENOTRECOVERABLE => {
+                self.check_error(request, errno);
+                self.check_nothing_changed(errno, accounts);
             }
             _ => {
-                self.push(&mut broken, Promise::KeepsList, Detail::Blocks);
-                self.replaced(&old, blocks, accounts, &mut broken);
+                self.breach(Promise::KeepsList, Detail::Blocks);
+                self.check_replaced(&old, blocks, accounts);
+                // The same call is made in another state.
                 self.last_failed = None;
             }
         }
-        self.live.recycle(old);
-        self.live.insert(id, blocks);
-        let operation = || Operation::AllocOnto { id, request: request.clone() };
-        self.finish_call(broken, operation, outcome.err())
+        self.allocations.recycle(old);
+        self.allocations.insert(id, blocks);
     }
 
     /// Blocks of a list are replaced by others. The former become free and keep their
     /// clear mark, as nobody has written to them.
-    fn replaced(
-        &mut self,
-        old: &[Block],
-        new: &[Block],
-        accounts: Accounts,
-        broken: &mut Vec<Breach>,
-    ) {
-        let (mut bytes, mut clear) = (self.accounts.avail, self.accounts.clear_avail);
+    fn check_replaced(&mut self, old: &[Block], new: &[Block], accounts: Accounts) {
+        let Accounts { mut avail, mut clear_avail } = self.accounts;
         for block in old {
             let size = self.take_back(block, block.clear);
-            bytes = bytes.wrapping_add(size);
-            clear = clear.wrapping_add(if block.clear { size } else { 0 });
+            avail = avail.wrapping_add(size);
+            clear_avail = clear_avail.wrapping_add(if block.clear { size } else { 0 });
         }
         for block in new {
-            self.hand_out(block, broken);
+            self.hand_out(block);
             let size = self.size_of(block);
-            bytes = bytes.wrapping_sub(size);
-            clear = clear.saturating_sub(if block.clear { size } else { 0 });
+            avail = avail.wrapping_sub(size);
+            clear_avail = clear_avail.saturating_sub(if block.clear { size } else { 0 });
         }
         // To find room, clear memory may have been merged with dirty.
-        let expected = Accounts { avail: bytes, clear_avail: accounts.clear_avail.min(clear) };
-        self.account(expected, accounts, broken);
+        let clear_avail = clear_avail.min(accounts.clear_avail);
+        self.check_accounts(Accounts { avail, clear_avail }, accounts);
     }
 }

@@ -1,60 +1,53 @@
 //! Where an allocation was placed.
 
-use super::{AllocRequest, Block, Breach, Contract, Detail, GpuBuddyAllocFlag, Promise};
+use crate::{AllocRequest, GpuBuddyAllocFlag};
+
+use super::{Block, Contract, Detail, Promise};
 
 impl Contract {
     /// Judges the places of an allocation's blocks, apart from what else is
     /// allocated.
-    pub(super) fn placed(
-        &self,
-        request: &AllocRequest,
-        blocks: &[Block],
-        broken: &mut Vec<Breach>,
-    ) {
+    pub(super) fn check_placement(&mut self, request: &AllocRequest, blocks: &[Block]) {
         let (mut total, mut lowest, mut highest) = (0u64, u64::MAX, 0);
         for block in blocks {
             if !self.is_shaped(block) {
-                self.push(broken, Promise::BlockShape, Detail::Block(*block, 0..self.space.size));
+                self.breach(Promise::BlockShape, Detail::Block(*block, 0..self.space.size));
             }
             let size = self.size_of(block);
             let end = block.offset.saturating_add(size);
             if end > self.space.size {
-                self.push(broken, Promise::InSpace, Detail::Block(*block, 0..self.space.size));
+                self.breach(Promise::InSpace, Detail::Block(*block, 0..self.space.size));
             }
             if request.range && (block.offset < request.start || end > request.end) {
-                self.push(
-                    broken,
-                    Promise::InRange,
-                    Detail::Block(*block, request.start..request.end),
-                );
+                self.breach(Promise::InRange, Detail::Block(*block, request.start..request.end));
             }
             total = total.saturating_add(size);
             (lowest, highest) = (lowest.min(block.offset), highest.max(end));
         }
         if !self.adds_up(request, total) {
             let detail = Detail::Sum { asked: request.size, got: total };
-            self.push(broken, Promise::AddsUp, detail);
+            self.breach(Promise::AddsUp, detail);
         }
         if request.flags.contains(GpuBuddyAllocFlag::Contiguous) {
             if highest.saturating_sub(lowest) != total {
                 let detail = Detail::Gap { size: total, span: highest.saturating_sub(lowest) };
-                self.push(broken, Promise::Contiguous, detail);
+                self.breach(Promise::Contiguous, detail);
             }
             if lowest != u64::MAX && !is_aligned(lowest, request.min_block_size) {
-                self.unaligned(lowest, highest, request, broken);
+                self.unaligned(lowest, highest, request);
             }
         } else if blocks.iter().any(|block| {
             let size = self.size_of(block);
             size < request.min_block_size || !is_aligned(block.offset, request.min_block_size)
         }) {
-            self.runs(request, blocks, broken);
+            self.check_runs(request, blocks);
         }
     }
 
     /// A block at least as large as `min_block_size` is aligned by its shape. The
     /// tail of an allocation is trimmed to smaller ones, so that they are looked
     /// at together with the blocks that they follow.
-    fn runs(&self, request: &AllocRequest, blocks: &[Block], broken: &mut Vec<Breach>) {
+    fn check_runs(&mut self, request: &AllocRequest, blocks: &[Block]) {
         let mut runs = self.runs_of(blocks);
         if runs.iter().any(|&(start, _)| !is_aligned(start, request.min_block_size)) {
             // They may follow one another, handed out in another order.
@@ -64,7 +57,7 @@ impl Contract {
         }
         for &(start, end) in &runs {
             if !is_aligned(start, request.min_block_size) {
-                self.unaligned(start, end, request, broken);
+                self.unaligned(start, end, request);
             }
         }
         let tails =
@@ -73,16 +66,16 @@ impl Contract {
             && tails.count() > 1
         {
             let detail = Detail::Run { start, end, min_block_size: request.min_block_size };
-            self.push(broken, Promise::MinBlockSize, detail);
+            self.breach(Promise::MinBlockSize, detail);
         }
     }
 
-    fn unaligned(&self, start: u64, end: u64, request: &AllocRequest, broken: &mut Vec<Breach>) {
+    fn unaligned(&mut self, start: u64, end: u64, request: &AllocRequest) {
         let detail = Detail::Run { start, end, min_block_size: request.min_block_size };
-        self.push(broken, Promise::Aligned, detail);
+        self.breach(Promise::Aligned, detail);
     }
 
-    /// Occupancy that each begin where the one before ends, as one: start and end.
+    /// Blocks that each begin where the one before ends, as one: start and end.
     pub(super) fn runs_of(&self, blocks: &[Block]) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for block in blocks {

@@ -37,6 +37,7 @@ macro_rules! promises {
 
 promises! {
     NoBug, "no-bug", "No call runs into a kernel BUG.";
+    NoPanic, "no-panic", "No call panics.";
     NoWarning, "no-warning", "No call raises a kernel warning.";
     KnownError, "known-error",
         "A call fails with EINVAL, ENOSPC or ENXIO, or with ENOMEM where memory ran out.";

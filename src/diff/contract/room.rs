@@ -9,6 +9,7 @@ use core::ops::Range;
 use crate::diff::Space;
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
+use super::Contract;
 use super::breach::Detail;
 use super::ledger::Occupancy;
 
@@ -139,5 +140,30 @@ impl Search<'_> {
                 self.found.is_none()
             }
         }
+    }
+}
+
+impl Contract {
+    /// The largest aligned block that nothing is allocated in: its offset and size, in
+    /// bytes. A request for it must find room.
+    #[must_use]
+    pub fn largest_free_block(&self) -> Option<(u64, u64)> {
+        let mut largest = None;
+        let mut least = 1;
+        self.occupancy.free_runs(0..u64::MAX, |run| {
+            // A run holds an aligned block of at least a quarter of its length, rounded up.
+            let mut size = 1u64 << (run.end - run.start).ilog2();
+            while size >= least {
+                let start = run.start.checked_next_multiple_of(size);
+                if let Some(start) = start.filter(|start| start.saturating_add(size) <= run.end) {
+                    (largest, least) = (Some((start, size)), 2 * size);
+                    break;
+                }
+                size /= 2;
+            }
+            true
+        });
+        let chunk_size = self.space.chunk_size;
+        largest.map(|(start, size)| (start * chunk_size, size * chunk_size))
     }
 }

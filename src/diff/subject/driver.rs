@@ -1,10 +1,13 @@
 //! One implementation, with the allocations of a trace by name.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 
+use crate::diff::{Accounts, Id, Operation};
 use crate::{AllocRequest, Errno};
 
-use crate::diff::{Block, Capabilities, Capability, Id, Implementation, Operation, Space};
+use super::panics;
+use super::{Block, Capabilities, Capability, Implementation, Report, Space};
 
 /// What came of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +20,8 @@ pub enum Outcome {
     Failed(Errno),
     /// A lookup: what is allocated there.
     Found(Option<Block>),
+    /// It panicked.
+    Panicked,
 }
 
 impl Outcome {
@@ -42,110 +47,196 @@ impl fmt::Display for Outcome {
             Self::Failed(errno) => errno.fmt(f),
             Self::Found(None) => f.write_str("free"),
             Self::Found(Some(block)) => block.fmt(f),
+            Self::Panicked => f.write_str("panicked"),
         }
     }
 }
 
-/// An implementation that takes operations.
+/// An implementation that takes operations, with the allocations of a trace by name.
+///
+/// A panic of the implementation ends its use: it is caught, reported once, and what
+/// panicked is neither called nor dropped again.
 pub(in crate::diff) struct Driver<I: Implementation> {
-    pub implementation: I,
-    allocations: Vec<Option<I::Allocation>>,
-    /// What the teardown has left behind, once it was torn down.
-    pub leaked: Option<usize>,
+    implementation: ManuallyDrop<I>,
+    allocations: ManuallyDrop<Vec<Option<I::Allocation>>>,
+    panicked: bool,
+    torn_down: bool,
     /// After an allocation or a trim: the blocks of the allocation.
     pub blocks: Vec<Block>,
+    /// What is free after the last operation.
+    pub accounts: Accounts,
+    /// What the implementation said by itself in the last operation.
+    pub report: Report,
 }
 
 impl<I: Implementation> Driver<I> {
     pub fn of(implementation: I) -> Self {
-        Self { implementation, allocations: Vec::new(), leaked: None, blocks: Vec::new() }
+        let mut driver = Self {
+            implementation: ManuallyDrop::new(implementation),
+            allocations: ManuallyDrop::new(Vec::new()),
+            panicked: false,
+            torn_down: false,
+            blocks: Vec::new(),
+            accounts: Accounts::default(),
+            report: Report::default(),
+        };
+        driver.accounts =
+            driver.ask(|implementation| implementation.accounts()).unwrap_or_default();
+        driver
     }
 
+    pub fn implementation(&self) -> &I {
+        &self.implementation
+    }
+
+    pub fn implementation_mut(&mut self) -> &mut I {
+        &mut self.implementation
+    }
+
+    /// Whether it was torn down, or has panicked: it cannot be asked any more.
+    pub fn is_finished(&self) -> bool {
+        self.torn_down || self.panicked
+    }
+
+    /// Asks the implementation, unless that has panicked.
+    pub fn ask<T>(&mut self, f: impl FnOnce(&mut I) -> T) -> Option<T> {
+        if self.panicked {
+            return None;
+        }
+        match panics::catch(|| f(&mut self.implementation)) {
+            Ok(answer) => Some(answer),
+            Err(message) => {
+                self.panicked = true;
+                self.report.panic = Some(message);
+                None
+            }
+        }
+    }
+
+    /// Does an operation, and asks for the accounts and the report after it.
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         self.blocks.clear();
-        if self.leaked.is_some() || self.implementation.declines(operation).is_some() {
+        self.report = Report::default();
+        if self.is_finished() {
             return Outcome::Skipped;
         }
-        match *operation {
-            Operation::Alloc { id, ref request } => {
-                let outcome = self.implementation.alloc(request).map(|allocation| {
-                    self.implementation.blocks(&allocation, &mut self.blocks);
-                    *self.slot(id) = Some(allocation);
-                });
-                Outcome::of(outcome)
+        let Self { implementation, allocations, blocks, .. } = self;
+        let (implementation, allocations) = (&mut **implementation, &mut **allocations);
+        let done = panics::catch(|| {
+            if implementation.declines(operation).is_some() {
+                return None;
             }
-            Operation::AllocOnto { id, ref request } => {
-                let Some(mut allocation) = self.slot(id).take() else {
-                    return Outcome::Skipped;
-                };
-                let outcome = self.implementation.alloc_onto(&mut allocation, request);
-                self.implementation.blocks(&allocation, &mut self.blocks);
-                *self.slot(id) = Some(allocation);
-                Outcome::of(outcome)
+            let mut leaked = 0;
+            let outcome = apply(implementation, allocations, blocks, &mut leaked, operation);
+            let report = Report { leaked, ..implementation.report() };
+            Some((outcome, implementation.accounts(), report))
+        });
+        match done {
+            Ok(None) => Outcome::Skipped,
+            Ok(Some((outcome, accounts, report))) => {
+                self.torn_down = *operation == Operation::Fini;
+                (self.accounts, self.report) = (accounts, report);
+                outcome
             }
-            Operation::Free { id, cleared } => match self.slot(id).take() {
-                Some(allocation) => {
-                    self.implementation.free(allocation, cleared);
-                    Outcome::Done
-                }
-                None => Outcome::Skipped,
-            },
-            Operation::FreeBlock { id, index, cleared } => {
-                let Some(mut allocation) = self.slot(id).take() else {
-                    return Outcome::Skipped;
-                };
-                self.implementation.blocks(&allocation, &mut self.blocks);
-                let exists = index < self.blocks.len();
+            Err(message) => {
+                self.panicked = true;
                 self.blocks.clear();
-                if exists {
-                    self.implementation.free_block(&mut allocation, index, cleared);
-                }
-                *self.slot(id) = Some(allocation);
-                if exists { Outcome::Done } else { Outcome::Skipped }
-            }
-            Operation::Trim { id, start, new_size } => {
-                let Some(mut allocation) = self.slot(id).take() else {
-                    return Outcome::Skipped;
-                };
-                let outcome = self.implementation.trim(&mut allocation, start, new_size);
-                self.implementation.blocks(&allocation, &mut self.blocks);
-                *self.slot(id) = Some(allocation);
-                Outcome::of(outcome)
-            }
-            Operation::ResetClear { clear } => {
-                self.implementation.reset_clear(clear);
-                Outcome::Done
-            }
-            Operation::BlockAt { offset } => {
-                self.implementation.block_at(offset).map_or_else(Outcome::Failed, Outcome::Found)
-            }
-            Operation::FailNth { nth, times } => {
-                self.implementation.fail_nth(nth, times);
-                Outcome::Done
-            }
-            Operation::Fini => {
-                self.leaked = Some(self.implementation.fini());
-                Outcome::Done
+                self.report.panic = Some(message);
+                Outcome::Panicked
             }
         }
     }
 
-    /// Frees all that is allocated, as dirty, and tells of each.
-    pub fn free_all(&mut self, mut freed: impl FnMut(&I, Id)) {
-        for id in 0..self.allocations.len() {
-            if let Some(allocation) = self.allocations[id].take() {
-                self.implementation.free(allocation, false);
-                freed(&self.implementation, id as Id);
+    /// The names of what is allocated.
+    pub fn allocated(&self) -> Vec<Id> {
+        let ids = (0..).zip(self.allocations.iter());
+        ids.filter_map(|(id, allocation)| allocation.is_some().then_some(id)).collect()
+    }
+}
+
+impl<I: Implementation> Drop for Driver<I> {
+    fn drop(&mut self) {
+        // What has panicked may be in pieces. It is left alone.
+        if !self.panicked {
+            let Self { implementation, allocations, .. } = self;
+            // SAFETY: neither is used after this, and each is dropped once.
+            unsafe {
+                ManuallyDrop::drop(implementation);
+                ManuallyDrop::drop(allocations);
             }
         }
     }
+}
 
-    fn slot(&mut self, id: Id) -> &mut Option<I::Allocation> {
-        let index = id as usize;
-        if index >= self.allocations.len() {
-            self.allocations.resize_with(index + 1, || None);
+fn apply<I: Implementation>(
+    implementation: &mut I,
+    allocations: &mut Vec<Option<I::Allocation>>,
+    blocks: &mut Vec<Block>,
+    leaked: &mut usize,
+    operation: &Operation,
+) -> Outcome {
+    match *operation {
+        Operation::Alloc { id, ref request } => {
+            let index = id as usize;
+            if index >= allocations.len() {
+                allocations.resize_with(index + 1, || None);
+            }
+            let outcome = implementation.alloc(request).map(|allocation| {
+                implementation.blocks(&allocation, blocks);
+                allocations[index] = Some(allocation);
+            });
+            Outcome::of(outcome)
         }
-        &mut self.allocations[index]
+        Operation::AllocOnto { id, ref request } => {
+            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
+                return Outcome::Skipped;
+            };
+            let outcome = implementation.alloc_onto(allocation, request);
+            implementation.blocks(allocation, blocks);
+            Outcome::of(outcome)
+        }
+        Operation::Free { id, cleared } => {
+            let Some(allocation) = allocations.get_mut(id as usize).and_then(Option::take) else {
+                return Outcome::Skipped;
+            };
+            implementation.free(allocation, cleared);
+            Outcome::Done
+        }
+        Operation::FreeBlock { id, index, cleared } => {
+            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
+                return Outcome::Skipped;
+            };
+            implementation.blocks(allocation, blocks);
+            let exists = index < blocks.len();
+            blocks.clear();
+            if exists {
+                implementation.free_block(allocation, index, cleared);
+            }
+            if exists { Outcome::Done } else { Outcome::Skipped }
+        }
+        Operation::Trim { id, start, new_size } => {
+            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
+                return Outcome::Skipped;
+            };
+            let outcome = implementation.trim(allocation, start, new_size);
+            implementation.blocks(allocation, blocks);
+            Outcome::of(outcome)
+        }
+        Operation::ResetClear { clear } => {
+            implementation.reset_clear(clear);
+            Outcome::Done
+        }
+        Operation::BlockAt { offset } => {
+            implementation.block_at(offset).map_or_else(Outcome::Failed, Outcome::Found)
+        }
+        Operation::FailNth { nth, times } => {
+            implementation.fail_nth(nth, times);
+            Outcome::Done
+        }
+        Operation::Fini => {
+            *leaked = implementation.fini();
+            Outcome::Done
+        }
     }
 }
 

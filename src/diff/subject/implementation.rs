@@ -40,6 +40,16 @@ pub struct Block {
     pub clear: bool,
 }
 
+impl Block {
+    /// Its size in bytes; 0 if its order is too large for any.
+    #[must_use]
+    pub fn size(&self, chunk_size: u64) -> u64 {
+        // Shifted out, a size is wrong as well.
+        let size = chunk_size.checked_shl(self.order).unwrap_or(0);
+        if size >> self.order.min(63) == chunk_size { size } else { 0 }
+    }
+}
+
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clear = if self.clear { " clear" } else { "" };
@@ -230,6 +240,19 @@ pub trait Implementation: Sized {
     }
 }
 
+/// An allocator that several threads can use at once, each through a handle of its own.
+pub trait Shareable: Implementation<Allocation: Send> + Send {
+    /// Another handle to the same allocator, for another thread.
+    #[must_use]
+    fn share(&self) -> Self;
+
+    /// Takes the number of the last call on this handle that was made since it was asked
+    /// last; `None` if there was none, because some arguments were refused before the
+    /// allocator saw them. The allocator counts the calls of all its handles from 1, in the
+    /// order in which they take effect: under its lock, say.
+    fn take_last_call(&mut self) -> Option<u64>;
+}
+
 /// What an allocator says by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -239,4 +262,14 @@ pub struct Report {
     pub bug: Option<KernelBug>,
     /// Whether memory for its own objects ran out.
     pub faulted: bool,
+    /// How many of its own objects the teardown has left behind.
+    pub leaked: usize,
+    /// What the panic said that made it unusable.
+    pub panic: Option<String>,
+}
+
+impl Report {
+    /// It has nothing to say.
+    pub(in crate::diff) const NOTHING: Self =
+        Self { warnings: Vec::new(), bug: None, faulted: false, leaked: 0, panic: None };
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::diff::{
-    Accounts, Block, Capabilities, Capability, Implementation, Operation, Report, Space,
+    Accounts, Block, Capabilities, Capability, Implementation, Operation, Report, Shareable, Space,
 };
 use crate::fault::Fault;
 use crate::module::{Features, Inspection, Module, Stopped};
@@ -89,12 +89,6 @@ unsafe impl Sync for Shared {}
 
 thread_local! {
     static LAST_CALL: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Takes the sequence number of this thread's last call of a C, counted from 1 for each
-/// allocator: the order in which the calls got the lock.
-pub(in crate::diff) fn take_last_call() -> Option<u64> {
-    Some(LAST_CALL.replace(0)).filter(|&call| call != 0)
 }
 
 /// What a kernel's allocator offers.
@@ -190,11 +184,6 @@ impl KernelC {
             _ => None,
         };
         lines.into_iter().filter_map(line).collect()
-    }
-
-    /// Another handle to the same allocator, for another thread.
-    pub(in crate::diff) fn share(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), warnings: 0, failed: 0 }
     }
 
     fn call<R>(&self, f: impl FnOnce(*mut c_void) -> R) -> Result<R, Errno> {
@@ -506,6 +495,7 @@ impl Implementation for KernelC {
             warnings: state.warnings[self.warnings..].to_vec(),
             bug: state.bug,
             faulted: failed > self.failed,
+            ..Report::default()
         };
         self.failed = failed;
         self.warnings = state.warnings.len();
@@ -523,6 +513,16 @@ impl Implementation for KernelC {
             found
         });
         found.unwrap_or_default()
+    }
+}
+
+impl Shareable for KernelC {
+    fn share(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), warnings: 0, failed: 0 }
+    }
+
+    fn take_last_call(&mut self) -> Option<u64> {
+        Some(LAST_CALL.replace(0)).filter(|&call| call != 0)
     }
 }
 

@@ -4,12 +4,14 @@
 mod driver;
 mod implementation;
 mod kernel;
+pub(super) mod panics;
 mod safe_api;
 
 pub use driver::Outcome;
 pub(super) use driver::{Driver, needs};
-pub use implementation::{Block, Capabilities, Capability, Implementation, Report, Space};
+pub use implementation::{
+    Block, Capabilities, Capability, Implementation, Report, Shareable, Space,
+};
 use kernel::capabilities;
-pub(super) use kernel::take_last_call;
 pub use kernel::{KernelAllocation, KernelC};
 pub use safe_api::{SafeAllocation, SafeApi};

@@ -158,7 +158,7 @@ impl Implementation for SafeApi {
         let faulted = failed > self.failed;
         self.failed = failed;
         self.warnings += warnings.len();
-        Report { warnings, bug, faulted }
+        Report { warnings, bug, faulted, ..Report::default() }
     }
 
     fn scan(&self) -> Vec<Inconsistency> {

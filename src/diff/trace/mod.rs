@@ -3,12 +3,14 @@
 mod error;
 mod file;
 mod read;
+mod run;
 mod size;
 mod words;
 mod write;
 
 pub use error::{Found, ParseError};
 pub use file::{TraceFile, TraceLine};
+pub use run::FirstFinding;
 pub use size::{ParseSizeError, format_size, parse_size};
 
 use crate::AllocRequest;

@@ -30,9 +30,9 @@ pub fn run(
         operations: u64::MAX,
         ..Options::default()
     };
-    if let Some(thread) = arguments.relive {
+    if let Some(thread) = arguments.replay_episode {
         let pair = Pair { module: kernel, against: Against::Kernel(base) };
-        supervise::relive(&compare::options(&options), pair, folder, thread)?;
+        supervise::replay_episode(&compare::options(&options), pair, folder, thread)?;
         return Ok(Verdict::Passed);
     }
     let start = start_both(kernel, base);
@@ -49,7 +49,7 @@ pub fn run(
     thread::scope(|scope| {
         scope.spawn(|| watchdog.watch());
         let mut so_far: Vec<Difference> = Vec::new();
-        let mut life = None;
+        let mut episode = None;
         let found = |difference: &Difference| {
             so_far.push(difference.clone());
             // If it cannot be written, a crash loses what was found before it.
@@ -57,9 +57,9 @@ pub fn run(
         };
         let watch = |report: &Report| {
             watchdog.beat(0);
-            if report.life != life {
-                supervise::leave_life(folder, 0, report.life);
-                life = report.life;
+            if report.episode != episode {
+                supervise::leave_episode(folder, 0, report.episode);
+                episode = report.episode;
             }
             Instant::now() < end && !interrupted.load(Ordering::Relaxed)
         };

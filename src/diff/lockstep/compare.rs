@@ -1,0 +1,142 @@
+//! The same operation on the reference, and what differs.
+
+use crate::Snapshot;
+use crate::diff::{
+    Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Report, Step,
+};
+
+use super::Lockstep;
+
+/// The C resets the clear state of some blocks at a time. Each call leaves fewer.
+const MOST_RESETS: usize = 64;
+
+impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+    /// Does the operation on the reference and compares.
+    pub(super) fn compare(&mut self, operation: &Operation, step: &mut Step) {
+        let Some(reference) = self.reference.as_mut() else { return };
+        // The twin has no teardown.
+        let tears_down = reference.implementation().capabilities().contains(Capability::Fini);
+        if *operation == Operation::Fini && !tears_down {
+            return;
+        }
+        let outcome = reference.apply(operation);
+        if self.settings.comparison == Comparison::Contract {
+            return;
+        }
+        let both_are_kernels = reference.implementation().runs_kernel_code()
+            && self.subject.implementation().runs_kernel_code();
+        if both_are_kernels
+            && let Some((aspect, ours, theirs)) =
+                difference_in_reports(&self.subject.report, &reference.report)
+        {
+            return step.diverge(aspect, ours, theirs);
+        }
+        if outcome != step.outcome {
+            return step.diverge(Aspect::Outcome, step.outcome, outcome);
+        }
+        // What has become unusable, or was torn down, has no state to compare.
+        if self.contract.is_unusable() && self.subject.implementation().runs_kernel_code() {
+            return;
+        }
+        let exact = self.settings.comparison == Comparison::Exact;
+        if exact && self.subject.blocks != reference.blocks {
+            let (subject, reference) = (list(&self.subject.blocks), list(&reference.blocks));
+            return step.diverge(Aspect::Blocks, subject, reference);
+        }
+        if let Operation::ResetClear { clear } = *operation
+            && reference.accounts.clear_avail != self.subject.accounts.clear_avail
+        {
+            self.resync(clear, step);
+        }
+        let Some(reference) = &self.reference else { return };
+        let (ours, theirs) = (self.subject.accounts, reference.accounts);
+        if ours.avail != theirs.avail {
+            step.diverge(Aspect::Avail, ours.avail, theirs.avail);
+        }
+        if self.capabilities.contains(Capability::Clear) && ours.clear_avail != theirs.clear_avail {
+            step.diverge(Aspect::ClearAvail, ours.clear_avail, theirs.clear_avail);
+        }
+    }
+
+    fn resync(&mut self, clear: bool, step: &mut Step) {
+        let Some(reference) = &mut self.reference else { return };
+        let accounts = self.subject.accounts;
+        let snapshot = self.subject.implementation().snapshot();
+        step.resynced =
+            snapshot.is_some_and(|snapshot| reference.implementation_mut().restore(&snapshot));
+        // If the C is the reference: what it missed it finds in the end. Of two kernels, it
+        // is a difference.
+        let is_oracle = reference.implementation().runs_kernel_code()
+            && !self.subject.implementation().runs_kernel_code();
+        let mut other = Accounts::of(reference.implementation());
+        for _ in 0..MOST_RESETS {
+            if step.resynced || !is_oracle || other.clear_avail == accounts.clear_avail {
+                break;
+            }
+            reference.implementation_mut().reset_clear(clear);
+            other = Accounts::of(reference.implementation());
+        }
+        step.resynced |= other.clear_avail == accounts.clear_avail;
+        reference.accounts = other;
+    }
+
+    /// Compares the trees.
+    pub(super) fn compare_trees(&mut self, subject: Option<&Snapshot>, step: &mut Step) {
+        if self.settings.comparison != Comparison::Exact {
+            return;
+        }
+        let reference = self.reference.as_ref();
+        let reference = reference.and_then(|driver| driver.implementation().snapshot());
+        if let (Some(subject), Some(reference)) = (subject, reference)
+            && *subject != reference
+        {
+            let (subject, reference) = first_difference(subject, &reference);
+            step.diverge(Aspect::Snapshot, subject, reference);
+        }
+    }
+}
+
+/// In what two kernels differ that say something by themselves.
+fn difference_in_reports(ours: &Report, theirs: &Report) -> Option<(Aspect, String, String)> {
+    if ours.bug.is_some() != theirs.bug.is_some() {
+        let text = |report: &Report| match report.bug {
+            Some(bug) => bug.to_string(),
+            None => "no BUG".to_owned(),
+        };
+        return Some((Aspect::Bug, text(ours), text(theirs)));
+    }
+    if ours.warnings.len() != theirs.warnings.len() {
+        return Some((Aspect::Warnings, warnings(ours), warnings(theirs)));
+    }
+    (ours.leaked != theirs.leaked)
+        .then(|| (Aspect::Leaked, ours.leaked.to_string(), theirs.leaked.to_string()))
+}
+
+fn warnings(report: &Report) -> String {
+    let warnings: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
+    if warnings.is_empty() { "no warning".to_owned() } else { warnings.join("; ") }
+}
+
+/// Blocks, for people.
+pub(in crate::diff) fn list(blocks: &[Block]) -> String {
+    let blocks: Vec<_> = blocks.iter().map(ToString::to_string).collect();
+    format!("[{}]", blocks.join(", "))
+}
+
+/// The first block in which two states differ, or their accounts.
+pub(in crate::diff) fn first_difference(
+    subject: &Snapshot,
+    reference: &Snapshot,
+) -> (String, String) {
+    let mut pairs = subject.blocks.iter().zip(&reference.blocks);
+    match pairs.find(|(subject, reference)| subject != reference) {
+        Some((subject, reference)) => (format!("{subject:?}"), format!("{reference:?}")),
+        None => {
+            let text = |snapshot: &Snapshot| {
+                let Snapshot { avail, clear_avail, blocks, .. } = snapshot;
+                format!("{} blocks, avail {avail}, clear_avail {clear_avail}", blocks.len())
+            };
+            (text(subject), text(reference))
+        }
+    }
+}

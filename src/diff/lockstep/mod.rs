@@ -1,0 +1,379 @@
+//! Two implementations, the same operations, and the first difference.
+
+mod compare;
+mod finding;
+
+use crate::{AllocRequest, Errno, KernelBug, Snapshot};
+
+use super::contract::{Accounts, Breach, Contract, Observation};
+use super::known::known;
+use super::subject::{Driver, needs, panics};
+use super::{Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Space};
+
+pub(super) use compare::{first_difference, list};
+pub use finding::{Aspect, Divergence, Finding, NotCreated, Step};
+
+/// How closely two implementations are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comparison {
+    /// The same blocks in the same order, and the same state.
+    #[default]
+    Exact,
+    /// The same success or error number, and the same accounts. Operations whose outcome
+    /// depends on where blocks are placed are skipped: freeing one of several blocks,
+    /// trimming, looking up.
+    Observable,
+    /// Each keeps the contract; placements and errors may differ.
+    Contract,
+}
+
+/// How to judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How closely the two are compared.
+    pub comparison: Comparison,
+    /// A whole-tree check after this many operations, and at the end. 1 checks
+    /// after each; 0 only at the end. Unless it is 1, a tree of many blocks is
+    /// checked less often, so that the checks take the same part of the time.
+    pub full_check_interval: u64,
+    /// Whether breaches that the C is known for are findings as well.
+    pub strict: bool,
+    /// Whether only differences are findings, and no breach of the contract is one.
+    pub differences_only: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            comparison: Comparison::Exact,
+            full_check_interval: 256,
+            strict: false,
+            differences_only: false,
+        }
+    }
+}
+
+/// A new allocator, or why there is none. A panic is a finding.
+fn created<I: Implementation>(space: Space) -> Result<Result<I, Errno>, NotCreated> {
+    panics::catch(|| I::create(space)).map_err(|message| {
+        NotCreated::Finding(Box::new(Finding::Breach(Breach::of_panic(message, space))))
+    })
+}
+
+/// An implementation under test, in step with a reference, under the contract.
+pub struct Lockstep<S: Implementation, R: Implementation> {
+    subject: Driver<S>,
+    reference: Option<Driver<R>>,
+    contract: Contract,
+    capabilities: Capabilities,
+    settings: Settings,
+    space: Space,
+    steps: u64,
+    /// The step of the next whole-tree check.
+    next_full_check: u64,
+    /// The BUG that the implementation under test has run into.
+    bug: Option<KernelBug>,
+    /// How many blocks the tree had at the last whole-tree check.
+    tree_blocks: usize,
+    /// Used for no allocation so far.
+    next_id: Id,
+}
+
+impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+    /// Both fresh.
+    ///
+    /// # Errors
+    ///
+    /// If not both can be made.
+    pub fn new(space: Space, settings: Settings) -> Result<Self, NotCreated> {
+        Self::between(created(space)?, created(space)?, space, settings)
+    }
+
+    /// Two that have just been made.
+    ///
+    /// # Errors
+    ///
+    /// If not both could be made.
+    pub fn between(
+        subject: Result<S, Errno>,
+        reference: Result<R, Errno>,
+        space: Space,
+        settings: Settings,
+    ) -> Result<Self, NotCreated> {
+        match (subject, reference) {
+            (Ok(subject), Ok(reference)) => {
+                Ok(Self::with(Driver::of(subject), Some(Driver::of(reference)), space, settings))
+            }
+            (Err(Errno::EOPNOTSUPP), _) => Err(NotCreated::Declined),
+            (Err(errno), Err(other)) if errno == other => Err(NotCreated::refused(errno, space)),
+            (subject, reference) => {
+                let text = |error: Option<Errno>| match error {
+                    Some(errno) => errno.to_string(),
+                    None => "an allocator".to_owned(),
+                };
+                let (subject, reference) = (text(subject.err()), text(reference.err()));
+                let finding = Finding::divergence(Aspect::Creation, subject, reference);
+                Err(NotCreated::Finding(Box::new(finding)))
+            }
+        }
+    }
+
+    /// Without a reference, under the contract alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Implementation::create`].
+    pub fn alone(space: Space, settings: Settings) -> Result<Self, NotCreated> {
+        Self::only(created(space)?, space, settings)
+    }
+
+    /// One that has just been made, without a reference.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be made.
+    pub fn only(
+        subject: Result<S, Errno>,
+        space: Space,
+        settings: Settings,
+    ) -> Result<Self, NotCreated> {
+        match subject {
+            Ok(subject) => Ok(Self::with(Driver::of(subject), None, space, settings)),
+            Err(Errno::EOPNOTSUPP) => Err(NotCreated::Declined),
+            Err(errno) => Err(NotCreated::refused(errno, space)),
+        }
+    }
+
+    fn with(
+        subject: Driver<S>,
+        reference: Option<Driver<R>>,
+        space: Space,
+        settings: Settings,
+    ) -> Self {
+        let mut capabilities = subject.implementation().capabilities();
+        if let Some(reference) = &reference {
+            // Faults and the teardown may be the subject's alone.
+            let alone = Capability::FailNth | Capability::Fini;
+            capabilities &= reference.implementation().capabilities() | alone;
+        }
+        // A kernel that rounds up takes the requests that another one aligns. If it is the
+        // difference that is looked for, they are asked for.
+        if settings.differences_only && capabilities.contains(Capability::RoundsUp) {
+            capabilities |= Capability::OffsetAlign;
+        }
+        if settings.comparison == Comparison::Observable {
+            capabilities &= !(Capability::FreeBlock | Capability::Trim | Capability::BlockAt);
+        }
+        let contract = Contract::new(space, capabilities);
+        Self {
+            subject,
+            reference,
+            contract,
+            capabilities,
+            settings,
+            space,
+            steps: 0,
+            next_full_check: settings.full_check_interval,
+            bug: None,
+            tree_blocks: 0,
+            next_id: 0,
+        }
+    }
+
+    /// Changes how often the whole tree is checked, as in
+    /// [`Settings::full_check_interval`].
+    pub fn set_full_check_interval(&mut self, operations: u64) {
+        self.settings.full_check_interval = operations;
+        self.next_full_check = self.steps + operations;
+    }
+
+    /// The implementation under test.
+    #[must_use]
+    pub fn subject(&self) -> &S {
+        self.subject.implementation()
+    }
+
+    /// The BUG that the implementation under test has run into.
+    #[must_use]
+    pub fn bug(&self) -> Option<KernelBug> {
+        self.bug
+    }
+
+    /// How many blocks the tree of the implementation under test had when it was last
+    /// checked: what a check costs.
+    #[must_use]
+    pub fn tree_blocks(&self) -> usize {
+        self.tree_blocks
+    }
+
+    /// The whole state of the implementation under test, if that offers it.
+    pub fn snapshot(&mut self) -> Option<Snapshot> {
+        self.subject.ask(|subject| subject.snapshot()).flatten()
+    }
+
+    /// What both offer. The rest is skipped, and not compared.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// Whether the implementation under test has become unusable: nothing that it
+    /// answers from there on is judged.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        self.contract.is_unusable()
+    }
+
+    /// What the implementation under test said after the last step.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        self.subject.accounts
+    }
+
+    /// After an allocation or a trim: the blocks that the implementation under
+    /// test gave.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.subject.blocks
+    }
+
+    /// The account that is kept of what is allocated.
+    #[must_use]
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Does one operation on both, compares and judges.
+    pub fn step(&mut self, operation: &Operation) -> Step {
+        let mut step = Step::new(Outcome::Skipped);
+        // The subject is asked again as it takes the operation.
+        let declines = |driver: &Driver<R>| driver.implementation().declines(operation).is_some();
+        if self.reference.as_ref().is_some_and(declines)
+            || !self.capabilities.contains(needs(operation, self.space))
+        {
+            return step;
+        }
+        self.steps += 1;
+        let was_unusable = self.contract.is_unusable();
+        let full = self.settings.full_check_interval != 0 && self.steps >= self.next_full_check;
+        let before =
+            (full && Contract::judges_choice(operation)).then(|| self.snapshot()).flatten();
+
+        step.outcome = self.subject.apply(operation);
+        if step.outcome == Outcome::Skipped {
+            return step;
+        }
+        let found = self.contract.check(
+            operation,
+            &Observation {
+                outcome: step.outcome,
+                blocks: &self.subject.blocks,
+                accounts: self.subject.accounts,
+                report: &self.subject.report,
+                before: before.as_ref(),
+            },
+        );
+        self.bug = self.bug.or(self.subject.report.bug);
+        self.record(found, &mut step);
+        match (operation, &mut self.reference) {
+            (Operation::Alloc { id, .. }, _) => {
+                self.next_id = self.next_id.max(id.saturating_add(1));
+            }
+            // The memory of both fails, if that of the reference can.
+            (&Operation::FailNth { nth, times }, Some(reference)) => {
+                reference.implementation_mut().fail_nth(nth, times);
+            }
+            _ => {}
+        }
+        // An unusable allocator answers no more.
+        if !was_unusable && !matches!(operation, Operation::FailNth { .. }) {
+            self.compare(operation, &mut step);
+        }
+        if full && !self.subject.is_finished() {
+            self.tree_blocks = self.check_tree(&mut step);
+            let blocks = self.tree_blocks as u64;
+            let every = self.settings.full_check_interval;
+            // The checks read about one block for every other operation.
+            let wait = if every == 1 { 1 } else { every.max(2 * blocks) };
+            self.next_full_check = self.steps + wait;
+        }
+        step
+    }
+
+    /// Frees everything, checks that everything is free, takes the largest allocation that
+    /// must fit then, and tears the allocator down.
+    pub fn finish(&mut self) -> Step {
+        let mut step = Step::new(Outcome::Done);
+        if self.subject.is_finished() {
+            return step;
+        }
+        self.settings.full_check_interval = 0;
+        self.step_into(&Operation::FailNth { nth: 1, times: 0 }, &mut step);
+        for id in self.subject.allocated() {
+            self.step_into(&Operation::Free { id, cleared: false }, &mut step);
+        }
+        let found = self.contract.check_all_free(self.subject.accounts);
+        self.record(found, &mut step);
+        self.check_tree(&mut step);
+        // No allocation of the trace has this name, which would be its last.
+        let id = self.next_id;
+        let request = self.whole_space_request();
+        step.outcome = self.step_into(&Operation::Alloc { id, request }, &mut step);
+        self.step_into(&Operation::Free { id, cleared: false }, &mut step);
+        self.step_into(&Operation::Fini, &mut step);
+        step
+    }
+
+    /// Does one more operation at the end.
+    fn step_into(&mut self, operation: &Operation, step: &mut Step) -> Outcome {
+        let Step { outcome, findings, known, .. } = self.step(operation);
+        step.findings.extend(findings);
+        step.known.extend(known);
+        outcome
+    }
+
+    /// The largest request that must fit when everything is free, and that says most about
+    /// what was merged: all of the space as one exact range, or else its largest root as one
+    /// block, or else all of the space in whatever blocks.
+    fn whole_space_request(&self) -> AllocRequest {
+        let Space { size, chunk_size, .. } = self.contract.space();
+        let root = chunk_size << (size / chunk_size).max(1).ilog2();
+        let request = AllocRequest { min_block_size: chunk_size, ..AllocRequest::default() };
+        if self.capabilities.contains(Capability::Range) {
+            AllocRequest { end: size, size, range: true, ..request }
+        } else if self.capabilities.contains(Capability::Contiguous) {
+            let flags = crate::GpuBuddyAllocFlag::Contiguous.into();
+            AllocRequest { size: root, flags, ..request }
+        } else if self.capabilities.contains(Capability::Alignment) {
+            AllocRequest { size: root, min_block_size: root, ..request }
+        } else {
+            AllocRequest { size, ..request }
+        }
+    }
+
+    /// Holds the whole state against the contract, and against the reference.
+    /// Returns how many blocks there are.
+    fn check_tree(&mut self, step: &mut Step) -> usize {
+        let read = self.subject.ask(|subject| (subject.scan(), subject.snapshot()));
+        let Some((inconsistencies, snapshot)) = read else { return 0 };
+        let found = self.contract.check_tree(snapshot.as_ref(), &inconsistencies);
+        self.record(found, step);
+        self.compare_trees(snapshot.as_ref(), step);
+        snapshot.map_or(0, |snapshot| snapshot.blocks.len())
+    }
+
+    /// Sorts breaches into those that are known and findings.
+    fn record(&self, found: Vec<Breach>, step: &mut Step) {
+        if self.settings.differences_only {
+            return;
+        }
+        for breach in found {
+            let kernel = self.subject.implementation().kernel();
+            let known = kernel.and_then(|kernel| known(&breach, kernel));
+            step.known.extend(known);
+            if known.is_none() || self.settings.strict {
+                step.findings.push(Finding::Breach(breach));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One allocator's whole run.
+
+use crate::diff::generate::{self, Choices, Generator, Seeded};
+use crate::diff::trace::FirstFinding;
+use crate::diff::{
+    Capabilities, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
+};
+
+use super::{Options, Pulse, Report};
+
+/// One allocator's whole run: of these a run is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Episode {
+    /// Decides all that is random in it.
+    pub seed: u64,
+    /// The space that is managed.
+    pub space: Space,
+    /// How many operations it has.
+    pub operations: u64,
+    /// As in [`Settings::full_check_interval`].
+    pub full_check_interval: u64,
+}
+
+/// `watch` is called after so many operations.
+const WATCH_INTERVAL: u64 = 1024;
+
+/// Runs episodes.
+pub(in crate::diff) struct Runner<'a, F> {
+    pub options: &'a Options,
+    pub start: F,
+    pub report: Report,
+    pub pulse: &'a Pulse,
+}
+
+impl<S, R, F> Runner<'_, F>
+where
+    S: Implementation,
+    R: Implementation,
+    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+{
+    /// The next episode.
+    pub fn draw(&self, choices: &mut Seeded) -> Episode {
+        let space = self.options.space.unwrap_or_else(|| generate::space(choices));
+        let left = self.options.operations - self.report.operations;
+        // Many short ones, so that many spaces and many ends are met, and a few long ones.
+        // None takes more than a fiftieth of a run that ends after so many operations.
+        let operations = match choices.below(32) {
+            0 => 10 * choices.log_uniform(100_000),
+            _ => choices.log_uniform(50_000),
+        };
+        let operations = operations.min((self.options.operations / 50).max(1000)).min(left);
+        // Short ones are checked closely.
+        let full_check_interval = match (operations, choices.below(4)) {
+            (..1000, 0..3) => 1,
+            (..10_000, 0) => 16,
+            _ => self.options.settings.full_check_interval,
+        };
+        Episode { seed: choices.number(), space, operations, full_check_interval }
+    }
+
+    pub fn settings(&self, episode: Episode) -> Settings {
+        let full_check_interval = episode.full_check_interval;
+        Settings { full_check_interval, ..self.options.settings }
+    }
+
+    fn generator(&self, episode: Episode, capabilities: Capabilities) -> Generator<Seeded> {
+        let (choices, faults) = (Seeded::new(episode.seed), self.options.faults);
+        let mut generator = Generator::new(choices, episode.space, capabilities, faults);
+        // The others end as `Lockstep::finish` has it.
+        if episode.seed.is_multiple_of(2) {
+            generator.end_with_fini(episode.operations);
+        }
+        generator
+    }
+
+    /// Runs an episode to the first finding or its end.
+    pub fn run_episode(
+        &mut self,
+        episode: Episode,
+        watch: &mut impl FnMut(&Report) -> bool,
+    ) -> Option<FirstFinding> {
+        let found = |finding, operations: u64, at_end| {
+            Some(FirstFinding { finding, operations: operations as usize, at_end })
+        };
+        let mut pair = match (self.start)(episode.space, self.settings(episode)) {
+            Ok(pair) => pair,
+            Err(NotCreated::Finding(finding)) => return found(*finding, 0, false),
+            Err(NotCreated::Refused(_)) => {
+                self.report.refused += 1;
+                return None;
+            }
+            Err(NotCreated::Declined) => {
+                self.report.declined += 1;
+                return None;
+            }
+        };
+        let mut generator = self.generator(episode, pair.capabilities());
+        self.report.allocators += 1;
+        self.report.not_compared |= !pair.capabilities();
+        let mut clear_avail = pair.accounts().clear_avail;
+        for done in 1..=episode.operations {
+            let operation = generator.next(Some(pair.contract()));
+            self.pulse.beat();
+            let step = pair.step(&operation);
+            let blocks = pair.blocks();
+            let accounts = pair.accounts();
+            generator.observe(&operation, step.outcome, blocks, accounts.avail);
+
+            let clear_before = core::mem::replace(&mut clear_avail, accounts.clear_avail);
+            let clear = blocks.iter().filter(|block| block.clear);
+            let given = clear.map(|block| block.size(episode.space.chunk_size)).sum::<u64>();
+            let merged = clear_before > clear_avail.saturating_add(given);
+            self.report.operations += 1;
+            self.report.tally.count(&operation, step.outcome, blocks.len(), merged);
+            if let Some(finding) = self.report.record(step) {
+                return found(finding, done, false);
+            }
+            // What was begun is ended, so that its end is checked.
+            let watched = self.report.operations.is_multiple_of(WATCH_INTERVAL);
+            if pair.is_unusable() || (watched && !watch(&self.report)) {
+                break;
+            }
+        }
+        let step = pair.finish();
+        found(self.report.record(step)?, episode.operations, true)
+    }
+
+    /// The first operations of an episode, the last of which is not done.
+    pub fn operations(&self, episode: Episode, count: u64) -> Trace {
+        let mut operations = Vec::new();
+        if let Ok(mut pair) = (self.start)(episode.space, self.settings(episode)) {
+            let mut generator = self.generator(episode, pair.capabilities());
+            for left in (0..count).rev() {
+                let operation = generator.next(Some(pair.contract()));
+                if left > 0 {
+                    let outcome = pair.step(&operation).outcome;
+                    let (blocks, avail) = (pair.blocks(), pair.accounts().avail);
+                    generator.observe(&operation, outcome, blocks, avail);
+                }
+                operations.push(operation);
+            }
+        }
+        Trace { space: episode.space, operations }
+    }
+
+    /// Runs an episode once more, to its end. `each` is told of each operation before it is
+    /// done.
+    pub fn replay(&self, episode: Episode, mut each: impl FnMut(&Operation)) {
+        let Ok(mut pair) = (self.start)(episode.space, self.settings(episode)) else { return };
+        let mut generator = self.generator(episode, pair.capabilities());
+        for _ in 0..episode.operations {
+            let operation = generator.next(Some(pair.contract()));
+            each(&operation);
+            let outcome = pair.step(&operation).outcome;
+            generator.observe(&operation, outcome, pair.blocks(), pair.accounts().avail);
+        }
+        pair.finish();
+    }
+}

@@ -1,0 +1,133 @@
+//! What broke, as a short trace.
+
+use core::fmt;
+use std::time::Instant;
+
+use crate::diff::shrink::{self, renamed};
+use crate::diff::trace::FirstFinding;
+use crate::diff::{
+    Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
+};
+
+use super::Report;
+use super::episode::{Episode, Runner};
+
+/// Something broke.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What broke, in the shrunk trace.
+    pub finding: Finding,
+    /// The shortest sequence of operations found that shows it; the last one
+    /// breaks it, or the end of the allocator after that.
+    pub trace: Trace,
+    /// Whether it is the end that shows it: when everything is freed, the largest
+    /// allocation is made that must fit then, and the allocator is torn down.
+    pub at_end: bool,
+    /// How many operations the allocator had seen.
+    pub operations: u64,
+    /// Shrinking ran out of time.
+    pub cut_short: bool,
+}
+
+impl Failure {
+    pub(in crate::diff) fn new(
+        found: FirstFinding,
+        trace: Trace,
+        operations: u64,
+        cut_short: bool,
+    ) -> Self {
+        let FirstFinding { finding, at_end, .. } = found;
+        Self { finding, trace, at_end, operations, cut_short }
+    }
+
+    /// The operation that shows it, if it is one of the trace.
+    pub(in crate::diff) fn last(&self) -> Option<&Operation> {
+        self.trace.operations.last().filter(|_| !self.at_end)
+    }
+}
+
+/// The finding, what is promised, then the trace.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.finding)?;
+        if let Finding::Breach(breach) = &self.finding {
+            writeln!(f, "promised: {}", breach.promise.explanation())?;
+        }
+        if self.at_end {
+            write!(f, "at the end, after everything was freed")?;
+            if let Finding::Breach(breach) = &self.finding
+                && let Some(operation) = &breach.operation
+            {
+                write!(f, ", by: {operation}")?;
+            }
+            writeln!(f)?;
+        }
+        let (length, all) = (self.trace.operations.len(), self.operations);
+        let cut_short = if self.cut_short { ", shrinking ran out of time" } else { "" };
+        if all > length as u64 {
+            writeln!(f, "shrunk from {all} operations to {length}{cut_short}:\n")?;
+        } else {
+            writeln!(f, "in {length} operations{cut_short}:\n")?;
+        }
+        self.trace.fmt(f)
+    }
+}
+
+impl core::error::Error for Failure {}
+
+impl<S, R, F> Runner<'_, F>
+where
+    S: Implementation,
+    R: Implementation,
+    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+{
+    /// Writes down the episode that broke, and makes its trace short.
+    pub fn shrink(
+        &self,
+        episode: Episode,
+        found: FirstFinding,
+        mut watch: impl FnMut(&Report) -> bool,
+    ) -> Failure {
+        let deadline = Instant::now() + self.options.shrink;
+        let settings = self.settings(episode);
+        let first = |trace: &Trace, check_tail_fully| {
+            self.pulse.beat();
+            trace.run_with(&self.start, settings, check_tail_fully, |_, _| {}).ok().flatten()
+        };
+        let mut stopped = false;
+
+        let operations = found.operations as u64;
+        let mut trace = self.operations(episode, operations);
+        let mut found = found;
+        loop {
+            // Checked more closely, something may show earlier. Then that is what to look
+            // for.
+            let mut check_tail_fully = false;
+            while let Some(earlier) = first(&trace, true) {
+                let is_earlier = earlier.operations < trace.operations.len();
+                trace.operations.truncate(earlier.operations);
+                (found, check_tail_fully) = (earlier, true);
+                if !is_earlier || Instant::now() >= deadline || !watch(&self.report) {
+                    break;
+                }
+            }
+            let shrunk = shrink::shrink(trace, deadline, |trace| {
+                stopped |= !watch(&self.report);
+                if stopped {
+                    return None;
+                }
+                let seen = first(trace, check_tail_fully)?;
+                seen.finding.is_like(&found.finding).then_some(seen.operations)
+            });
+            trace = renamed(shrunk.trace);
+            // The facts of the trace as it is now.
+            let seen = first(&trace, true);
+            let cut_short = shrunk.cut_short || stopped;
+            if check_tail_fully || seen.is_none() || cut_short {
+                let seen = seen.or_else(|| first(&trace, false));
+                return Failure::new(seen.unwrap_or(found), trace, operations, cut_short);
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Running a trace.
+
+use crate::diff::torture::Failure;
+use crate::diff::{
+    Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation, Settings, Space,
+    Step,
+};
+
+use super::Trace;
+
+/// The first thing that is wrong in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FirstFinding {
+    /// What is wrong.
+    pub finding: Finding,
+    /// How many operations it takes.
+    pub operations: usize,
+    /// Whether the end shows it, when everything is freed, the largest allocation is made
+    /// that must fit then, and the allocator is torn down.
+    pub at_end: bool,
+}
+
+/// With the tail checked fully, the tree is checked after each of this many operations at
+/// the end; of fewer, if they have more blocks than these.
+const TAIL: usize = 256;
+const TAIL_BLOCKS: usize = 1 << 16;
+
+impl Trace {
+    /// Runs the trace on what `start` makes, to the first finding or the end.
+    ///
+    /// ```
+    /// use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace, reference::Reference};
+    ///
+    /// let trace: Trace = "space size=1M chunk=4K\na = alloc 8K\nfree a\n".parse()?;
+    /// let found = trace.run(Lockstep::<KernelC, Reference>::new, Settings::default())?;
+    /// assert_eq!(found, None);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there can be no allocator of its space, or it is declined.
+    pub fn run<S: Implementation, R: Implementation>(
+        &self,
+        start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+        settings: Settings,
+    ) -> Result<Option<FirstFinding>, NotCreated> {
+        self.run_with(start, settings, false, |_, _| {})
+    }
+
+    /// Runs the trace on an implementation in lockstep with the kernel's C, with all checks
+    /// after each operation: a regression test in one line.
+    ///
+    /// ```
+    /// use gpu_buddy::diff::{Comparison, KernelC, Trace};
+    ///
+    /// let trace: Trace = "space size=1M chunk=4K\na = alloc 8K\nfree a\n".parse()?;
+    /// // Any implementation, in place of the C itself.
+    /// trace.replay::<KernelC>(Comparison::Exact)?;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first difference or broken promise. A space that no allocator can have, or that
+    /// the implementation declines, is none.
+    pub fn replay<S: Implementation>(&self, comparison: Comparison) -> Result<(), Box<Failure>> {
+        let settings = Settings { comparison, full_check_interval: 1, ..Settings::default() };
+        let found = match comparison {
+            Comparison::Contract => self.run(Lockstep::<S, KernelC>::alone, settings),
+            _ => self.run(Lockstep::<S, KernelC>::new, settings),
+        };
+        match found {
+            Ok(Some(found)) => {
+                let operations = self.operations.len() as u64;
+                Err(Box::new(Failure::new(found, self.clone(), operations, false)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `check_tail_fully` looks at the whole tree after each of the last operations, and not
+    /// before. `each` is told of each operation and what came of it.
+    pub(in crate::diff) fn run_with<S: Implementation, R: Implementation>(
+        &self,
+        start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+        settings: Settings,
+        check_tail_fully: bool,
+        mut each: impl FnMut(&Operation, &Step),
+    ) -> Result<Option<FirstFinding>, NotCreated> {
+        let found = |finding, operations, at_end| FirstFinding { finding, operations, at_end };
+        let mut pair = match start(self.space, settings) {
+            Ok(pair) => pair,
+            Err(NotCreated::Finding(finding)) => return Ok(Some(found(*finding, 0, false))),
+            Err(not_created) => return Err(not_created),
+        };
+        let count = self.operations.len();
+        if check_tail_fully {
+            pair.set_full_check_interval(0);
+        }
+        let far_from_end = count.saturating_sub(TAIL);
+        let mut near_end = far_from_end;
+        for (index, operation) in self.operations.iter().enumerate() {
+            if check_tail_fully && index == far_from_end {
+                let blocks = pair.snapshot().map_or(0, |snapshot| snapshot.blocks.len());
+                let tail = (TAIL_BLOCKS / blocks.max(1)).clamp(8, TAIL);
+                near_end = count.saturating_sub(tail);
+            }
+            if check_tail_fully && index >= near_end {
+                pair.set_full_check_interval(1);
+            }
+            let step = pair.step(operation);
+            each(operation, &step);
+            // After a finding, the states are not what they were.
+            if let Some(finding) = step.findings.into_iter().next() {
+                return Ok(Some(found(finding, index + 1, false)));
+            }
+        }
+        let finding = pair.finish().findings.into_iter().next();
+        Ok(finding.map(|finding| found(finding, count, true)))
+    }
+}
