@@ -182,24 +182,34 @@ fn without_allocations(trace: &Trace, run: Range<usize>) -> Trace {
     Trace { space: trace.space, operations }
 }
 
-/// The trace with its allocations named from 0 on, and without operations on
-/// allocations that it has not: those are skipped, and have no line in its text.
+/// The trace without operations on allocations that it does not make, or has freed: those
+/// are skipped, and have no line in its text.
+pub(super) fn pruned(trace: Trace) -> Trace {
+    let mut held = HashSet::new();
+    let is_held = |operation: &Operation| match *operation {
+        Operation::Alloc { id, .. } => {
+            held.insert(id);
+            true
+        }
+        Operation::Free { id, .. } => held.remove(&id),
+        _ => operation.allocation().is_none_or(|id| held.contains(&id)),
+    };
+    let Trace { space, mut operations } = trace;
+    operations.retain(is_held);
+    Trace { space, operations }
+}
+
+/// The same, with its allocations named from 0 on.
 pub(super) fn renamed(trace: Trace) -> Trace {
     let mut names = HashMap::new();
+    let Trace { space, operations } = pruned(trace);
     let rename = |operation: Operation| {
-        if let Operation::Alloc { id, .. } = operation {
+        operation.renamed(|id| {
             let next = names.len() as Id;
-            names.entry(id).or_insert(next);
-        }
-        match operation.allocation() {
-            Some(id) => names.get(&id).map(|&name| operation.renamed(|_| name)),
-            None => Some(operation),
-        }
+            *names.entry(id).or_insert(next)
+        })
     };
-    Trace {
-        space: trace.space,
-        operations: trace.operations.into_iter().filter_map(rename).collect(),
-    }
+    Trace { space, operations: operations.into_iter().map(rename).collect() }
 }
 
 /// Simpler operations than this one, the simplest first. Each is smaller by a

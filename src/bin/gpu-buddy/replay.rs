@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use gpu_buddy::diff::{
     Block, Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Settings, Step,
-    Trace, TraceFile, TraceLine,
+    TraceFile, TraceLine,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -61,7 +61,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let file = read_file(&arguments.file)?;
+    let file = read_trace(&arguments.file)?;
     let settings = Settings {
         full_check_interval: arguments.full_check_interval.unwrap_or(0),
         strict: arguments.strict,
@@ -100,13 +100,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     })
 }
 
-/// Reads a trace; `-` is the standard input.
-pub fn read_trace(file: &Path) -> Result<Trace, Failure> {
-    read_file(file).map(|file| file.trace().clone())
-}
-
 /// Reads a trace with its names and comments; `-` is the standard input.
-pub fn read_file(file: &Path) -> Result<TraceFile, Failure> {
+pub fn read_trace(file: &Path) -> Result<TraceFile, Failure> {
     let name = file.display();
     let text = read(file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))

@@ -255,7 +255,7 @@ impl Supervisor<'_> {
 }
 
 /// How many operations the first lines of a trace are. One on an allocation that
-/// was never made has none.
+/// was never made, or is freed, has none.
 fn operations_in(trace: &Trace, mut lines: usize) -> usize {
     let mut made = HashSet::new();
     for (index, operation) in trace.operations.iter().enumerate() {
@@ -263,6 +263,9 @@ fn operations_in(trace: &Trace, mut lines: usize) -> usize {
             made.insert(*id);
         }
         let has_line = operation.allocation().is_none_or(|id| made.contains(&id));
+        if let Operation::Free { id, .. } = operation {
+            made.remove(id);
+        }
         lines = lines.saturating_sub(usize::from(has_line));
         if lines == 0 {
             return index + 1;
