@@ -100,7 +100,7 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
             match supervisor.work()? {
                 Status::Dead(death) => {
                     let text = |shorter: &Trace| trace.with_names(shorter).to_string();
-                    let found = supervisor.shrink(trace.trace().clone(), 0, 0, death);
+                    let found = supervisor.shrink(trace.trace().clone());
                     let shown = found.map(|found| {
                         Shown::death(&found.finding, &found.trace, text(&found.trace))
                     });
@@ -188,6 +188,7 @@ fn supervisor<'a>(
     let (kernel, base) = (arguments.kernel.clone(), arguments.base.clone());
     let mut again = vec!["compare".into(), kernel.clone(), base.clone()];
     again.extend(options);
-    let replay = ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
-    Supervisor { arguments: again, replay: replay.to_vec(), threads: 1, folder }
+    let candidate =
+        ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
+    Supervisor { arguments: again, candidate: candidate.to_vec(), threads: 1, folder }
 }

@@ -33,6 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(hide = true)]
+    Candidate(supervise::candidate::Arguments),
     Compare(compare::Arguments),
     Generate(generate::Arguments),
     Info(info::Arguments),
@@ -68,10 +70,13 @@ fn main() -> ExitCode {
     let command = Arguments::parse().command;
     // What torture finds it reports; while it shrinks it finds it thousands of
     // times.
-    let level =
-        if matches!(command, Command::Torture(_) | Command::Compare(_)) { "off" } else { "warn" };
+    let level = match command {
+        Command::Candidate(_) | Command::Compare(_) | Command::Torture(_) => "off",
+        _ => "warn",
+    };
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", level)).init();
     let result = match command {
+        Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),

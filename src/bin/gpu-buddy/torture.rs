@@ -1,20 +1,19 @@
 //! `gpu-buddy torture`
 
 mod progress;
-mod summary;
+mod report;
 mod supervisor;
 
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{Write, stdout};
 use std::num::NonZeroU32;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Options, Report};
 use gpu_buddy::diff::{
-    Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace, parse_size, shared,
+    Finding, Implementation, KernelC, Lockstep, NotCreated, Settings, Space, parse_size, shared,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -22,7 +21,7 @@ use crate::supervise;
 use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict};
 use progress::Progress;
-use summary::{Found, Summary};
+use report::{Done, Found};
 
 /// Do random operations on allocators and check each
 ///
@@ -34,9 +33,9 @@ use summary::{Found, Summary};
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
 /// seconds, operations_per_second, known (breaches that the C is known for, by
 /// name), resynced, not_compared, coverage (operations by kind and outcome),
-/// never_met, and failures, each with: thread, finding, operations,
-/// shrunk_to, cut_short, trace, file. Where the process of the C died, it has seed,
-/// passed and failures only.
+/// never_met, and failures, each with: thread, finding, notes,
+/// operations, shrunk_to, cut_short, trace, file. If the process of the C died, it has
+/// seed, passed and failures only.
 #[derive(clap::Args)]
 #[command(
     about = "Do random operations on allocators and check each",
@@ -144,6 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
 
 /// The work, in a process under supervision.
 fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
+    let supervisor = parent_id();
     let pair = pair(arguments)?;
     if arguments.shared && arguments.threads < 2 {
         return Err(Failure::Usage("--shared takes --threads 2 or more".into()));
@@ -207,38 +207,35 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     progress.finish();
 
     let mut report = Report::default();
-    let mut found = Vec::new();
+    let mut failures = Vec::new();
     for (thread, part, failure) in results {
         report.add(&part);
-        if let Some(failure) = failure {
-            let file = write_trace(arguments, seed, thread, &failure.finding, &failure.trace);
-            found.push(Found {
-                thread,
-                finding: failure.finding.to_string(),
-                text: failure.to_string(),
-                operations: failure.operations,
-                cut_short: failure.cut_short,
-                trace: failure.trace,
-                file,
-            });
-        }
+        failures.extend(failure.map(|failure| found(arguments, seed, thread, &failure)));
     }
-    let summary = Summary {
-        seed,
-        seconds: started.elapsed().as_secs_f64(),
-        interrupted: interrupted.load(Ordering::Relaxed),
-        replay: replay(arguments),
-        faults: arguments.faults > 0.0,
-        coverage: arguments.coverage,
-        report,
-        found,
-    };
-    if arguments.json {
-        writeln!(stdout(), "{}", summary.json())?;
-    } else {
-        summary.print(&mut stdout().lock())?;
+    let seconds = started.elapsed().as_secs_f64();
+    let interrupted = interrupted.load(Ordering::Relaxed);
+    let done = Done::new(&report, seconds, interrupted, arguments.faults > 0.0);
+    let passed = failures.is_empty();
+    let report = report::Report { seed, passed, done: Some(done), failures };
+    let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
+    std::fs::write(folder.join(supervisor::REPORT), text)?;
+    if parent_id() != supervisor {
+        // Nobody is left to read it.
+        report.print(&mut std::io::stdout().lock(), &replay(arguments), arguments.coverage)?;
     }
-    Ok(if summary.found.is_empty() { Verdict::Passed } else { Verdict::Failed })
+    Ok(if passed { Verdict::Passed } else { Verdict::Failed })
+}
+
+fn found(arguments: &Arguments, seed: u64, thread: u64, failure: &torture::Failure) -> Found {
+    let finding = failure.finding.to_string();
+    let mut notes = Vec::new();
+    if let Finding::Breach(breach) = &failure.finding {
+        notes.push(format!("promised: {}", breach.promise.explanation()));
+    }
+    notes.extend(failure.at_end_note());
+    let shown = Found::new(&arguments.out, seed, thread, finding, &failure.trace);
+    let (operations, cut_short) = (failure.operations, failure.cut_short);
+    Found { notes, operations, cut_short, ..shown }
 }
 
 /// What `gpu-buddy torture` does with what `start` makes; with threads, on one
@@ -294,7 +291,7 @@ fn replay(arguments: &Arguments) -> Vec<OsString> {
     if let Some(kernel) = &arguments.kernel.kernel {
         replay.extend(["--kernel".into(), kernel.clone()]);
     }
-    // Where memory fails, the contract is what is asked for.
+    // If memory fails, the contract is what is asked for.
     let against = arguments.against.clone();
     let against = against.or_else(|| (arguments.faults > 0.0).then(|| "contract".into()));
     if let Some(against) = against {
@@ -304,22 +301,11 @@ fn replay(arguments: &Arguments) -> Vec<OsString> {
     replay
 }
 
-/// Writes the trace of a failure; says so where that fails.
-fn write_trace(
-    arguments: &Arguments,
-    seed: u64,
-    thread: u64,
-    finding: &impl Display,
-    trace: &Trace,
-) -> Option<PathBuf> {
-    let file = arguments.out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
-    match std::fs::write(&file, format!("# {finding}\n{trace}")) {
-        Ok(()) => Some(file),
-        Err(error) => {
-            eprintln!("error: {}: {error}", file.display());
-            None
-        }
-    }
+/// Those of `gpu-buddy candidate`.
+fn candidate(arguments: &Arguments) -> Vec<OsString> {
+    let mut candidate = replay(arguments);
+    candidate.extend((arguments.faults > 0.0).then(|| "--faults".into()));
+    candidate
 }
 
 fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {

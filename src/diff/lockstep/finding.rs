@@ -89,6 +89,15 @@ impl Finding {
         }
     }
 
+    /// The name of its kind: of the promise, or of the aspect.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Divergence(divergence) => divergence.aspect.name(),
+            Self::Breach(breach) => breach.promise.name(),
+        }
+    }
+
     /// The two differ in this.
     pub(in crate::diff) fn divergence(
         aspect: Aspect,

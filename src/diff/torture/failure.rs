@@ -41,6 +41,17 @@ impl Failure {
         Self { finding, trace, at_end, operations, cut_short }
     }
 
+    /// Which call shows it, if that is none of the trace.
+    #[must_use]
+    pub fn at_end_note(&self) -> Option<String> {
+        let by = match &self.finding {
+            Finding::Breach(breach) => breach.operation.as_ref(),
+            Finding::Divergence(_) => None,
+        };
+        let by = by.map(|operation| format!(", by: {operation}")).unwrap_or_default();
+        self.at_end.then(|| format!("at the end, after everything was freed{by}"))
+    }
+
     /// The operation that shows it, if it is one of the trace.
     pub(in crate::diff) fn last(&self) -> Option<&Operation> {
         self.trace.operations.last().filter(|_| !self.at_end)
@@ -54,14 +65,8 @@ impl fmt::Display for Failure {
         if let Finding::Breach(breach) = &self.finding {
             writeln!(f, "promised: {}", breach.promise.explanation())?;
         }
-        if self.at_end {
-            write!(f, "at the end, after everything was freed")?;
-            if let Finding::Breach(breach) = &self.finding
-                && let Some(operation) = &breach.operation
-            {
-                write!(f, ", by: {operation}")?;
-            }
-            writeln!(f)?;
+        if let Some(note) = self.at_end_note() {
+            writeln!(f, "{note}")?;
         }
         let (length, all) = (self.trace.operations.len(), self.operations);
         let cut_short = if self.cut_short { ", shrinking ran out of time" } else { "" };
@@ -93,7 +98,7 @@ where
         let settings = self.settings(episode);
         let first = |trace: &Trace, check_tail_fully| {
             self.pulse.beat();
-            trace.run_with(&self.start, settings, check_tail_fully, |_, _| {}).ok().flatten()
+            trace.run_with(&self.start, settings, check_tail_fully, |_| {}).ok().flatten()
         };
         let mut stopped = false;
 

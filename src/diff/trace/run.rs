@@ -2,8 +2,7 @@
 
 use crate::diff::torture::Failure;
 use crate::diff::{
-    Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation, Settings, Space,
-    Step,
+    Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Settings, Space,
 };
 
 use super::Trace;
@@ -46,7 +45,22 @@ impl Trace {
         start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
         settings: Settings,
     ) -> Result<Option<FirstFinding>, NotCreated> {
-        self.run_with(start, settings, false, |_, _| {})
+        self.run_observed(start, settings, |_| {})
+    }
+
+    /// As [`run`](Self::run). `begun` is told of the index of each operation before it is
+    /// done: so it knows which one kills the process.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    pub fn run_observed<S: Implementation, R: Implementation>(
+        &self,
+        start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+        settings: Settings,
+        begun: impl FnMut(usize),
+    ) -> Result<Option<FirstFinding>, NotCreated> {
+        self.run_with(start, settings, false, begun)
     }
 
     /// Runs the trace on an implementation in lockstep with the kernel's C, with all checks
@@ -81,13 +95,13 @@ impl Trace {
     }
 
     /// `check_tail_fully` looks at the whole tree after each of the last operations, and not
-    /// before. `each` is told of each operation and what came of it.
+    /// before.
     pub(in crate::diff) fn run_with<S: Implementation, R: Implementation>(
         &self,
         start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
         settings: Settings,
         check_tail_fully: bool,
-        mut each: impl FnMut(&Operation, &Step),
+        mut begun: impl FnMut(usize),
     ) -> Result<Option<FirstFinding>, NotCreated> {
         let found = |finding, operations, at_end| FirstFinding { finding, operations, at_end };
         let mut pair = match start(self.space, settings) {
@@ -110,8 +124,8 @@ impl Trace {
             if check_tail_fully && index >= near_end {
                 pair.set_full_check_interval(1);
             }
+            begun(index);
             let step = pair.step(operation);
-            each(operation, &step);
             // After a finding, the states are not what they were.
             if let Some(finding) = step.findings.into_iter().next() {
                 return Ok(Some(found(finding, index + 1, false)));

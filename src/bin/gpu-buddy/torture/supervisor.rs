@@ -1,12 +1,14 @@
-//! Has the work of `gpu-buddy torture` done in a child process, and tells what killed it.
+//! Torture in child processes.
 
 use std::io::{Write, stdout};
 
-use serde_json::json;
-
-use super::{Arguments, Found, replay, write_trace};
-use crate::supervise::{self, Death, Status, Supervisor};
+use super::report::{Found, Report};
+use super::{Arguments, candidate, replay};
+use crate::supervise::{Death, Status, Supervisor};
 use crate::{Failure, Verdict};
+
+/// The file that the child leaves its report in.
+pub const REPORT: &str = "report.json";
 
 /// Has the work done in a child process: the C may crash, or run for ever.
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
@@ -21,49 +23,39 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
     let supervisor = Supervisor {
         arguments: again,
-        replay: replay(arguments),
+        candidate: candidate(arguments),
         threads: arguments.threads,
         folder: folder.path(),
     };
-    match supervisor.work()? {
-        Status::Dead(death) => after_death(arguments, seed, &supervisor, death),
-        Status::Exited(Some(0)) => Ok(Verdict::Passed),
-        Status::Exited(Some(1)) => Ok(Verdict::Failed),
-        Status::Exited(code) => Err(Failure::Told(code.unwrap_or(2) as u8)),
+    let report = match supervisor.work()? {
+        Status::Dead(death) => after_death(arguments, seed, &supervisor, death)?,
+        Status::Exited(Some(0 | 1)) => {
+            let text = std::fs::read_to_string(folder.path().join(REPORT))?;
+            serde_json::from_str::<Report>(&text).map_err(std::io::Error::from)?
+        }
+        Status::Exited(code) => return Err(Failure::Told(code.unwrap_or(2) as u8)),
+    };
+    let mut out = stdout().lock();
+    if arguments.json {
+        serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        report.print(&mut out, &replay(arguments), arguments.coverage)?;
     }
+    Ok(if report.passed { Verdict::Passed } else { Verdict::Failed })
 }
 
-/// Tells what killed the child.
+/// What killed the child.
 fn after_death(
     arguments: &Arguments,
     seed: u64,
     supervisor: &Supervisor<'_>,
     death: Death,
-) -> Result<Verdict, Failure> {
-    let found: Vec<_> = supervisor
-        .after_death(death)?
-        .into_iter()
-        .map(|found| {
-            let supervise::Found { thread, finding, operations, cut_short, trace } = found;
-            let file = write_trace(arguments, seed, thread, &finding, &trace);
-            let text = format!(
-                "{finding}\nafter {operations} operations, shrunk to {}{}:\n\n{trace}",
-                trace.operations.len(),
-                if cut_short { ", shrinking ran out of time" } else { "" }
-            );
-            Found { thread, finding, text, operations, cut_short, trace, file }
-        })
-        .collect();
-    if found.is_empty() {
-        eprintln!("No trace shows it. The seed is {seed}.");
-    }
-    if arguments.json {
-        let failures: Vec<_> = found.iter().map(Found::json).collect();
-        println!("{}", json!({ "seed": seed, "passed": false, "failures": failures }));
-    } else {
-        let mut out = stdout().lock();
-        found.iter().try_for_each(|found| found.print(&mut out, &supervisor.replay))?;
-        writeln!(out, "\nseed {seed}: failed")?;
-    }
-    Ok(Verdict::Failed)
+) -> Result<Report, Failure> {
+    let failures = supervisor.after_death(death)?.into_iter().map(|found| {
+        let operations = found.operations;
+        let shown = Found::new(&arguments.out, seed, found.thread, found.finding, &found.trace);
+        Found { operations, cut_short: found.cut_short, ..shown }
+    });
+    Ok(Report { seed, passed: false, done: None, failures: failures.collect() })
 }

@@ -1,0 +1,167 @@
+//! A trace is tried in a process of its own: `gpu-buddy candidate`, which says in lines of
+//! JSON how far it has come.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use gpu_buddy::diff::{FirstFinding, NotCreated, Operation, Settings, Trace};
+use serde::{Deserialize, Serialize};
+
+use super::process::{Death, Status, wait};
+use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::replay::read_trace;
+use crate::{Failure, Verdict};
+
+/// What the process says, a line each.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Event {
+    /// An operation is begun: its index.
+    Begun(usize),
+    /// Something is wrong.
+    Found { kind: String, finding: String, operations: usize },
+}
+
+/// Run a trace for the process that supervises this one
+#[derive(clap::Args)]
+pub struct Arguments {
+    file: PathBuf,
+    #[command(flatten)]
+    kernel: Kernel,
+    #[arg(long)]
+    against: Option<OsString>,
+    #[arg(long)]
+    faults: bool,
+    #[arg(long)]
+    strict: bool,
+    #[arg(long)]
+    differences_only: bool,
+    #[arg(long)]
+    full_check_interval: u64,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let file = read_trace(&arguments.file)?;
+    let settings = Settings {
+        full_check_interval: arguments.full_check_interval,
+        strict: arguments.strict,
+        differences_only: arguments.differences_only,
+        ..Settings::default()
+    };
+    let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), arguments.faults)?;
+    let mut out = stdout().lock();
+    let begun = |index: usize| {
+        // If it cannot be written, the trace is taken for one that shows nothing.
+        let _ = say(&mut out, &Event::Begun(index));
+    };
+    let found = match pair.against {
+        Against::Kernel(other) => {
+            file.trace().run_observed(start_both(pair.module, other), settings, begun)
+        }
+        _ => file.trace().run_observed(
+            |space, settings| pair.start(space, settings),
+            settings,
+            begun,
+        ),
+    };
+    match found {
+        Ok(None) | Err(NotCreated::Refused(_) | NotCreated::Declined) => Ok(Verdict::Passed),
+        Ok(Some(FirstFinding { finding, operations, .. })) => {
+            let kind = finding.kind().to_owned();
+            say(&mut out, &Event::Found { kind, finding: finding.to_string(), operations })?;
+            Ok(Verdict::Failed)
+        }
+        Err(NotCreated::Finding(_)) => Ok(Verdict::Failed),
+    }
+}
+
+fn say(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, event)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// What a trace has shown.
+pub struct Seen {
+    pub kind: Kind,
+    /// The same in words.
+    pub finding: String,
+    /// How many operations it takes.
+    pub operations: usize,
+    /// How long it took until then.
+    pub after: Duration,
+}
+
+/// Traces that show the same kind show the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Death(Death),
+    /// A promise, or an aspect.
+    Finding(String),
+}
+
+/// Runs a trace in a process of its own. `arguments` are those of `gpu-buddy candidate`.
+pub fn try_trace(
+    trace: &Trace,
+    arguments: &[OsString],
+    folder: &Path,
+    patience: Duration,
+) -> io::Result<Option<Seen>> {
+    let (file, output) = (folder.join("candidate"), folder.join("output"));
+    fs::write(&file, trace.to_string())?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("candidate")
+        .args(arguments)
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(File::create(&output)?)
+        .stderr(Stdio::null())
+        .spawn()?;
+    let length = || output.metadata().map_or(0, |output| output.len());
+    let (status, after) = wait(&mut child, patience, length)?;
+    let text = fs::read_to_string(&output)?;
+    // The last line may have been cut off.
+    let events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
+    let written = written(trace);
+    let operations = |count: usize| match count.checked_sub(1) {
+        Some(last) => written.get(last).map_or(trace.operations.len(), |index| index + 1),
+        None => 0,
+    };
+    let seen = match (status, events.last()) {
+        (Status::Dead(death), last) => {
+            let begun = match last {
+                Some(Event::Begun(index)) => index + 1,
+                _ => 0,
+            };
+            let (kind, finding) = (Kind::Death(death), death.to_string());
+            Some(Seen { kind, finding, operations: operations(begun), after })
+        }
+        (Status::Exited(Some(1)), Some(Event::Found { kind, finding, operations: count })) => {
+            let kind = Kind::Finding(kind);
+            Some(Seen { kind, finding, operations: operations(count), after })
+        }
+        (Status::Exited(_), _) => None,
+    };
+    Ok(seen)
+}
+
+/// The operations that have a line in the text of a trace: all but those on an allocation
+/// that was never made, or is freed.
+fn written(trace: &Trace) -> Vec<usize> {
+    let mut held = HashSet::new();
+    let has_line = |operation: &Operation| match *operation {
+        Operation::Alloc { id, .. } => {
+            held.insert(id);
+            true
+        }
+        Operation::Free { id, .. } => held.remove(&id),
+        _ => operation.allocation().is_none_or(|id| held.contains(&id)),
+    };
+    let lines: Vec<_> = trace.operations.iter().map(has_line).collect();
+    (0..lines.len()).filter(|&index| lines[index]).collect()
+}

@@ -1,0 +1,68 @@
+//! What a child leaves behind of the episodes that it runs.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use gpu_buddy::diff::torture::{self, Episode, Options};
+use gpu_buddy::diff::{Operation, Space, Trace};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Against, Pair, start_both};
+
+#[derive(Serialize, Deserialize)]
+struct Left {
+    seed: u64,
+    size: u64,
+    chunk_size: u64,
+    operations: u64,
+    full_check_interval: u64,
+}
+
+/// Leaves behind which episode a thread begins.
+pub fn leave_episode(folder: &Path, thread: u64, episode: Option<Episode>) {
+    if let Some(Episode { seed, space, operations, full_check_interval }) = episode {
+        let Space { size, chunk_size, .. } = space;
+        let left = Left { seed, size, chunk_size, operations, full_check_interval };
+        let text = serde_json::to_string(&left).expect("numbers are JSON");
+        // Without it a crash has no trace, but all else is as it should be.
+        let _ = fs::write(file(folder, thread), text);
+    }
+}
+
+pub fn episode_left(folder: &Path, thread: u64) -> Option<Episode> {
+    let text = fs::read_to_string(file(folder, thread)).ok()?;
+    let Left { seed, size, chunk_size, operations, full_check_interval } =
+        serde_json::from_str(&text).ok()?;
+    Some(Episode { seed, space: Space::new(size, chunk_size), operations, full_check_interval })
+}
+
+/// Replays the episode that was left, and writes down each operation before it is done.
+pub fn replay_episode(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::Result<()> {
+    let Some(episode) = episode_left(folder, thread) else { return Ok(()) };
+    let mut file = File::create(trace_left(folder, thread))?;
+    let space = Trace { space: episode.space, operations: Vec::new() };
+    file.write_all(space.to_string().as_bytes())?;
+    let write = |operation: &Operation| {
+        // If it cannot be written, the trace ends early, which shows.
+        let _ = file.write_all(format!("{operation}\n").as_bytes());
+    };
+    match pair.against {
+        Against::Kernel(other) => {
+            torture::replay_episode(options, start_both(pair.module, other), episode, write);
+        }
+        _ => {
+            let start = |space, settings| pair.start(space, settings);
+            torture::replay_episode(options, start, episode, write);
+        }
+    }
+    Ok(())
+}
+
+fn file(folder: &Path, thread: u64) -> PathBuf {
+    folder.join(format!("{thread}.episode"))
+}
+
+pub fn trace_left(folder: &Path, thread: u64) -> PathBuf {
+    folder.join(format!("{thread}.trace"))
+}

@@ -1,0 +1,81 @@
+//! How a process ends.
+
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// The exit code of a process that was interrupted twice.
+pub const INTERRUPTED: i32 = 130;
+
+/// The exit code of a process in which a call of the C does not end.
+pub const HANGS: i32 = 124;
+
+/// How a process ended.
+#[derive(Clone, Copy)]
+pub enum Status {
+    Exited(Option<i32>),
+    Dead(Death),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    Signal(i32),
+    Hang,
+}
+
+impl Status {
+    pub fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(HANGS), _) => Self::Dead(Death::Hang),
+            (_, Some(signal)) => Self::Dead(Death::Signal(signal)),
+            (code, None) => Self::Exited(code),
+        }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(signal) => {
+                let name = match signal {
+                    4 => " (SIGILL)",
+                    6 => " (SIGABRT)",
+                    7 => " (SIGBUS)",
+                    8 => " (SIGFPE)",
+                    9 => " (SIGKILL)",
+                    11 => " (SIGSEGV)",
+                    _ => "",
+                };
+                write!(f, "crash: the process dies of signal {signal}{name}")
+            }
+            Self::Hang => write!(f, "hang: a call of the C does not end"),
+        }
+    }
+}
+
+/// Waits for a child whose progress grows. One that makes none for longer than `patience`
+/// is killed. Returns how it ended, and when it made its last progress.
+pub fn wait(
+    child: &mut Child,
+    patience: Duration,
+    progress: impl Fn() -> u64,
+) -> io::Result<(Status, Duration)> {
+    let started = Instant::now();
+    let (mut seen, mut last) = (0, Duration::ZERO);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((Status::of(status), last));
+        }
+        let now = progress();
+        if now != seen {
+            (seen, last) = (now, started.elapsed());
+        } else if started.elapsed() - last >= patience {
+            child.kill()?;
+            child.wait()?;
+            return Ok((Status::Dead(Death::Hang), last));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

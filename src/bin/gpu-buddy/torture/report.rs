@@ -1,0 +1,203 @@
+//! What is said at the end, by whoever is left to say it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use gpu_buddy::diff::Trace;
+use gpu_buddy::diff::torture;
+use indicatif::HumanCount;
+use serde::{Deserialize, Serialize};
+
+/// What one thread found.
+#[derive(Serialize, Deserialize)]
+pub struct Found {
+    pub thread: u64,
+    /// What broke, in a line.
+    pub finding: String,
+    /// What was promised, and where it shows, if that is not the last operation.
+    pub notes: Vec<String>,
+    /// How many operations it took, before the trace was made short.
+    pub operations: u64,
+    pub shrunk_to: usize,
+    pub cut_short: bool,
+    pub trace: String,
+    /// Where the trace is.
+    pub file: Option<PathBuf>,
+}
+
+/// A longer trace is in its file only.
+const MOST_LINES: usize = 40;
+
+impl Found {
+    /// Writes the trace of what was found to a file. If that fails, it is said.
+    pub fn new(out: &Path, seed: u64, thread: u64, finding: String, trace: &Trace) -> Self {
+        let file = out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
+        let text = trace.to_string();
+        let file = match std::fs::write(&file, format!("# {finding}\n{text}")) {
+            Ok(()) => Some(file),
+            Err(error) => {
+                eprintln!("error: {}: {error}", file.display());
+                None
+            }
+        };
+        let operations = trace.operations.len();
+        Self {
+            thread,
+            finding,
+            notes: Vec::new(),
+            operations: operations as u64,
+            shrunk_to: operations,
+            cut_short: false,
+            trace: text,
+            file,
+        }
+    }
+
+    fn print(&self, out: &mut impl Write, replay: &[OsString]) -> io::Result<()> {
+        writeln!(out, "\nFAILED: {}", self.finding)?;
+        self.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
+        let cut_short = if self.cut_short { ", shrinking ran out of time" } else { "" };
+        let (before, after) = (HumanCount(self.operations), self.shrunk_to);
+        writeln!(
+            out,
+            "thread {}, after {before} operations, shrunk to {after}{cut_short}:\n",
+            self.thread
+        )?;
+        if after <= MOST_LINES || self.file.is_none() {
+            out.write_all(self.trace.as_bytes())?;
+        } else {
+            writeln!(out, "(a long trace, which is in the file)")?;
+        }
+        if let Some(file) = &self.file {
+            write!(out, "\nreplay it: gpu-buddy replay")?;
+            for argument in replay {
+                write!(out, " {}", argument.display())?;
+            }
+            writeln!(out, " {}", file.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a run has found.
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    pub seed: u64,
+    pub passed: bool,
+    /// What was done. A process that has died cannot say.
+    #[serde(flatten)]
+    pub done: Option<Done>,
+    pub failures: Vec<Found>,
+}
+
+/// What a run has done.
+#[derive(Serialize, Deserialize)]
+pub struct Done {
+    pub interrupted: bool,
+    pub operations: u64,
+    pub allocators: u64,
+    pub seconds: f64,
+    pub operations_per_second: f64,
+    /// How often the C broke what it is known to break.
+    pub known: BTreeMap<String, u64>,
+    pub resynced: u64,
+    pub not_compared: Vec<String>,
+    /// What was met how often.
+    pub coverage: serde_json::Map<String, serde_json::Value>,
+    pub never_met: Vec<String>,
+}
+
+impl Done {
+    pub fn new(report: &torture::Report, seconds: f64, interrupted: bool, faults: bool) -> Self {
+        let kinds = report.tally.kinds().into_iter();
+        Self {
+            interrupted,
+            operations: report.operations,
+            allocators: report.allocators,
+            seconds,
+            operations_per_second: report.operations as f64 / seconds.max(0.001),
+            known: report.known.iter().map(|(&name, &count)| (name.to_owned(), count)).collect(),
+            resynced: report.resynced,
+            not_compared: report.not_compared.iter().map(|c| format!("{c:?}")).collect(),
+            coverage: kinds.map(|met| (met.kind, met.count.into())).collect(),
+            never_met: report.tally.never_met(faults),
+        }
+    }
+
+    /// What was met how often, by kind of call and outcome.
+    fn print_coverage(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out)?;
+        for (kind, count) in &self.coverage {
+            let count = HumanCount(count.as_u64().unwrap_or_default()).to_string();
+            writeln!(out, "{kind:60}{count:>14}")?;
+        }
+        if !self.never_met.is_empty() {
+            writeln!(out, "never met:")?;
+            self.never_met.iter().try_for_each(|kind| writeln!(out, "  {kind}"))?;
+        }
+        if !self.known.is_empty() {
+            writeln!(out, "known:")?;
+            for (name, count) in &self.known {
+                writeln!(out, "  {name:40}{count:>12}")?;
+            }
+        }
+        writeln!(out)
+    }
+
+    /// What a run that has passed did not see.
+    fn print_limits(&self, out: &mut impl Write, coverage: bool) -> io::Result<()> {
+        if !self.known.is_empty() && !coverage {
+            let (times, kinds) = (self.known.values().sum(), self.known.len());
+            writeln!(
+                out,
+                "known breaches: {} of {kinds} kinds; --coverage lists them, --strict fails on them",
+                HumanCount(times)
+            )?;
+        }
+        if self.resynced > 0 {
+            writeln!(out, "the reference took over a state: {}", self.resynced)?;
+        }
+        if !self.not_compared.is_empty() {
+            let lacks = self.not_compared.join(", ");
+            writeln!(out, "not asked for, since it is not offered: {lacks}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// The verdict for people. `replay` are the arguments that a replay needs.
+    pub fn print(
+        &self,
+        out: &mut impl Write,
+        replay: &[OsString],
+        coverage: bool,
+    ) -> io::Result<()> {
+        if let Some(done) = &self.done {
+            if coverage {
+                done.print_coverage(out)?;
+            }
+            if self.passed {
+                done.print_limits(out, coverage)?;
+            }
+        }
+        self.failures.iter().try_for_each(|found| found.print(out, replay))?;
+        write!(out, "\nseed {}: ", self.seed)?;
+        match &self.done {
+            Some(done) => writeln!(
+                out,
+                "{} operations on {} allocators in {:.1} s ({}/s), {} failed{}",
+                HumanCount(done.operations),
+                HumanCount(done.allocators),
+                done.seconds,
+                HumanCount(done.operations_per_second as u64),
+                self.failures.len(),
+                if done.interrupted { ", interrupted" } else { "" }
+            ),
+            None if self.failures.is_empty() => writeln!(out, "failed, and no trace shows it"),
+            None => writeln!(out, "failed"),
+        }
+    }
+}
