@@ -20,9 +20,7 @@ mod trim;
 
 use crate::{AllocRequest, Errno, Snapshot};
 
-use super::{
-    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Report, Space,
-};
+use super::{Block, Capabilities, Capability, Implementation, Operation, Outcome, Report, Space};
 
 pub use breach::Breach;
 pub(super) use breach::Detail;
@@ -206,8 +204,10 @@ impl Contract {
                 }
             }
             Operation::AllocOnto { id, ref request } => {
-                self.check_repeats(request, outcome, last_failed);
-                self.check_alloc_onto(id, request, outcome, blocks, accounts);
+                let old = self.allocations.remove(id);
+                self.check_alloc_onto(&old, request, seen, last_failed);
+                self.allocations.recycle(old);
+                self.allocations.insert(id, blocks);
             }
             Operation::Free { id, cleared } => {
                 let blocks = self.allocations.remove(id);

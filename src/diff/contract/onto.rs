@@ -1,37 +1,36 @@
 //! Allocations onto a list that is not empty.
 
-use super::{Accounts, AllocRequest, Block, Contract, Detail, Errno, Id, Outcome, Promise};
+use super::{Accounts, AllocRequest, Block, Contract, Detail, Errno, Observation, Promise};
 
 impl Contract {
-    /// Judges an allocation onto the list of the allocation `id`. `blocks` are those that
-    /// the list has now, whether the call succeeded or not.
+    /// Judges an allocation onto a list that held `old`.
     pub(super) fn check_alloc_onto(
         &mut self,
-        id: Id,
+        old: &[Block],
         request: &AllocRequest,
-        outcome: Outcome,
-        blocks: &[Block],
-        accounts: Accounts,
+        seen: &Observation<'_>,
+        last_failed: Option<(AllocRequest, Errno)>,
     ) {
-        let old = self.allocations.remove(id);
-        match outcome.errno() {
-            None if blocks.starts_with(&old) => {
-                self.check_new_blocks(request, &blocks[old.len()..], accounts);
-            }
+        let Observation { outcome, blocks, accounts, .. } = *seen;
+        let kept = match outcome.errno() {
+            None => blocks.starts_with(old),
             // Stopped half-way, the call may have left anything.
-            Some(errno) if blocks == old || errno == Errno::ENOTRECOVERABLE => {
+            Some(errno) => blocks == old || errno == Errno::ENOTRECOVERABLE,
+        };
+        if !kept {
+            // All else is a consequence.
+            self.breach(Promise::KeepsList, Detail::Blocks);
+            self.check_replaced(old, blocks, accounts);
+            return;
+        }
+        self.check_repeats(request, outcome, last_failed);
+        match outcome.errno() {
+            None => self.check_new_blocks(request, &blocks[old.len()..], accounts),
+            Some(errno) => {
                 self.check_error(request, errno);
                 self.check_nothing_changed(errno, accounts);
             }
-            _ => {
-                self.breach(Promise::KeepsList, Detail::Blocks);
-                self.check_replaced(&old, blocks, accounts);
-                // The same call is made in another state.
-                self.last_failed = None;
-            }
         }
-        self.allocations.recycle(old);
-        self.allocations.insert(id, blocks);
     }
 
     /// Blocks of a list are replaced by others. The former become free and keep their
