@@ -354,9 +354,6 @@ proptest! {
                 [Some(Operation::Alloc { id, request }), (id % 2 == 0).then_some(free)]
             })
             .flatten()
-            .map(|operation| {
-                operation
-            })
             .collect();
         let trace = Trace { space: Space::new(size, chunk_size), operations };
         prop_assert_eq!(trace.to_string().parse::<Trace>()?, trace);
