@@ -126,13 +126,13 @@ pub fn try_trace(
     let (status, after) = wait(&mut child, patience, length)?;
     let text = fs::read_to_string(&output)?;
     // The last line may have been cut off.
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
+    let mut events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
     let written = written(trace);
     let operations = |count: usize| match count.checked_sub(1) {
         Some(last) => written.get(last).map_or(trace.operations.len(), |index| index + 1),
         None => 0,
     };
-    let seen = match (status, events.last()) {
+    let seen = match (status, events.next_back()) {
         (Status::Dead(death), last) => {
             let begun = match last {
                 Some(Event::Begun(index)) => index + 1,
