@@ -15,8 +15,7 @@ use super::{Id, Operation, ParseError, Trace};
 /// use gpu_buddy::diff::TraceFile;
 ///
 /// let text = "\
-/// # The scanout buffer is freed twice as fast.
-/// space size=16M chunk=4K
+/// space size=16M chunk=4K # a small card
 /// scanout = alloc 0x800000 contiguous # 8M
 /// free scanout
 /// ";
@@ -24,7 +23,7 @@ use super::{Id, Operation, ParseError, Trace};
 /// assert_eq!(file.to_string(), text);
 /// assert_eq!(file.operation(0).words(), "scanout = alloc 0x800000 contiguous");
 /// assert_eq!(file.operation(0).comment(), Some("# 8M"));
-/// assert_eq!(file.operation(0).number(), 3);
+/// assert_eq!(file.operation(0).number(), 2);
 ///
 /// // A shorter trace keeps the names.
 /// let mut shorter = file.trace().clone();
