@@ -11,7 +11,7 @@ use gpu_buddy::{AllocRequest, Errno};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-const SPACE: Space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+const SPACE: Space = Space::new(1 << 30, 4 << 10);
 const ROUNDS: u64 = 10;
 const OPERATIONS: u64 = 200_000;
 /// Allocations that are alive at once.

@@ -17,7 +17,7 @@ impl Implementation for Bitmap {
     type Allocation = Vec<Block>;
 
     fn create(space: Space) -> Result<Self, Errno> {
-        let Space { size, chunk_size } = space;
+        let Space { size, chunk_size, .. } = space;
         Ok(Self { used: vec![false; (size / chunk_size) as usize], chunk_size })
     }
 
@@ -61,7 +61,7 @@ impl Implementation for Bitmap {
 fn like_the_kernel() {
     torture::check::<Bitmap>(&torture::Options {
         operations: 50_000,
-        space: Some(Space { size: 1 << 20, chunk_size: 4 << 10 }),
+        space: Some(Space::new(1 << 20, 4 << 10)),
         settings: Settings { comparison: Comparison::Observable, ..Settings::default() },
         ..torture::Options::default()
     });

@@ -93,6 +93,10 @@ pub enum InvalidArgument {
     #[error("base offset {base_offset} plus size {size} is beyond the last 64-bit address")]
     BaseOffsetOverflow { base_offset: u64, size: u64 },
 
+    /// Not checked by the C, which may give any bit a meaning.
+    #[error("flags {bits:#x} have no name")]
+    UnknownFlags { bits: u64 },
+
     /// At least a chunk has to be asked for.
     #[error("size {size} is smaller than the chunk size {chunk_size}")]
     SizeTooSmall { size: u64, chunk_size: u64 },

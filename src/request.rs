@@ -25,6 +25,9 @@ pub struct AllocRequest {
     pub top_down: bool,
     /// The flags that go with every mode.
     pub flags: GpuBuddyAllocFlags,
+    /// Further bits of the C's `flags` argument, which have no name here. The safe API
+    /// refuses them: what a C makes of them is not known.
+    pub extra_flags: u64,
 }
 
 impl AllocRequest {
@@ -50,6 +53,7 @@ impl AllocRequest {
             range: range.is_some(),
             top_down,
             flags: flags.into(),
+            extra_flags: 0,
         }
     }
 }
@@ -61,6 +65,9 @@ impl AllocRequest {
     pub(crate) fn check(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
         let Self { start, end, min_block_size, size: requested, .. } = *self;
         let is_multiple = |value: u64| value.is_multiple_of(chunk_size);
+        if self.extra_flags != 0 {
+            return Err(InvalidArgument::UnknownFlags { bits: self.extra_flags });
+        }
         if requested < chunk_size {
             return Err(InvalidArgument::SizeTooSmall { size: requested, chunk_size });
         }
@@ -130,7 +137,7 @@ impl AllocRequest {
 
     /// The bits of the flags, as the C takes them.
     pub(crate) fn bits(&self) -> u64 {
-        let mut bits = self.flags.bits();
+        let mut bits = self.flags.bits() | self.extra_flags;
         if self.range {
             bits |= ffi::GPU_BUDDY_RANGE_ALLOCATION;
         }

@@ -286,8 +286,7 @@ fn a_scaled_allocator_with_size_classes_passes() {
 #[test]
 fn requests_are_made_of_runs() -> Result<(), Errno> {
     const CHUNK: u64 = 4 << 10;
-    let mut runs =
-        Runs::<FreeList<NONE>>::create(Space { size: 12 * CHUNK + 5, chunk_size: CHUNK })?;
+    let mut runs = Runs::<FreeList<NONE>>::create(Space::new(12 * CHUNK + 5, CHUNK))?;
     assert_eq!(runs.avail(), 12 * CHUNK);
     let request = |chunks: u64| AllocRequest {
         size: chunks * CHUNK,
@@ -336,13 +335,13 @@ fn requests_are_made_of_runs() -> Result<(), Errno> {
 #[test]
 fn spaces_without_an_allocator() {
     let create = |size, chunk_size| {
-        Runs::<Scaled>::create(Space { size, chunk_size }).map(|_| ()).unwrap_err()
+        Runs::<Scaled>::create(Space::new(size, chunk_size)).map(|_| ()).unwrap_err()
     };
     assert_eq!(create(4096, 1000), Errno::EINVAL);
     assert_eq!(create(4095, 4096), Errno::EINVAL);
     assert_eq!(create(4096, 0), Errno::EINVAL);
     // It cannot have so many units.
-    let heap = Runs::<Heap<Bump<NONE>>>::create(Space { size: 1 << 40, chunk_size: 4096 });
+    let heap = Runs::<Heap<Bump<NONE>>>::create(Space::new(1 << 40, 4096));
     assert_eq!(heap.map(|_| ()), Err(Errno::EOPNOTSUPP));
 }
 

@@ -260,6 +260,7 @@ fn allocations(#[case] size: u64, #[case] chunk: u64) {
                                 range,
                                 top_down,
                                 flags,
+                                extra_flags: 0,
                             };
                             note(request.clone());
                             match pair.compare(&request) {
@@ -503,6 +504,7 @@ fn hostile_arguments(
                         range: bits & 1 == 0,
                         top_down: bits & 2 == 0,
                         flags,
+                        extra_flags: 0,
                     };
                     buddy.alloc(&request).map(|blocks| held.push(blocks))
                 }

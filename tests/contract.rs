@@ -147,7 +147,7 @@ fn contiguous(chunks: u64) -> AllocRequest {
 
 impl Told {
     fn new() -> Self {
-        let space = Space { size: 16 * CHUNK, chunk_size: CHUNK };
+        let space = Space::new(16 * CHUNK, CHUNK);
         let mut contract = Contract::new(space, Capabilities::all());
         let accounts = Accounts { avail: space.size, clear_avail: 0 };
         let broken = contract.check_created(accounts);

@@ -70,7 +70,7 @@ impl Holes {
     fn new(module: Module, holes: u64, order: u32) -> Self {
         let size = CHUNK << order;
         let space = 2 * size * holes;
-        let mut kernel = KernelC::new(module, Space { size: space, chunk_size: CHUNK })
+        let mut kernel = KernelC::new(module, Space::new(space, CHUNK))
             .unwrap_or_else(|errno| panic!("{}: {errno}", module.name()));
         let between = (0..holes).map(|index| {
             let start = 2 * size * index;

@@ -192,7 +192,7 @@ fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
     }
     let budget = std::env::var(VARIABLE).map_or(BUDGET, |number| number.parse().expect(VARIABLE));
     let started = Instant::now();
-    let space = Space { size: chunks * CHUNK, chunk_size: CHUNK };
+    let space = Space::new(chunks * CHUNK, CHUNK);
     let requests = requests(chunks);
     let first = State { path: Vec::new(), live: Vec::new() };
     let mut states = HashSet::from([key(&reach(space, &[]), &[])]);

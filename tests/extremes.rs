@@ -197,6 +197,7 @@ fn alloc(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
                                 range,
                                 top_down,
                                 flags,
+                                extra_flags: 0,
                             };
                             note(request.clone());
                             match soon(|| fresh.buddy.alloc(&request)) {
@@ -490,7 +491,7 @@ fn spaces_in_lockstep() {
         let mut made = 0;
         for chunk_size in extremes(CHUNK) {
             for size in extremes(CHUNK).into_iter().chain(extremes(chunk_size.clamp(2, 1 << 62))) {
-                let space = Space { size, chunk_size };
+                let space = Space::new(size, chunk_size);
                 note(space);
                 let settings = Settings { full_check_interval: 1, ..Settings::default() };
                 let started = Instant::now();
@@ -528,7 +529,7 @@ fn operations_in_lockstep(pair: &mut Lockstep<KernelC, Reference>, chunk_size: u
         let step = pair.step(operation);
         assert!(!twin || step.findings.is_empty(), "{operation:?}: {:?}", step.findings);
     }
-    let Space { size, chunk_size } = pair.subject().space();
+    let Space { size, chunk_size, .. } = pair.subject().space();
     let size = size - size % chunk_size;
     let end = pair.finish();
     assert!(!twin || end.findings.is_empty(), "{:?}", end.findings);

@@ -562,7 +562,7 @@ fn refused_arguments_leave_the_fault_as_it_is() {
 
 #[test]
 fn giving_back_needs_no_memory() {
-    let mut player = Player::new(Space { size: SZ_64K as u64, chunk_size: SZ_4K as u64 });
+    let mut player = Player::new(Space::new(SZ_64K as u64, SZ_4K as u64));
     let trace = "space size=64K chunk=4K
                  a = alloc 28K
                  b = alloc 4K
@@ -631,7 +631,7 @@ proptest! {
     /// nothing but what merging by force loses, and works when there is memory.
     #[test]
     fn any_call_may_fail(operations in operations()) {
-        let space = Space { size: SZ_64K as u64, chunk_size: SZ_4K as u64 };
+        let space = Space::new(SZ_64K as u64, SZ_4K as u64);
         // What fails with memory does so without, and is no part of this.
         let mut player = Player::new(space);
         let mut before: Vec<Operation> = Vec::new();
@@ -667,7 +667,7 @@ proptest! {
         seed: u64,
         interval in prop::option::of(1..9u64),
     ) {
-        let mut player = Player::new(Space { size: SZ_64K as u64, chunk_size: SZ_4K as u64 });
+        let mut player = Player::new(Space::new(SZ_64K as u64, SZ_4K as u64));
         let fault = interval.map_or_else(|| Fault::probability(probability, seed), Fault::interval);
         player.buddy().set_fault(Some(fault));
         for operation in operations {

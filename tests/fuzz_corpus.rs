@@ -44,6 +44,7 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 fn kind(operation: &Operation) -> &'static str {
     match operation {
         Operation::Alloc { .. } => "alloc",
+        Operation::AllocOnto { .. } => "alloc onto",
         Operation::Free { .. } => "free",
         Operation::FreeBlock { .. } => "free block",
         Operation::Trim { .. } => "trim",

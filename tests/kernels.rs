@@ -281,7 +281,7 @@ fn every_kernel_prints_its_state() {
     for entry in common::project().join("vendor/linux").read_dir().expect("a folder") {
         let tree = entry.expect("an entry").path();
         let module = Module::open(&tree).unwrap_or_else(|error| panic!("{error}"));
-        let allocator = KernelC::new(module, Space { size: 64 << 10, chunk_size: 4 << 10 });
+        let allocator = KernelC::new(module, Space::new(64 << 10, 4 << 10));
         let lines = allocator.expect("a space").print();
         let text: Vec<_> = lines.iter().map(ToString::to_string).collect();
         // A line for the space, and one for each of the orders 0 to 4.
@@ -438,6 +438,25 @@ fn a_trace_is_generated_for_a_kernel() {
     let compared = place.run(&[&"compare", &tree, &kernel_tree(), &file]);
     assert_eq!(compared.status.code(), Some(0), "{}", text(&compared.stdout));
     assert!(text(&compared.stdout).contains("traces replayed: 1"));
+}
+
+/// A shorter trace has the names of the file, whether it shows a difference or a crash.
+#[test]
+fn a_shorter_trace_keeps_the_names() {
+    let place = Place::new();
+    let file = place.folder.path().join("named.trace");
+    let trace = "# By hand.\nspace size=64K chunk=4K\nfirst = alloc 8K\nring = alloc 4K\n\
+                 scanout = alloc 8K align=12K # no power of two\nfree ring\n";
+    fs::write(&file, trace).expect("it is written");
+    let crash = "!is_power_of_2(min_block_size) && (*(volatile int *)8 = 1)";
+    for (name, by) in [("lost", CHECK.2), ("crash", crash)] {
+        let Some(tree) = place.tree(name, CHECK.0, CHECK.1, by) else { return };
+        let output = place.run(&[&"compare", &tree, &kernel_tree(), &file]);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{stdout}{}", text(&output.stderr));
+        assert!(stdout.contains("    scanout = alloc "), "{stdout}");
+        assert!(!stdout.contains("ring") && !stdout.contains("first"), "{stdout}");
+    }
 }
 
 #[test]

@@ -23,8 +23,8 @@ fn config(cases: u32) -> ProptestConfig {
 
 /// Spaces with few chunks and with many.
 fn spaces() -> impl Strategy<Value = Space> {
-    let large = (1..=1u64 << 20, 12..=21u32)
-        .prop_map(|(chunks, log)| Space { size: chunks << log, chunk_size: 1 << log });
+    let large =
+        (1..=1u64 << 20, 12..=21u32).prop_map(|(chunks, log)| Space::new(chunks << log, 1 << log));
     prop_oneof![3 => strategy::small_space(), 1 => large]
 }
 
@@ -41,7 +41,7 @@ fn judge<R: Implementation>(
 
 /// All that the kernel offers.
 fn offered() -> Capabilities {
-    let space = Space { size: 1 << 20, chunk_size: 4 << 10 };
+    let space = Space::new(1 << 20, 4 << 10);
     KernelC::create(space).expect("a space").capabilities()
 }
 

@@ -31,6 +31,9 @@ pub struct Difference {
 /// How long the trace of one kind may be shrunk.
 const SHRINK: Duration = Duration::from_secs(2);
 
+/// The whole tree is compared after each operation of a trace of no more than these.
+const FULLY: usize = 1000;
+
 /// Runs random operations on what `start` makes, and collects the differences. `found`
 /// is called with each that is new; `watch` is called now and then, and ends the run by
 /// returning false.
@@ -81,8 +84,9 @@ pub fn trace<S: Implementation, R: Implementation>(
     trace: &Trace,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
 ) -> Result<Option<Difference>, NotCreated> {
-    let settings =
-        Settings { full_check_interval: 1, differences_only: true, ..Settings::default() };
+    // Each operation of a long trace would be followed by a look at a large tree.
+    let full_check_interval = if trace.operations.len() > FULLY { 2 } else { 1 };
+    let settings = Settings { full_check_interval, differences_only: true, ..Settings::default() };
     if let Err(NotCreated::Refused(errno)) = start(trace.space, settings) {
         return Err(NotCreated::Refused(errno));
     }
@@ -168,6 +172,9 @@ pub fn call(operation: Option<&Operation>) -> String {
     match operation {
         None => "create".to_owned(),
         Some(Operation::Alloc { request, .. }) => request_kind(request),
+        Some(Operation::AllocOnto { request, .. }) => {
+            format!("{}, onto a list", request_kind(request))
+        }
         Some(Operation::Free { cleared, .. }) => format!("free{}", said(*cleared, ", cleared")),
         Some(Operation::FreeBlock { cleared, .. }) => {
             format!("free block{}", said(*cleared, ", cleared"))
@@ -184,7 +191,8 @@ pub fn call(operation: Option<&Operation>) -> String {
 }
 
 fn request_kind(request: &AllocRequest) -> String {
-    let AllocRequest { start, end, size, min_block_size, range, top_down, flags } = *request;
+    let AllocRequest { start, end, size, min_block_size, range, top_down, flags, extra_flags } =
+        *request;
     let exact = start.checked_add(size) == Some(end);
     let mode = match (exact, range, top_down) {
         (true, ..) => "exact range",
@@ -195,10 +203,11 @@ fn request_kind(request: &AllocRequest) -> String {
     let aligned = if size < min_block_size { ", aligned beyond its size" } else { "" };
     let flag = |flag, text| said(flags.contains(flag), text);
     format!(
-        "alloc {mode}{aligned}{}{}{}",
+        "alloc {mode}{aligned}{}{}{}{}",
         flag(GpuBuddyAllocFlag::Contiguous, ", contiguous"),
         flag(GpuBuddyAllocFlag::Clear, ", clear"),
         flag(GpuBuddyAllocFlag::TrimDisable, ", trim-disable"),
+        said(extra_flags != 0, ", further flags"),
     )
 }
 

@@ -138,7 +138,7 @@ const KEYS: usize = KINDS * CLASSES;
 /// The number of an operation's kind and size class.
 fn key(operation: &Operation, space: Space) -> usize {
     let (kind, size) = match *operation {
-        Operation::Alloc { ref request, .. } => {
+        Operation::Alloc { ref request, .. } | Operation::AllocOnto { ref request, .. } => {
             let is_exact = request.start.checked_add(request.size) == Some(request.end);
             let mode = match (is_exact, request.range, request.top_down) {
                 (true, ..) => 0,
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::AllocRequest;
 
-    const SPACE: Space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+    const SPACE: Space = Space::new(1 << 30, 4 << 10);
     const EPISODE: Episode =
         Episode { seed: 1, space: SPACE, operations: 10, full_check_interval: 0 };
 

@@ -72,7 +72,7 @@ impl Case<'_> {
     /// The range is one that the C refuses, with the flag or without.
     fn has_wrong_bounds(&self) -> bool {
         let AllocRequest { start, end, size, .. } = *self.request;
-        let Space { size: space, chunk_size } = self.broken.space;
+        let Space { size: space, chunk_size, .. } = self.broken.space;
         self.exact
             || !(start | end).is_multiple_of(chunk_size)
             || end > space
@@ -291,6 +291,19 @@ pub const KNOWN: &[KnownBreach] = &[
         },
     },
     KnownBreach {
+        name: "contiguous-frees-list",
+        promises: &[Promise::KeepsList],
+        sentence: "A contiguous request for which there is no single block is pieced together, \
+                   and between two attempts frees all that its caller's list holds.",
+        kernels: Kernels::All,
+        applies: |case| {
+            case.contiguous
+                && !case.request.range
+                && !case.exact
+                && case.request.size >= 2 * case.broken.space.chunk_size
+        },
+    },
+    KnownBreach {
         name: "reset-clear-misses-blocks",
         promises: &[Promise::ResetClear],
         sentence: "Resetting the clear state takes blocks out of a tree while it walks that tree, \
@@ -305,7 +318,7 @@ pub const KNOWN: &[KnownBreach] = &[
 pub fn known(broken: &Breach, kernel: Features) -> Option<&'static KnownBreach> {
     let empty = AllocRequest::default();
     let request = match &broken.operation {
-        Some(Operation::Alloc { request, .. }) => request,
+        Some(Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. }) => request,
         _ => &empty,
     };
     let case = Case {
@@ -344,7 +357,7 @@ mod tests {
         };
         Breach {
             promise: Promise::Room,
-            space: Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 },
+            space: Space::new(SZ_1M as u64, SZ_4K as u64),
             operation: Some(Operation::Alloc { id: 0, request }),
             before: Accounts { avail: SZ_1M as u64, clear_avail: 0 },
             outcome: Err(Errno::ENOSPC),

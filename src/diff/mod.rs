@@ -26,5 +26,6 @@ pub use subject::{
 };
 pub use tally::{Count, Tally};
 pub use trace::{
-    FirstFinding, Found, Id, Operation, ParseError, ParseSizeError, Trace, format_size, parse_size,
+    FirstFinding, Found, Id, Operation, ParseError, ParseSizeError, Trace, TraceFile, TraceLine,
+    format_size, parse_size,
 };

@@ -220,7 +220,7 @@ mod tests {
     use crate::diff::reference::Reference;
     use crate::sizes::{SZ_1M, SZ_4K};
 
-    const SPACE: Space = Space { size: SZ_1M as u64, chunk_size: SZ_4K as u64 };
+    const SPACE: Space = Space::new(SZ_1M as u64, SZ_4K as u64);
 
     fn verdict(log: &[Entry], left: Option<Snapshot>) -> Option<(Finding, usize)> {
         let serial = Lockstep::<KernelC, Reference>::alone(SPACE, Default::default()).unwrap();

@@ -128,21 +128,21 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
     }
 
     fn simplify_space(&mut self) {
-        let Space { size, chunk_size } = self.trace.space;
+        let Space { size, chunk_size, .. } = self.trace.space;
         let page = SZ_4K as u64;
         if chunk_size > page
             && let Some(candidate) = scaled(&self.trace, chunk_size / page)
         {
             self.try_candidate(candidate);
         }
-        let Space { size: _, chunk_size } = self.trace.space;
+        let Space { size: _, chunk_size, .. } = self.trace.space;
         let mut sizes = vec![size / 2, size - 1];
         sizes.extend(size.checked_next_power_of_two().map(|power| power / 2));
         sizes.push(size.saturating_sub(chunk_size));
         for size in sizes {
             let size = size - size % chunk_size;
             if size >= chunk_size {
-                let space = Space { size, chunk_size };
+                let space = Space { size, ..self.trace.space };
                 while self.trace.space.size > size
                     && self.try_candidate(Trace { space, ..self.trace.clone() })
                 {}
@@ -231,24 +231,34 @@ fn without_allocations(trace: &Trace, run: Range<usize>) -> Trace {
     Trace { space: trace.space, operations }
 }
 
-/// The trace with its allocations named from 0 on, and without operations on
-/// allocations that it has not: those are skipped, and have no line in its text.
+/// The trace without operations on allocations that it does not make, or has freed: those
+/// are skipped, and have no line in its text.
+pub(super) fn pruned(trace: Trace) -> Trace {
+    let mut held = HashSet::new();
+    let is_held = |operation: &Operation| match *operation {
+        Operation::Alloc { id, .. } => {
+            held.insert(id);
+            true
+        }
+        Operation::Free { id, .. } => held.remove(&id),
+        _ => operation.allocation().is_none_or(|id| held.contains(&id)),
+    };
+    let Trace { space, mut operations } = trace;
+    operations.retain(is_held);
+    Trace { space, operations }
+}
+
+/// The same, with its allocations named from 0 on.
 pub(super) fn renamed(trace: Trace) -> Trace {
     let mut names = HashMap::new();
+    let Trace { space, operations } = pruned(trace);
     let rename = |operation: Operation| {
-        if let Operation::Alloc { id, .. } = operation {
+        operation.renamed(|id| {
             let next = names.len() as Id;
-            names.entry(id).or_insert(next);
-        }
-        match operation.allocation() {
-            Some(id) => names.get(&id).map(|&name| operation.renamed(|_| name)),
-            None => Some(operation),
-        }
+            *names.entry(id).or_insert(next)
+        })
     };
-    Trace {
-        space: trace.space,
-        operations: trace.operations.into_iter().filter_map(rename).collect(),
-    }
+    Trace { space, operations: operations.into_iter().map(rename).collect() }
 }
 
 /// Simpler operations than this one, the simplest first. Each is smaller by a
@@ -355,9 +365,9 @@ fn smaller(number: u64, chunk_size: u64) -> Vec<u64> {
 fn scaled(trace: &Trace, ratio: u64) -> Option<Trace> {
     let divide = |number: u64| number.is_multiple_of(ratio).then_some(number / ratio);
     let mut trace = trace.clone();
-    let Space { size, chunk_size } = trace.space;
+    let Space { size, chunk_size, base } = trace.space;
     trace.space =
-        Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)? };
+        Space { size: divide(size - size % chunk_size)?, chunk_size: divide(chunk_size)?, base };
     for operation in &mut trace.operations {
         match operation {
             Operation::Alloc { request, .. } => {

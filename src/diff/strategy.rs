@@ -4,7 +4,7 @@
 //! use gpu_buddy::diff::{Comparison, Implementation, Space, reference::Reference, strategy};
 //! use proptest::prelude::*;
 //!
-//! let space = Space { size: 1 << 20, chunk_size: 4 << 10 };
+//! let space = Space::new(1 << 20, 4 << 10);
 //! // Any implementation, in place of the twin.
 //! let capabilities = Reference::create(space).unwrap().capabilities();
 //! proptest!(|(trace in strategy::trace(Just(space), capabilities, 1..64))| {
@@ -43,7 +43,7 @@ pub fn trace(
 pub fn small_space() -> impl Strategy<Value = Space> {
     let chunk_size = 4 << 10;
     let chunks = prop_oneof![1..=64u64, (0..=6u32).prop_map(|order| 1 << order)];
-    chunks.prop_map(move |chunks| Space { size: chunks * chunk_size, chunk_size })
+    chunks.prop_map(move |chunks| Space::new(chunks * chunk_size, chunk_size))
 }
 
 /// Runs a trace on an implementation in lockstep with the kernel's C, with all checks after

@@ -82,7 +82,7 @@ impl Tally {
         }
         let done = outcome == Outcome::Done;
         match operation {
-            Operation::Alloc { request, .. } => {
+            Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } => {
                 let outcome = match outcome.errno() {
                     None => 0,
                     Some(Errno::EINVAL) => 1,

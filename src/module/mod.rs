@@ -14,7 +14,7 @@
 //! for feature in module.features().iter() {
 //!     println!("{}: {}", feature.name, feature.meaning);
 //! }
-//! let space = Space { size: 1 << 30, chunk_size: 4 << 10 };
+//! let space = Space::new(1 << 30, 4 << 10);
 //! let allocator = KernelC::new(module, space)?;
 //! assert_eq!(allocator.avail(), 1 << 30);
 //! # }

@@ -125,8 +125,9 @@ impl Raw {
 
     /// Appends to `list`; returns what the C does.
     pub fn alloc(&mut self, request: &AllocRequest, list: &mut List) -> i32 {
-        let AllocRequest { start, end, size, min_block_size, range, top_down, flags } = *request;
-        let mut bits = flags.bits();
+        let AllocRequest { start, end, size, min_block_size, range, top_down, flags, extra_flags } =
+            *request;
+        let mut bits = flags.bits() | extra_flags;
         if range {
             bits |= ffi::GPU_BUDDY_RANGE_ALLOCATION;
         }

@@ -8,7 +8,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use gpu_buddy::diff::Trace;
+use gpu_buddy::diff::{Trace, TraceFile};
 use gpu_buddy::module::Module;
 
 use crate::kernel::open;
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
 /// Has the work done in child processes: the C may crash, or run for ever.
 fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verdict, Failure> {
     // What is wrong with a trace is found before anything is run.
-    let traces: Vec<Trace> =
+    let traces: Vec<TraceFile> =
         arguments.traces.iter().map(|file| read_trace(file)).collect::<Result<_, _>>()?;
     let seed = match arguments.seed {
         Some(seed) => seed,
@@ -99,9 +99,13 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
             let supervisor = supervisor(arguments, folder.path(), vec![file.into()]);
             match supervisor.work()? {
                 Status::Dead(death) => {
-                    let found = supervisor.shrink(trace.clone());
-                    let shown = found.map(|found| Shown::death(&found.finding, &found.trace));
-                    let whole = || Shown::death(&death.to_string(), trace);
+                    let text = |shorter: &Trace| trace.with_names(shorter).to_string();
+                    let found = supervisor.shrink(trace.trace().clone());
+                    let shown = found.map(|found| {
+                        Shown::death(&found.finding, &found.trace, text(&found.trace))
+                    });
+                    let whole =
+                        || Shown::death(&death.to_string(), trace.trace(), trace.to_string());
                     comparison.add(shown.unwrap_or_else(whole));
                 }
                 status => told(status)?,
@@ -159,7 +163,7 @@ fn shown_death(
 ) -> Result<bool, Failure> {
     let found = supervisor.after_death(death)?;
     for found in &found {
-        comparison.add(Shown::death(&found.finding, &found.trace));
+        comparison.add(Shown::death(&found.finding, &found.trace, found.trace.to_string()));
     }
     if found.is_empty() {
         comparison.add(Shown::unknown_death(&death.to_string()));

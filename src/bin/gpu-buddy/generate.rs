@@ -33,7 +33,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let space = Space { size: arguments.size, chunk_size: arguments.chunk };
+    let space = Space::new(arguments.size, arguments.chunk);
     let pair = Pair::open(&arguments.kernel, Some("contract".as_ref()), false)?;
     let start = |space, settings| pair.start(space, settings);
     let trace = torture::random_trace(start, arguments.seed, space, arguments.ops)

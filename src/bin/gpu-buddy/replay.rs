@@ -1,24 +1,35 @@
 //! `gpu-buddy replay`
 
+mod allocations;
+mod checks;
 mod cost;
 
 use std::ffi::OsString;
-use std::io::{Read, Write, stdin, stdout};
-use std::path::PathBuf;
+use std::io::{Read, StdoutLock, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
 
 use gpu_buddy::diff::{
-    Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Settings, Step, Trace,
-    format_size,
+    Block, Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Settings, Step,
+    TraceFile, TraceLine,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
 use crate::{Failure, Verdict};
+use allocations::Allocations;
+use checks::{Checks, first_shown};
 
 /// Run a trace, print each call with its outcome, and mark what is wrong
+///
+/// Names and comments are printed as the file has them. Blocks are printed with the base of
+/// the trace added.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  gpu-buddy replay failure.trace\n  \
+#[command(
+    about = "Run a trace, print each call with its outcome, and mark what is wrong",
+    after_help = "Examples:\n  gpu-buddy replay failure.trace\n  \
                         gpu-buddy replay --kernel ~/linux --against 7.3 failure.trace\n  \
-                        printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy replay -")]
+                        printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy replay -\n\n\
+                  docs/traces.md describes the notation."
+)]
 pub struct Arguments {
     /// The trace; - for standard input
     file: PathBuf,
@@ -49,16 +60,16 @@ pub struct Arguments {
     #[arg(long, hide = true)]
     differences_only: bool,
 
-    /// Check the whole tree after so many operations
-    #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
-    full_check_interval: u64,
+    /// Check the whole tree after every N operations, at least [default: after each, as
+    /// far as a fraction of a second allows, then less often]
+    #[arg(long, value_name = "N")]
+    full_check_interval: Option<u64>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let name = arguments.file.display();
-    let trace = read_trace(&arguments.file)?;
+    let file = read_trace(&arguments.file)?;
     let settings = Settings {
-        full_check_interval: arguments.full_check_interval,
+        full_check_interval: arguments.full_check_interval.unwrap_or(0),
         strict: arguments.strict,
         differences_only: arguments.differences_only,
         ..Settings::default()
@@ -66,32 +77,48 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let against = arguments.against.as_deref();
     let against = if arguments.plain { Some("contract".as_ref()) } else { against };
     // The twin has no memory that fails.
-    let faults = trace
+    let faults = file
+        .trace()
         .operations
         .iter()
         .any(|operation| matches!(operation, Operation::FailNth { times, .. } if *times > 0));
     let pair = Pair::open(&arguments.kernel, against, faults)?;
-    let refused = |error: NotCreated| Failure::Usage(format!("{name}: {error}"));
+    let refused =
+        |error: NotCreated| Failure::Usage(format!("{}: {error}", arguments.file.display()));
     if arguments.cost {
-        return cost::play(&trace, pair).map_err(refused)?;
+        return cost::play(file.trace(), pair).map_err(refused)?;
     }
-    match pair.against {
+    let replay = Replay {
+        file: &file,
+        plain: arguments.plain,
+        by_cost: !arguments.plain && arguments.full_check_interval.is_none(),
+        allocations: Allocations::new(&file),
+        out: stdout().lock(),
+    };
+    let space = file.trace().space;
+    let done = match pair.against {
         Against::Kernel(other) => {
             let start = start_both(pair.module, other);
-            play(&trace, start(trace.space, settings), arguments.plain).map_err(refused)?
+            replay.run(|| start(space, settings))
         }
-        _ => play(&trace, pair.start(trace.space, settings), arguments.plain).map_err(refused)?,
-    }
+        _ => replay.run(|| pair.start(space, settings)),
+    };
+    done.map_err(|failure| match failure {
+        NotReplayed::Refused(error) => {
+            Failure::Usage(format!("{}: {error}", arguments.file.display()))
+        }
+        NotReplayed::Output(error) => error.into(),
+    })
 }
 
-/// Reads a trace; `-` is the standard input.
-pub fn read_trace(file: &std::path::Path) -> Result<Trace, Failure> {
+/// Reads a trace with its names and comments; `-` is the standard input.
+pub fn read_trace(file: &Path) -> Result<TraceFile, Failure> {
     let name = file.display();
     let text = read(file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     text.parse().map_err(|error| Failure::Usage(format!("{name}: {error}")))
 }
 
-fn read(file: &std::path::Path) -> std::io::Result<String> {
+fn read(file: &Path) -> std::io::Result<String> {
     if file.as_os_str() != "-" {
         return std::fs::read_to_string(file);
     }
@@ -100,99 +127,181 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Fails where there is nothing to play on.
-fn play<S: Implementation, R: Implementation>(
-    trace: &Trace,
-    pair: Result<Lockstep<S, R>, NotCreated>,
-    plain: bool,
-) -> Result<Result<Verdict, Failure>, NotCreated> {
-    match pair {
-        Ok(pair) => Ok(play_on(trace, pair, plain)),
-        Err(NotCreated::Finding(finding)) if !plain => {
-            let mut out = stdout().lock();
-            let told = write_space(&mut out, trace).and_then(|()| tell_finding(&mut out, &finding));
-            Ok(told.map(|()| Verdict::Failed).map_err(Failure::from))
-        }
-        Err(refused) => Err(refused),
+/// Why a trace was not replayed to its end.
+enum NotReplayed {
+    /// There is nothing to replay it on.
+    Refused(NotCreated),
+    Output(std::io::Error),
+}
+
+impl From<std::io::Error> for NotReplayed {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
     }
 }
 
-fn write_space(out: &mut impl Write, trace: &Trace) -> std::io::Result<()> {
-    let space = &trace.space;
-    let (size, chunk) = (format_size(space.size), format_size(space.chunk_size));
-    writeln!(out, "space size={size} chunk={chunk}")
+struct Replay<'a> {
+    file: &'a TraceFile,
+    plain: bool,
+    /// The whole tree is checked as often as time allows.
+    by_cost: bool,
+    allocations: Allocations<'a>,
+    out: StdoutLock<'a>,
 }
 
-fn play_on<S: Implementation, R: Implementation>(
-    trace: &Trace,
-    mut pair: Lockstep<S, R>,
-    plain: bool,
-) -> Result<Verdict, Failure> {
-    let mut out = stdout().lock();
-    write_space(&mut out, trace)?;
-    let mut verdict = Verdict::Passed;
-    for operation in &trace.operations {
-        // If this one kills the process, it should be seen.
-        write!(out, "{operation}")?;
-        out.flush()?;
-        let step = pair.step(operation);
-        match step.outcome {
-            Outcome::Done if !pair.blocks().is_empty() => {
-                let blocks: Vec<_> = pair.blocks().iter().map(ToString::to_string).collect();
-                writeln!(out, "  -> {}", blocks.join(", "))?;
+impl Replay<'_> {
+    fn run<S: Implementation, R: Implementation>(
+        mut self,
+        start: impl Fn() -> Result<Lockstep<S, R>, NotCreated>,
+    ) -> Result<Verdict, NotReplayed> {
+        let mut pair = match start() {
+            Ok(pair) => pair,
+            Err(NotCreated::Finding(finding)) if !self.plain => {
+                self.begin(self.file.space())?;
+                self.end(self.file.space(), "")?;
+                self.tell_finding(&finding)?;
+                return Ok(Verdict::Failed);
             }
-            Outcome::Done => writeln!(out)?,
-            outcome => match pair.bug() {
-                Some(bug) => writeln!(out, "  -> {bug}")?,
-                None => writeln!(out, "  -> {outcome}")?,
-            },
+            Err(refused) => return Err(NotReplayed::Refused(refused)),
+        };
+        self.begin(self.file.space())?;
+        self.end(self.file.space(), "")?;
+        let mut verdict = Verdict::Passed;
+        let operations = &self.file.trace().operations;
+        let mut checks = Checks::new(operations.len());
+        // What was found, so that each kind is looked for once.
+        let mut located: Vec<Finding> = Vec::new();
+        for (index, operation) in operations.iter().enumerate() {
+            let line = self.file.operation(index);
+            // If this one kills the process, it should be seen.
+            self.begin(line)?;
+            let check = self.by_cost && checks.next(pair.tree_blocks());
+            if self.by_cost {
+                pair.set_full_check_interval(u64::from(check));
+            }
+            let step = pair.step(operation);
+            let outcome = self.outcome(index, &step, &pair);
+            self.end(line, &outcome)?;
+            self.allocations.observe(index, step.outcome, pair.blocks().len());
+            if pair.bug().is_some() {
+                verdict = Verdict::Failed;
+            }
+            if self.plain {
+                continue;
+            }
+            let before = if check { checks.checked(index, pair.tree_blocks()) } else { None };
+            for finding in &step.findings {
+                verdict = Verdict::Failed;
+                self.tell_finding(finding)?;
+                let skipped = index > before.map_or(0, |before| before + 1);
+                if check && skipped && !located.iter().any(|other| other.is_like(finding)) {
+                    located.push(finding.clone());
+                    let trace = self.file.trace();
+                    let first = first_shown(trace, &start, before, index, finding);
+                    self.tell_first(index, first)?;
+                }
+            }
+            self.tell_known(&step)?;
+            if step.findings.iter().any(|finding| matches!(finding, Finding::Divergence(_))) {
+                // From here on two different states would be compared.
+                return Ok(verdict);
+            }
         }
-        if pair.bug().is_some() {
-            verdict = Verdict::Failed;
+        for line in self.file.rest() {
+            writeln!(self.out, "{line}")?;
         }
-        if plain {
-            continue;
-        }
-        tell(&mut out, &step)?;
-        if !step.findings.is_empty() {
-            verdict = Verdict::Failed;
-        }
-        if step.findings.iter().any(|finding| matches!(finding, Finding::Divergence(_))) {
-            // From here on two different states would be compared.
+        if self.plain {
             return Ok(verdict);
         }
+        let step = pair.finish();
+        if !step.findings.is_empty() || !step.known.is_empty() {
+            writeln!(self.out, "(everything freed)")?;
+            for finding in &step.findings {
+                verdict = Verdict::Failed;
+                self.tell_finding(finding)?;
+            }
+            self.tell_known(&step)?;
+        }
+        if let Some(checked) = checks.left_out().filter(|_| self.by_cost) {
+            writeln!(
+                self.out,
+                "(whole tree checked after {checked} of {} operations; --full-check-interval 1 \
+                 checks after each)",
+                operations.len()
+            )?;
+        }
+        Ok(verdict)
     }
-    if plain {
-        return Ok(verdict);
-    }
-    let step = pair.finish();
-    if !step.findings.is_empty() || !step.known.is_empty() {
-        writeln!(out, "(everything freed)")?;
-        tell(&mut out, &step)?;
-    }
-    if !step.findings.is_empty() {
-        verdict = Verdict::Failed;
-    }
-    Ok(verdict)
-}
 
-fn tell_finding(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
-    writeln!(out, "  ** {finding}")?;
-    if let Finding::Breach(broken) = finding {
-        writeln!(out, "     {}", broken.promise.explanation())?;
+    /// What came of an operation.
+    fn outcome<S: Implementation, R: Implementation>(
+        &self,
+        index: usize,
+        step: &Step,
+        pair: &Lockstep<S, R>,
+    ) -> String {
+        let base = self.file.trace().space.base;
+        let at_base =
+            |block: &Block| Block { offset: base.wrapping_add(block.offset), ..*block }.to_string();
+        match step.outcome {
+            Outcome::Done => pair.blocks().iter().map(at_base).collect::<Vec<_>>().join(", "),
+            Outcome::Found(Some(block)) => at_base(&block),
+            Outcome::Skipped => self.allocations.why_skipped(index).unwrap_or_else(|| {
+                let operation = &self.file.trace().operations[index];
+                let why = pair.subject().declines(operation).unwrap_or("not offered");
+                format!("not done: {why}")
+            }),
+            outcome => match pair.bug() {
+                Some(bug) => bug.to_string(),
+                None => outcome.to_string(),
+            },
+        }
     }
-    Ok(())
-}
 
-fn tell(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
-    for finding in &step.findings {
-        tell_finding(out, finding)?;
+    /// Prints a line of the file, as far as it is known before it is done.
+    fn begin(&mut self, line: &TraceLine) -> std::io::Result<()> {
+        for before in line.before() {
+            writeln!(self.out, "{before}")?;
+        }
+        self.out.write_all(line.words().as_bytes())?;
+        self.out.flush()
     }
-    for known in &step.known {
-        writeln!(out, "  known: {}: {}", known.name, known.sentence)?;
+
+    /// Prints the rest of it.
+    fn end(&mut self, line: &TraceLine, outcome: &str) -> std::io::Result<()> {
+        if !outcome.is_empty() {
+            write!(self.out, "  -> {outcome}")?;
+        }
+        if let Some(comment) = line.comment() {
+            write!(self.out, "  {comment}")?;
+        }
+        writeln!(self.out)
     }
-    if step.resynced {
-        writeln!(out, "  the reference took over the clear state of the C")?;
+
+    fn tell_finding(&mut self, finding: &Finding) -> std::io::Result<()> {
+        writeln!(self.out, "  ** {finding}")?;
+        if let Finding::Breach(broken) = finding {
+            writeln!(self.out, "     {}", broken.promise.explanation())?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Says after which operation a check finds it first.
+    fn tell_first(&mut self, found: usize, first: usize) -> std::io::Result<()> {
+        if first == found {
+            return Ok(());
+        }
+        let line = self.file.operation(first);
+        writeln!(self.out, "     first there after line {}: {}", line.number(), line.words())
+    }
+
+    fn tell_known(&mut self, step: &Step) -> std::io::Result<()> {
+        for known in &step.known {
+            writeln!(self.out, "  known: {}: {}", known.name, known.sentence)?;
+        }
+        if step.resynced {
+            writeln!(self.out, "  the reference took over the clear state of the C")?;
+        }
+        Ok(())
+    }
 }

@@ -29,7 +29,7 @@ use report::{Done, Found};
 /// Each thread has allocators of its own, unless --shared is given. They are held
 /// against a twin in safe Rust, or another kernel, and the contract. On a failure the
 /// sequence of operations is made short and written to a file that `gpu-buddy
-/// replay` reads; that of threads that share an allocator is not made short.
+/// replay` reads (docs/traces.md describes it); that of threads that share an allocator is not made short.
 ///
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
 /// seconds, operations_per_second, known (breaches that the C is known for, by
@@ -332,7 +332,7 @@ fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
     if size < chunk_size {
         return Err(Failure::Usage("--size is smaller than --chunk".into()));
     }
-    Ok(Some(Space { size, chunk_size }))
+    Ok(Some(Space::new(size, chunk_size)))
 }
 
 #[derive(Clone, Copy)]

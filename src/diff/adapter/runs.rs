@@ -158,11 +158,11 @@ impl<A: RunAllocator> Implementation for Runs<A> {
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        let Space { size, chunk_size } = space;
+        let Space { size, chunk_size, .. } = space;
         if chunk_size < SZ_4K as u64 || !chunk_size.is_power_of_two() || size < chunk_size {
             return Err(Errno::EINVAL);
         }
-        let space = Space { size: size - size % chunk_size, chunk_size };
+        let space = Space { size: size - size % chunk_size, ..space };
         let units = (size / chunk_size).checked_mul(Self::UNITS_PER_CHUNK);
         let new = |units| Some(Self { allocator: A::new(units)?, space, free: units });
         units.and_then(new).ok_or(Errno::EOPNOTSUPP)
@@ -170,7 +170,7 @@ impl<A: RunAllocator> Implementation for Runs<A> {
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<Vec<Run>, Errno> {
         let AllocRequest { size, min_block_size, flags, .. } = *request;
-        let Space { size: most, chunk_size } = self.space;
+        let Space { size: most, chunk_size, .. } = self.space;
         let valid = (1..=most).contains(&size)
             && min_block_size >= chunk_size
             && min_block_size.is_power_of_two()

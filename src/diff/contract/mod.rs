@@ -10,6 +10,7 @@ mod breach;
 mod choice;
 mod chunk_set;
 mod ledger;
+mod onto;
 mod outcome;
 mod placement;
 mod promise;
@@ -19,9 +20,7 @@ mod trim;
 
 use crate::{AllocRequest, Errno, Snapshot};
 
-use super::{
-    Block, Capabilities, Capability, Id, Implementation, Operation, Outcome, Report, Space,
-};
+use super::{Block, Capabilities, Capability, Implementation, Operation, Outcome, Report, Space};
 
 pub use breach::Breach;
 pub(super) use breach::Detail;
@@ -81,7 +80,7 @@ impl Observation<'static> {
 /// };
 /// use gpu_buddy::{AllocRequest, GpuBuddyAllocFlags, GpuBuddyAllocMode};
 ///
-/// let space = Space { size: 16 << 20, chunk_size: 4 << 10 };
+/// let space = Space::new(16 << 20, 4 << 10);
 /// let mut buddy = KernelC::create(space)?;
 /// let mut contract = Contract::new(space, buddy.capabilities());
 /// assert_eq!(contract.check_created(Accounts::of(&buddy)), []);
@@ -128,7 +127,7 @@ impl Contract {
         // No allocator has a chunk size of 0; then there is nothing to judge.
         let chunk_size = space.chunk_size.max(1);
         let size = space.size - space.size % chunk_size;
-        let space = Space { size, chunk_size };
+        let space = Space { size, chunk_size, ..space };
         let chunks = size / space.chunk_size;
         Self {
             space,
@@ -191,12 +190,24 @@ impl Contract {
             Operation::Alloc { id, ref request } => {
                 self.check_repeats(request, outcome, last_failed);
                 match outcome.errno() {
-                    None => self.check_alloc(id, request, blocks, accounts, before),
+                    None => {
+                        self.check_new_blocks(request, blocks, accounts);
+                        self.allocations.insert(id, blocks);
+                        if let Some(before) = before {
+                            self.check_choice(request, blocks, before);
+                        }
+                    }
                     Some(errno) => {
                         self.check_error(request, errno);
                         self.check_nothing_changed(errno, accounts);
                     }
                 }
+            }
+            Operation::AllocOnto { id, ref request } => {
+                let old = self.allocations.remove(id);
+                self.check_alloc_onto(&old, request, seen, last_failed);
+                self.allocations.recycle(old);
+                self.allocations.insert(id, blocks);
             }
             Operation::Free { id, cleared } => {
                 let blocks = self.allocations.remove(id);
@@ -243,14 +254,8 @@ impl Contract {
         self.unusable
     }
 
-    fn check_alloc(
-        &mut self,
-        id: Id,
-        request: &AllocRequest,
-        blocks: &[Block],
-        accounts: Accounts,
-        before: Option<&Snapshot>,
-    ) {
+    /// Judges the blocks that an allocation has added.
+    fn check_new_blocks(&mut self, request: &AllocRequest, blocks: &[Block], accounts: Accounts) {
         if let Some(what) = room::invalid(request, self.space) {
             self.breach(Promise::RefusesInvalid, Detail::Invalid(what));
         }
@@ -262,7 +267,6 @@ impl Contract {
             bytes = bytes.wrapping_add(size);
             clear_bytes = clear_bytes.wrapping_add(if block.clear { size } else { 0 });
         }
-        self.allocations.insert(id, blocks);
         // To find room, clear memory may have been merged with dirty, which makes it dirty.
         // So it may drop by more.
         let most_clear = self.accounts.clear_avail.saturating_sub(clear_bytes);
@@ -271,9 +275,6 @@ impl Contract {
             clear_avail: accounts.clear_avail.min(most_clear),
         };
         self.check_accounts(expected, accounts);
-        if let Some(before) = before {
-            self.check_choice(request, blocks, before);
-        }
     }
 
     fn check_reset_clear(&mut self, clear: bool, accounts: Accounts) {

@@ -50,6 +50,7 @@ promises! {
          several blocks, so that it has room wherever enough is free.";
     Repeatable, "repeatable", "The same call in the same state has the same outcome.";
     FailureChangesNothing, "failure-changes-nothing", "A call that fails changes nothing.";
+    KeepsList, "keeps-list", "An allocation onto a list keeps what is on the list.";
     InSpace, "in-space", "A block lies inside the space.";
     BlockShape, "block-shape", "A block is a power of two of chunks, and aligned to its own size.";
     NoOverlap, "no-overlap", "A block overlaps none that is allocated.";

@@ -18,7 +18,7 @@ use super::{Capabilities, Space, Trace};
 /// 2^63 bytes, with one root or many.
 pub(super) fn space(choices: &mut impl Choices) -> Space {
     if choices.one_in(3) {
-        return Space { size: SZ_64M as u64, chunk_size: SZ_4K as u64 };
+        return Space::new(SZ_64M as u64, SZ_4K as u64);
     }
     let (least, most) = (u64::from((SZ_4K as u64).ilog2()), u64::from((SZ_2M as u64).ilog2()));
     let chunk_size = 1 << choices.between(least, most);
@@ -31,7 +31,7 @@ pub(super) fn space(choices: &mut impl Choices) -> Space {
         _ => choices.log_uniform(u64::MAX / chunk_size),
     };
     let odd = if choices.one_in(4) { choices.below(chunk_size) } else { 0 };
-    Space { size: (chunks * chunk_size).saturating_add(odd), chunk_size }
+    Space::new((chunks * chunk_size).saturating_add(odd), chunk_size)
 }
 
 /// A space out of bytes, which may be one that no allocator can have.
@@ -39,9 +39,9 @@ fn any_space(choices: &mut Bytes<'_>) -> Space {
     let least = SZ_4K as u64;
     match choices.below(8) {
         // Small ones fill up, and are quick.
-        0..=3 => Space { size: choices.between(1, 256) * least, chunk_size: least },
+        0..=3 => Space::new(choices.between(1, 256) * least, least),
         4..=6 => space(choices),
-        _ => Space { size: choices.number(), chunk_size: choices.number() },
+        _ => Space::new(choices.number(), choices.number()),
     }
 }
 

@@ -76,7 +76,7 @@ impl<C: Choices> Generator<C> {
         Self {
             choices,
             mix,
-            space: Space { size, chunk_size },
+            space: Space::new(size, chunk_size),
             capabilities,
             alive: Vec::new(),
             next_id: 0,
@@ -288,7 +288,7 @@ impl<C: Choices> Generator<C> {
 
     /// A number from where trouble is.
     pub(super) fn odd_number(&mut self) -> u64 {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let numbers = [
             0,
             1,

@@ -87,7 +87,7 @@ impl<C: Choices> Generator<C> {
     }
 
     fn size(&mut self, kind: usize) -> u64 {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let most = size / chunk_size;
         let orders = u64::from(most.ilog2());
         let chunks = match kind {
@@ -121,7 +121,7 @@ impl<C: Choices> Generator<C> {
 
     /// The mode: simple, top-down or in a range, and what goes with each.
     fn place(&mut self, request: &mut AllocRequest) {
-        let Space { size, chunk_size } = self.space;
+        let Space { size, chunk_size, .. } = self.space;
         let chunks = size / chunk_size;
         match self.choices.weighted(&self.mix.places) {
             0 => {}

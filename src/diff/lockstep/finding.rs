@@ -195,8 +195,11 @@ pub enum NotCreated {
 
 impl NotCreated {
     pub(super) fn refused(errno: Errno, space: Space) -> Self {
-        let Space { size, chunk_size } = space;
-        let valid = chunk_size.is_power_of_two() && chunk_size >= 4096 && size >= chunk_size;
+        let Space { size, chunk_size, base } = space;
+        let valid = chunk_size.is_power_of_two()
+            && chunk_size >= 4096
+            && size >= chunk_size
+            && base.checked_add(size).is_some();
         if errno == Errno::EINVAL && !valid {
             return Self::Refused(errno);
         }

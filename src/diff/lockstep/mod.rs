@@ -70,6 +70,8 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     next_full_check: u64,
     /// The BUG that the implementation under test has run into.
     bug: Option<KernelBug>,
+    /// How many blocks the tree had at the last whole-tree check.
+    tree_blocks: usize,
     /// Used for no allocation so far.
     next_id: Id,
 }
@@ -92,6 +94,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn bug(&self) -> Option<KernelBug> {
         self.bug
+    }
+
+    /// How many blocks the tree of the implementation under test had when it was last
+    /// checked: what a check costs.
+    #[must_use]
+    pub fn tree_blocks(&self) -> usize {
+        self.tree_blocks
     }
 
     /// The whole state of the implementation under test, if that offers it.
@@ -206,7 +215,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             }
         }
         if full && !self.subject.is_finished() {
-            let blocks = self.check_tree(&mut step) as u64;
+            self.tree_blocks = self.check_tree(&mut step);
+            let blocks = self.tree_blocks as u64;
             let every = self.settings.full_check_interval;
             // The checks read about one block for every other operation.
             let wait = if every == 1 { 1 } else { every.max(2 * blocks) };
@@ -260,7 +270,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// what was merged: all of the space as one exact range, or else its largest root as one
     /// block, or else all of the space in whatever blocks.
     fn whole_space_request(&self) -> AllocRequest {
-        let Space { size, chunk_size } = self.contract.space();
+        let Space { size, chunk_size, .. } = self.contract.space();
         let root = chunk_size << (size / chunk_size).max(1).ilog2();
         let request = AllocRequest { min_block_size: chunk_size, ..AllocRequest::default() };
         if self.capabilities.contains(Capability::Range) {

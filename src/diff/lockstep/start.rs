@@ -107,6 +107,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             steps: 0,
             next_full_check: settings.full_check_interval,
             bug: None,
+            tree_blocks: 0,
             next_id: 0,
         }
     }

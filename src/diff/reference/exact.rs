@@ -8,13 +8,14 @@ use crate::diff::Block;
 impl Tree {
     /// Allocates exactly the bytes from `start`, as the fewest blocks that tile
     /// them, and appends these to `blocks` by ascending offset. Says whether that
-    /// worked; where it did not, `blocks` holds what was allocated until then.
+    /// worked; if not, what was allocated until then is appended.
     pub(super) fn take(&mut self, start: u64, size: u64, blocks: &mut Vec<Block>) -> bool {
         // A range that ends beyond the space may wrap around. Either way it gets
         // less than it needs.
         let last = start.wrapping_add(size).wrapping_sub(1);
+        let held = blocks.len();
         let free = self.roots().all(|root| self.take_in(root, start, last, blocks));
-        free && self.bytes_of(blocks) >= size
+        free && self.bytes_of(&blocks[held..]) >= size
     }
 
     /// Allocates what of `start..=last` lies in `name`. It stops, and answers no,
@@ -48,8 +49,9 @@ impl Tree {
     }
 
     /// Allocates `size` contiguous bytes that more than one block makes up, and
-    /// appends the blocks to `blocks`, which is empty. Says whether that worked;
-    /// where it did not, nothing has changed.
+    /// appends the blocks to `blocks`. Says whether that worked; if not, nothing has
+    /// changed. But between two attempts, what `blocks` holds is freed. Known:
+    /// contiguous-frees-list.
     ///
     /// The run is guessed from its largest part: a free block of the highest
     /// order that fits into it. The run may start with that and go on to the
@@ -74,6 +76,7 @@ impl Tree {
                 let offset = self.offset(part);
                 limit = offset.checked_sub(1);
 
+                let held = blocks.len();
                 if self.take(offset, size, blocks) && align_down(offset) == offset {
                     return true;
                 }
@@ -81,7 +84,7 @@ impl Tree {
                 // tried. It is too far left where it is aligned down, and where
                 // `take` gave up at a split block, as something in it must be
                 // allocated, without the free part before that.
-                let missing = size.saturating_sub(self.bytes_of(blocks));
+                let missing = size.saturating_sub(self.bytes_of(&blocks[held..]));
                 self.give_back(blocks);
                 if let Some(further_left) = offset.checked_sub(missing) {
                     if self.take(align_down(further_left), size, blocks) {

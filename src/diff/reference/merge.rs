@@ -21,7 +21,12 @@ impl Tree {
     /// Frees blocks that were allocated on the way to something that did not
     /// work out: they become again what they were.
     pub(super) fn give_back(&mut self, blocks: &mut Vec<Block>) {
-        for block in blocks.drain(..) {
+        self.give_back_from(0, blocks);
+    }
+
+    /// The same with those from position `first` on.
+    pub(super) fn give_back_from(&mut self, first: usize, blocks: &mut Vec<Block>) {
+        for block in blocks.drain(first..) {
             self.free(&block, block.clear);
         }
     }

@@ -54,7 +54,7 @@ use crate::{AllocRequest, Errno, Snapshot};
 /// use gpu_buddy::diff::reference::Reference;
 /// use gpu_buddy::diff::{Implementation, Space};
 ///
-/// let mut space = Reference::create(Space { size: 1 << 30, chunk_size: 4096 })?;
+/// let mut space = Reference::create(Space::new(1 << 30, 4096))?;
 /// let request = AllocRequest { size: 16 << 20, min_block_size: 4096, ..Default::default() };
 /// let allocation = space.alloc(&request)?;
 ///
@@ -116,7 +116,7 @@ impl Implementation for Reference {
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        let Space { size, chunk_size } = space;
+        let Space { size, chunk_size, .. } = space;
         if size < chunk_size || chunk_size < 4096 || !chunk_size.is_power_of_two() {
             return Err(Errno::EINVAL);
         }
@@ -135,6 +135,17 @@ impl Implementation for Reference {
         result?;
         // What went well has a block.
         only.map(|block| Allocation(Blocks::One(block))).ok_or(Errno::ENOSPC)
+    }
+
+    fn alloc_onto(
+        &mut self,
+        allocation: &mut Allocation,
+        request: &AllocRequest,
+    ) -> Result<(), Errno> {
+        let mut blocks = allocation.blocks().to_vec();
+        let result = self.tree.request(request, &mut blocks);
+        allocation.0 = Blocks::List(blocks);
+        result
     }
 
     fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {

@@ -13,8 +13,8 @@ use crate::diff::Block;
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 impl Tree {
-    /// Allocates the blocks that answer `request`, and appends them to `blocks`,
-    /// which is empty.
+    /// Allocates the blocks that answer `request`, and appends them to `blocks`. Those that
+    /// it holds already are its caller's.
     ///
     /// # Errors
     ///
@@ -28,6 +28,7 @@ impl Tree {
     ) -> Result<(), Errno> {
         self.check(request)?;
         let &AllocRequest { start, end, .. } = request;
+        let held = blocks.len();
 
         // Known: range-used-without-flag. A range as long as the allocation
         // means exactly that range, whether or not a range was asked for.
@@ -67,7 +68,7 @@ impl Tree {
                 found = self.find(request, &plan, order);
             }
             let Some(Room { free, clear, offset }) = found else {
-                self.give_back(blocks);
+                self.give_back_from(held, blocks);
                 return if plan.piece_together {
                     self.piece_together(request, blocks)
                 } else {
@@ -126,10 +127,11 @@ impl Tree {
         if !(start | end).is_multiple_of(request.min_block_size) {
             return Err(Errno::EINVAL);
         }
+        let held = blocks.len();
         if self.take(start, request.size, blocks) {
             Ok(())
         } else {
-            self.give_back(blocks);
+            self.give_back_from(held, blocks);
             Err(Errno::ENOSPC)
         }
     }

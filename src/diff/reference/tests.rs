@@ -8,7 +8,7 @@ use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 const K: u64 = 1 << 10;
 
 fn space(size: u64) -> Reference {
-    Reference::create(Space { size, chunk_size: 4 * K }).unwrap()
+    Reference::create(Space::new(size, 4 * K)).unwrap()
 }
 
 fn request(size: u64) -> AllocRequest {

@@ -11,7 +11,7 @@ use super::{Block, Implementation};
 /// What is not offered is neither asked for nor compared. Each entry says what is asked for
 /// in addition, and what is checked then.
 #[bitflags]
-#[repr(u16)]
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Clear and dirty memory are told apart. Requests for clear memory, and frees as
@@ -63,6 +63,10 @@ pub enum Capability {
     /// [`Implementation::fini`], with and without allocations. That it leaves nothing behind
     /// if nothing is allocated, and warns if something is.
     Fini = 1 << 15,
+    /// [`Implementation::alloc_onto`]. That the allocation keeps the blocks that it has.
+    AllocOnto = 1 << 16,
+    /// [`AllocRequest::extra_flags`](crate::AllocRequest::extra_flags), which are passed on.
+    ExtraFlags = 1 << 17,
 }
 
 /// A set of [`Capability`]s.

@@ -187,6 +187,14 @@ fn apply<I: Implementation>(
             });
             Outcome::of(outcome)
         }
+        Operation::AllocOnto { id, ref request } => {
+            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
+                return Outcome::Skipped;
+            };
+            let outcome = implementation.alloc_onto(allocation, request);
+            implementation.blocks(allocation, blocks);
+            Outcome::of(outcome)
+        }
         Operation::Free { id, cleared } => {
             let Some(allocation) = allocations.get_mut(id as usize).and_then(Option::take) else {
                 return Outcome::Skipped;
@@ -236,8 +244,11 @@ fn apply<I: Implementation>(
 pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilities {
     use crate::GpuBuddyAllocFlag;
     let mut needs = Capabilities::empty();
+    if let Operation::AllocOnto { .. } = operation {
+        needs |= Capability::AllocOnto;
+    }
     match operation {
-        Operation::Alloc { request, .. } => {
+        Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } => {
             let flags = request.flags;
             let AllocRequest { size, min_block_size, .. } = *request;
             let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
@@ -259,6 +270,7 @@ pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilitie
                 (flags.contains(GpuBuddyAllocFlag::Contiguous), Capability::Contiguous),
                 (flags.contains(GpuBuddyAllocFlag::Clear), Capability::Clear),
                 (flags.contains(GpuBuddyAllocFlag::TrimDisable), Capability::TrimDisable),
+                (request.extra_flags != 0, Capability::ExtraFlags),
                 (offset_aligned, Capability::OffsetAlign),
                 (odd_size && !offset_aligned && !contiguous, Capability::RoundsUp),
             ] {

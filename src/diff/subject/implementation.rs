@@ -15,6 +15,18 @@ pub struct Space {
     pub size: u64,
     /// The smallest unit in bytes.
     pub chunk_size: u64,
+    /// The address, in bytes, of the start of the space, for allocators that are told of
+    /// it as [`GpuBuddyParams::base_offset`](crate::GpuBuddyParams::base_offset). The C is
+    /// not. Offsets count from the start of the space, whatever the base is.
+    pub base: u64,
+}
+
+impl Space {
+    /// A space of `size` bytes in chunks of `chunk_size` bytes, at address 0.
+    #[must_use]
+    pub const fn new(size: u64, chunk_size: u64) -> Self {
+        Self { size, chunk_size, base: 0 }
+    }
 }
 
 /// One allocated block, as an implementation reports it.
@@ -140,6 +152,16 @@ pub trait Implementation: Sized {
     /// `ENOSPC` if there is no room. What was taken until then is given back. A range that is
     /// shorter than the size may be refused with either number.
     fn alloc(&mut self, request: &AllocRequest) -> Result<Self::Allocation, Errno>;
+
+    /// Allocates, and adds the blocks to the end of `allocation`, which keeps those that it
+    /// has, also where this fails: `gpu_buddy_alloc_blocks()` with a list that is not empty.
+    fn alloc_onto(
+        &mut self,
+        _allocation: &mut Self::Allocation,
+        _request: &AllocRequest,
+    ) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
 
     /// Appends the blocks of an allocation to `blocks`, in the order that the
     /// allocator hands them out in.

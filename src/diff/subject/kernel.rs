@@ -34,6 +34,10 @@ const MOST_OBJECTS: usize = 1 << 22;
 /// - a request of more than 2^32 chunks, rounded up, whose low 32 bits are not 0: the C
 ///   takes the order from these, and hands out up to 2^32 blocks of it.
 ///
+/// Bits of the flags that this crate has no name for reach the C as well. A list that is
+/// allocated onto is what the C leaves of it: a failing contiguous request may have freed
+/// what was on it. The C knows of no [base](Space::base), so that the base changes nothing.
+///
 /// An allocator may have 2^22 objects. Beyond that there is no memory for it, so that a
 /// call that never stops asking for more ends with `ENOMEM`.
 pub struct KernelC {
@@ -140,7 +144,7 @@ impl KernelC {
             arrays: 0,
             state: Mutex::new(state),
         };
-        let Space { size, chunk_size } = space;
+        let Space { size, chunk_size, .. } = space;
         let init = module.table().init;
         // SAFETY: `mm` is memory for an allocator of this module, and stays there.
         let result = shared.call(|mm| unsafe { init(mm, size, chunk_size) })?;
@@ -205,7 +209,7 @@ impl KernelC {
 
     /// Why an allocation is kept away from the C.
     fn keeps_away(&self, request: &AllocRequest) -> Option<&'static str> {
-        let Space { size: space, chunk_size } = self.shared.space;
+        let Space { size: space, chunk_size, .. } = self.shared.space;
         let AllocRequest { start, end, size, min_block_size, .. } = *request;
         // What is larger than the space, and what is taken exactly, is told apart before.
         if size > space || start.checked_add(size) == Some(end) {
@@ -349,23 +353,34 @@ impl Implementation for KernelC {
 
     fn declines(&self, operation: &Operation) -> Option<&'static str> {
         match operation {
-            Operation::Alloc { request, .. } => self.keeps_away(request),
+            Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } => {
+                self.keeps_away(request)
+            }
             _ => None,
         }
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<KernelAllocation, Errno> {
+        let mut allocation = KernelAllocation::new();
+        self.alloc_onto(&mut allocation, request)?;
+        Ok(allocation)
+    }
+
+    fn alloc_onto(
+        &mut self,
+        allocation: &mut KernelAllocation,
+        request: &AllocRequest,
+    ) -> Result<(), Errno> {
         let AllocRequest { start, end, size, min_block_size, .. } = *request;
         let alloc = self.shared.module.table().alloc_blocks;
-        let mut allocation = KernelAllocation::new();
         let (head, flags) = (allocation.head(), request.bits());
         let result = self.call(|mm| {
-            // SAFETY: `mm` is initialised and its lock is held; `head` is an empty list. What
-            // is undefined for other arguments is kept away, see `declines`.
+            // SAFETY: `mm` is initialised and its lock is held; `head` is a list of allocated
+            // blocks of `mm`, or empty. What is undefined for other arguments is kept away,
+            // see `declines`.
             unsafe { alloc(mm, start, end, size, min_block_size, head, flags) }
         })?;
-        check(result)?;
-        Ok(allocation)
+        check(result)
     }
 
     fn blocks(&self, allocation: &KernelAllocation, blocks: &mut Vec<Block>) {

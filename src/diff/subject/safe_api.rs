@@ -69,8 +69,9 @@ impl Implementation for SafeApi {
     fn capabilities(&self) -> Capabilities {
         // It computes what the C lacks.
         let capabilities = super::capabilities(Module::compiled_in()) | Capability::BlockAt;
-        // Its handle goes when it is dropped.
-        capabilities & !Capabilities::from_flag(Capability::Fini)
+        // Its handle goes when it is dropped, an allocation begins with an empty list, and
+        // flags without a name are refused.
+        capabilities & !(Capability::Fini | Capability::AllocOnto | Capability::ExtraFlags)
     }
 
     fn runs_kernel_code(&self) -> bool {
@@ -86,7 +87,7 @@ impl Implementation for SafeApi {
             .ok()
             .and_then(Alignment::new_checked)
             .ok_or(Errno::EINVAL)?;
-        GpuBuddy::new(GpuBuddyParams { base_offset: 0, size: space.size, chunk_size })
+        GpuBuddy::new(GpuBuddyParams { base_offset: space.base, size: space.size, chunk_size })
             .map(Self::new)
             .map_err(|error| error.errno())
     }
@@ -96,7 +97,11 @@ impl Implementation for SafeApi {
     }
 
     fn blocks(&self, allocation: &SafeAllocation, blocks: &mut Vec<Block>) {
-        blocks.extend(allocation.0.iter().map(|block| Block::from(block.info())));
+        let base = self.buddy.base_offset();
+        blocks.extend(allocation.0.iter().map(|block| {
+            // Through the address, so that this is under test as well.
+            Block { offset: block.offset().wrapping_sub(base), ..Block::from(block.info()) }
+        }));
     }
 
     fn free(&mut self, allocation: SafeAllocation, cleared: bool) {

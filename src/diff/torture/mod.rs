@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::generate::Seeded;
-use super::shrink::{self, renamed};
+use super::shrink::{self, pruned};
 use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace};
 
 pub use check::check;
@@ -133,15 +133,15 @@ pub fn replay_episode<S: Implementation, R: Implementation>(
 }
 
 /// Makes a failing trace short, for so long. `fails` runs a trace, and returns how
-/// many operations it takes to fail in the same way. Returns the trace, and whether
-/// time ran out.
+/// many operations it takes to fail in the same way. Returns the trace, whose allocations
+/// keep their names, and whether time ran out.
 pub fn shrink(
     trace: Trace,
     within: Duration,
     fails: impl FnMut(&Trace) -> Option<usize>,
 ) -> (Trace, bool) {
     let shrunk = shrink::shrink(trace, Instant::now() + within, fails);
-    (renamed(shrunk.trace), shrunk.cut_short)
+    (pruned(shrunk.trace), shrunk.cut_short)
 }
 
 /// A run ends that was given no allocator for so many spaces.

@@ -1,11 +1,15 @@
 //! A written sequence of operations.
 
+mod error;
+mod file;
 mod read;
 mod run;
 mod size;
+mod words;
 mod write;
 
-pub use read::{Found, ParseError};
+pub use error::{Found, ParseError};
+pub use file::{TraceFile, TraceLine};
 pub use run::FirstFinding;
 pub use size::{ParseSizeError, format_size, parse_size};
 
@@ -23,6 +27,14 @@ pub enum Operation {
     /// Allocates. The allocation is named `id` from here on.
     Alloc {
         /// Its name, used for no other allocation of the trace.
+        id: Id,
+        /// What is asked for.
+        request: AllocRequest,
+    },
+    /// Allocates onto the list of an allocation, as the C allows. Nothing happens where
+    /// that failed or is freed.
+    AllocOnto {
+        /// The allocation that grows.
         id: Id,
         /// What is asked for.
         request: AllocRequest,
@@ -77,13 +89,14 @@ pub enum Operation {
 
 /// A space, and what is done to it.
 ///
-/// As text it has one operation a line, made to be read, written and mailed:
+/// As text it has one operation a line, made to be read, written and mailed. The notation
+/// is described in `docs/traces.md`:
 ///
 /// ```
 /// use gpu_buddy::diff::Trace;
 ///
 /// let text = "\
-/// space size=16M chunk=4K
+/// space size=16M chunk=4K base=4G
 /// a = alloc 8M align=4M range=0..16M contiguous
 /// b = alloc 12K start=4K end=1M clear topdown trim-disable
 /// trim a 4M
@@ -93,7 +106,8 @@ pub enum Operation {
 /// reset dirty
 /// lookup 12K
 /// fail-nth 3 times=1
-/// c = alloc 4K
+/// c = alloc 4K flags=0x10
+/// c += alloc 8K
 /// fail-nth off
 /// free b
 /// free c
@@ -104,23 +118,11 @@ pub enum Operation {
 /// # Ok::<(), gpu_buddy::diff::ParseError>(())
 /// ```
 ///
-/// - The space comes first. `#` begins a comment.
-/// - Numbers are bytes, in decimal, in hexadecimal after `0x`, or with one of
-///   the suffixes `K`, `M`, `G`, `T`, `P` and `E` for powers of 1024.
-/// - `align` is `min_block_size`; without it, the chunk size.
-/// - `range` asks for memory in that range. `start` and `end` pass these
-///   arguments without asking for that, as only the C does.
-/// - `a[2]` is the third block of an allocation.
-/// - `fail-nth 3 times=all` makes the third allocation from there on fail, and
-///   all after it.
-/// - `fini` ends the allocator as it is. A trace without it ends by freeing everything,
-///   taking the whole space once, and then `fini`.
-///
 /// Settings of an operation may be in any order, and are written in this one.
-/// Allocations may have any names of small letters, digits and `_`; they are
-/// numbered as they appear, and are written as `a` to `z`, `aa`, `ab` and so on.
-/// What is done to an allocation that the trace does not make is not written:
-/// nothing happens there.
+/// Allocations are numbered as they appear, and are written as `a` to `z`, `aa`, `ab` and
+/// so on; a [`TraceFile`] keeps the names and comments of a text. Operations on an
+/// allocation that the trace does not make, or has freed, are not written: nothing happens
+/// there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Trace {
     /// The space.

@@ -1,60 +1,23 @@
 //! Traces from text.
 
-use core::fmt;
 use core::str::FromStr;
-use std::collections::HashMap;
+
+use rustc_hash::FxHashMap;
 
 use crate::diff::Space;
-use crate::{AllocRequest, GpuBuddyAllocFlag};
+use crate::{AllocRequest, GpuBuddyAllocFlags, ffi};
 
-use super::{Id, Operation, ParseSizeError, Trace, parse_size};
-
-/// Where a text is no trace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("line {line}, column {column}: expected {expected}, found {found}")]
-#[non_exhaustive]
-pub struct ParseError {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The character in the line, counted from 1.
-    pub column: usize,
-    /// What would be right.
-    pub expected: &'static str,
-    /// What is there.
-    pub found: Found,
-}
-
-/// What a [`ParseError`] found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Found {
-    /// This word, or part of a word.
-    Word(String),
-    /// The end of the line.
-    EndOfLine,
-    /// The end of the text.
-    End,
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Word(word) => write!(f, "'{}'", word.escape_debug()),
-            Self::EndOfLine => f.write_str("the end of the line"),
-            Self::End => f.write_str("the end of the text"),
-        }
-    }
-}
+use super::words::{FITS, Line, Word, set};
+use super::{Found, Id, Operation, ParseError, ParseSizeError, Trace, parse_size};
 
 const SPACE: &str = "the space first, as in 'space size=16M chunk=4K'";
-const OPERATION: &str = "'NAME = alloc', 'free', 'trim', 'reset', 'lookup', 'fail-nth' or 'fini'";
+const OPERATION: &str =
+    "'NAME = alloc', 'NAME += alloc', 'free', 'trim', 'reset', 'lookup', 'fail-nth' or 'fini'";
 const NAME: &str = "a name of small letters, digits and '_'";
-const SIZE: &str = "a size such as 4K";
-const FITS: &str = "a number that fits in 64 bits";
 const COUNT: &str = "a count from 1 up";
+const FLAGS: &str = "flags such as 0x14";
 const SETTING: &str = "'align=', 'range=', 'start=', 'end=', 'contiguous', 'clear', 'topdown', \
-                       'trim-disable' or the end of the line";
-const END: &str = "the end of the line";
-const ONCE: &str = "each setting once";
+                       'trim-disable', 'flags=' or the end of the line";
 
 impl FromStr for Trace {
     type Err = ParseError;
@@ -63,190 +26,60 @@ impl FromStr for Trace {
     ///
     /// The first place that cannot be read, and what it should hold.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut lines = text
-            .lines()
-            .enumerate()
-            .map(|(index, text)| Line::new(index + 1, text))
-            .filter(|line| !line.rest.text.is_empty());
-        let Some(first) = lines.next() else {
-            let line = text.lines().count().max(1);
-            return Err(ParseError { line, column: 1, expected: SPACE, found: Found::End });
-        };
-        let space = read_space(first)?;
-        let mut reader = Reader { space, names: HashMap::new() };
+        let mut lines = lines(text);
+        let mut reader = Reader::new(lines.next(), text)?;
         let operations = lines.map(|line| reader.operation(line)).collect::<Result<_, _>>()?;
-        Ok(Self { space, operations })
+        Ok(Self { space: reader.space, operations })
     }
 }
 
-/// A word, or part of one, and the column of its first character.
+/// The lines that hold more than a comment.
+fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    let lines = text.lines().enumerate().map(|(index, text)| Line::new(index + 1, text));
+    lines.filter(|line| !line.text().is_empty())
+}
+
+/// An allocation that has a name.
 #[derive(Clone, Copy)]
-struct Word<'a> {
-    text: &'a str,
-    line: usize,
-    column: usize,
+struct Named {
+    id: Id,
+    /// The line that frees all of it.
+    freed: Option<usize>,
 }
 
-impl Word<'_> {
-    fn is_empty(self) -> bool {
-        self.text.is_empty()
-    }
-
-    fn error(self, expected: &'static str) -> ParseError {
-        let found =
-            if self.text.is_empty() { Found::EndOfLine } else { Found::Word(self.text.to_owned()) };
-        ParseError { line: self.line, column: self.column, expected, found }
-    }
-
-    /// What comes after the first `bytes`.
-    fn after(self, bytes: usize) -> Self {
-        let (before, text) = self.text.split_at(bytes);
-        Self { text, column: self.column + before.chars().count(), ..self }
-    }
-
-    /// The two sides of the first `separator`.
-    fn split(self, separator: &str) -> Option<(Self, Self)> {
-        let at = self.text.find(separator)?;
-        Some((Self { text: &self.text[..at], ..self }, self.after(at + separator.len())))
-    }
-
-    /// Part of a word that is not there is shown as the whole word.
-    fn error_in(self, whole: Self, expected: &'static str) -> ParseError {
-        if self.text.is_empty() { whole.error(expected) } else { self.error(expected) }
-    }
-
-    fn size_in(self, whole: Self) -> Result<u64, ParseError> {
-        parse_size(self.text).map_err(|error| {
-            self.error_in(whole, if error == ParseSizeError::TooLarge { FITS } else { SIZE })
-        })
-    }
-
-    fn size(self) -> Result<u64, ParseError> {
-        self.size_in(self)
-    }
-
-    /// A decimal number.
-    fn number(self, whole: Self, expected: &'static str) -> Result<u64, ParseError> {
-        if self.text.is_empty() || !self.text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(self.error_in(whole, expected));
-        }
-        self.text.parse().map_err(|_| self.error(FITS))
-    }
-}
-
-/// The words of a line that have not been read yet.
-#[derive(Clone, Copy)]
-struct Line<'a> {
-    /// Begins with a word, or is empty.
-    rest: Word<'a>,
-}
-
-impl<'a> Line<'a> {
-    fn new(line: usize, text: &'a str) -> Self {
-        let rest = Word { text, line, column: 1 };
-        Self { rest: skip_blanks(rest) }
-    }
-
-    /// The next word; an empty one at the end of the line.
-    fn next(&mut self) -> Word<'a> {
-        let length = self.rest.text.find(char::is_whitespace).unwrap_or(self.rest.text.len());
-        let word = Word { text: &self.rest.text[..length], ..self.rest };
-        self.rest = skip_blanks(self.rest.after(length));
-        word
-    }
-
-    fn peek(mut self) -> Word<'a> {
-        self.next()
-    }
-
-    /// Nothing more may follow.
-    fn end(mut self) -> Result<(), ParseError> {
-        let word = self.next();
-        if word.is_empty() { Ok(()) } else { Err(word.error(END)) }
-    }
-
-    /// Whether the rest of the line is `cleared`; otherwise it is empty.
-    fn cleared(mut self) -> Result<bool, ParseError> {
-        let word = self.next();
-        match word.text {
-            "" => Ok(false),
-            "cleared" => self.end().map(|()| true),
-            _ => Err(word.error("'cleared' or the end of the line")),
-        }
-    }
-}
-
-/// A comment begins where a word may.
-fn skip_blanks(rest: Word<'_>) -> Word<'_> {
-    let blanks = rest.text.len() - rest.text.trim_start().len();
-    let next = rest.after(blanks);
-    // The end is where the text ends, not the blanks after it.
-    if next.is_empty() || next.text.starts_with('#') {
-        Word { text: "", column: if blanks == 0 { next.column } else { rest.column }, ..next }
-    } else {
-        next
-    }
-}
-
-/// Puts a value where there is none yet.
-fn set<T>(slot: &mut Option<T>, value: T, word: Word<'_>) -> Result<(), ParseError> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(word.error(ONCE)),
-    }
-}
-
-fn read_space(mut line: Line<'_>) -> Result<Space, ParseError> {
-    let word = line.next();
-    if word.text != "space" {
-        return Err(word.error(SPACE));
-    }
-    let (mut size, mut chunk_size) = (None, None);
-    loop {
-        let word = line.next();
-        match word.split("=") {
-            Some((name, value)) if name.text == "size" => {
-                set(&mut size, value.size_in(word)?, word)?;
-            }
-            Some((name, value)) if name.text == "chunk" => {
-                set(&mut chunk_size, value.size_in(word)?, word)?;
-            }
-            _ => match (word.text, size, chunk_size) {
-                ("", Some(size), Some(chunk_size)) => return Ok(Space { size, chunk_size }),
-                (_, None, _) => return Err(word.error("'size=', as in 'size=16M'")),
-                (_, _, None) => return Err(word.error("'chunk=', as in 'chunk=4K'")),
-                _ => return Err(word.error(END)),
-            },
-        }
-    }
-}
-
-struct Reader<'a> {
-    space: Space,
-    names: HashMap<&'a str, Id>,
+/// Reads operations, one line after the other.
+pub struct Reader<'a> {
+    pub space: Space,
+    names: FxHashMap<&'a str, Named>,
 }
 
 impl<'a> Reader<'a> {
-    fn operation(&mut self, mut line: Line<'a>) -> Result<Operation, ParseError> {
+    /// Reads the space, from the first line of `text` that holds more than a comment.
+    pub fn new(first: Option<Line<'a>>, text: &str) -> Result<Self, ParseError> {
+        let Some(first) = first else {
+            let line = text.lines().count().max(1);
+            return Err(ParseError { line, column: 1, expected: SPACE, found: Found::End });
+        };
+        Ok(Self { space: space(first)?, names: FxHashMap::default() })
+    }
+
+    /// Reads a line that holds more than a comment.
+    pub fn operation(&mut self, mut line: Line<'a>) -> Result<Operation, ParseError> {
         let word = line.next();
-        if line.peek().text == "=" {
-            line.next();
-            return self.alloc(word, line);
+        match line.peek().text {
+            "=" => {
+                line.next();
+                return self.alloc(word, line);
+            }
+            "+=" => {
+                line.next();
+                return self.alloc_onto(word, line);
+            }
+            _ => {}
         }
         match word.text {
             "free" => self.free(line),
-            "trim" => {
-                let id = self.allocation(line.next())?;
-                let new_size = line.next().size()?;
-                let word = line.next();
-                let start = match word.split("=") {
-                    Some((name, value)) if name.text == "start" => Some(value.size_in(word)?),
-                    _ if word.is_empty() => None,
-                    _ => return Err(word.error("'start=' or the end of the line")),
-                };
-                line.end()?;
-                Ok(Operation::Trim { id, start, new_size })
-            }
+            "trim" => self.trim(line),
             "reset" => {
                 let word = line.next();
                 let clear = match word.text {
@@ -272,82 +105,121 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An allocation that was made above.
-    fn allocation(&self, word: Word<'_>) -> Result<Id, ParseError> {
+    /// An allocation that was made above and is not freed as a whole.
+    fn allocation(&mut self, word: Word<'a>) -> Result<&mut Named, ParseError> {
         if !is_name(word.text) {
             return Err(word.error(NAME));
         }
-        self.names.get(word.text).copied().ok_or_else(|| word.error("an allocation made above"))
+        let made = || word.error("an allocation made above");
+        let named = self.names.get_mut(word.text).ok_or_else(made)?;
+        match named.freed {
+            None => Ok(named),
+            Some(line) => {
+                let found = Found::freed(word.text, line);
+                Err(word.found("an allocation that is not freed yet", found))
+            }
+        }
     }
 
-    fn alloc(&mut self, name: Word<'a>, mut line: Line<'a>) -> Result<Operation, ParseError> {
+    fn alloc(&mut self, name: Word<'a>, line: Line<'a>) -> Result<Operation, ParseError> {
         if !is_name(name.text) {
             return Err(name.error(NAME));
         }
-        let word = line.next();
-        if word.text != "alloc" {
-            return Err(word.error("'alloc'"));
-        }
         let request = self.request(line)?;
         let id = Id::try_from(self.names.len()).map_err(|_| name.error(FITS))?;
-        if self.names.insert(name.text, id).is_some() {
+        if self.names.insert(name.text, Named { id, freed: None }).is_some() {
             return Err(name.error("a name that is not taken yet"));
         }
         Ok(Operation::Alloc { id, request })
     }
 
-    fn request(&self, mut line: Line<'_>) -> Result<AllocRequest, ParseError> {
+    fn alloc_onto(&mut self, name: Word<'a>, line: Line<'a>) -> Result<Operation, ParseError> {
+        let id = self.allocation(name)?.id;
+        Ok(Operation::AllocOnto { id, request: self.request(line)? })
+    }
+
+    /// What follows `NAME =`.
+    fn request(&self, mut line: Line<'a>) -> Result<AllocRequest, ParseError> {
+        let word = line.next();
+        if word.text != "alloc" {
+            return Err(word.error("'alloc'"));
+        }
         let size = line.next().size()?;
+        let mut request =
+            AllocRequest { size, min_block_size: self.space.chunk_size, ..AllocRequest::default() };
+        // Which settings of a number there were.
         let (mut align, mut start, mut end, mut range) = (None, None, None, None);
-        let mut top_down = None;
-        let mut request = AllocRequest { size, ..AllocRequest::default() };
+        let (mut bits, mut number) = (0, None);
         loop {
             let word = line.next();
             let setting = word.split("=");
             let (name, value) = setting.unwrap_or((word, word));
-            match (name.text, setting.is_some()) {
+            let flag = match (name.text, setting.is_some()) {
                 ("", false) => break,
-                ("align", true) => set(&mut align, value.size_in(word)?, word)?,
-                ("start" | "end", true) if range.is_some() => return Err(word.error(ONCE)),
-                ("range", true) if start.or(end).is_some() => return Err(word.error(ONCE)),
-                ("start", true) => set(&mut start, value.size_in(word)?, word)?,
-                ("end", true) => set(&mut end, value.size_in(word)?, word)?,
+                ("align", true) => {
+                    set(&mut align, (), word)?;
+                    request.min_block_size = value.size_in(word)?;
+                    0
+                }
+                ("start", true) => {
+                    set(&mut start, (), word)?;
+                    request.start = value.size_in(word)?;
+                    0
+                }
+                ("end", true) => {
+                    set(&mut end, (), word)?;
+                    request.end = value.size_in(word)?;
+                    0
+                }
                 ("range", true) => {
                     let (from, to) = value
                         .split("..")
                         .ok_or_else(|| value.error_in(word, "a range such as 0..16M"))?;
-                    set(&mut range, (from.size_in(value)?, to.size_in(value)?), word)?;
+                    (request.start, request.end) = (from.size_in(value)?, to.size_in(value)?);
+                    set(&mut range, (), word)?;
+                    ffi::GPU_BUDDY_RANGE_ALLOCATION
                 }
-                ("topdown", false) => set(&mut top_down, (), word)?,
-                (_, false) => {
-                    let flag = match name.text {
-                        "contiguous" => GpuBuddyAllocFlag::Contiguous,
-                        "clear" => GpuBuddyAllocFlag::Clear,
-                        "trim-disable" => GpuBuddyAllocFlag::TrimDisable,
-                        _ => return Err(word.error(SETTING)),
-                    };
-                    if request.flags.contains(flag) {
-                        return Err(word.error(ONCE));
-                    }
-                    request.flags |= flag;
+                ("flags", true) => {
+                    set(&mut number, (), word)?;
+                    flags(value, word)?
                 }
+                (name, false) => match WORDS.iter().find(|(word, _)| *word == name) {
+                    Some((_, flag)) => *flag,
+                    None => return Err(word.error(SETTING)),
+                },
                 _ => return Err(word.error(SETTING)),
+            };
+            if bits & flag != 0 || (range.is_some() && start.or(end).is_some()) {
+                return Err(word.once());
             }
+            bits |= flag;
         }
-        request.min_block_size = align.unwrap_or(self.space.chunk_size);
-        request.top_down = top_down.is_some();
-        request.range = range.is_some();
-        (request.start, request.end) = range.unwrap_or((start.unwrap_or(0), end.unwrap_or(0)));
+        set_bits(&mut request, bits);
         Ok(request)
     }
 
-    fn free(&self, mut line: Line<'_>) -> Result<Operation, ParseError> {
+    fn trim(&mut self, mut line: Line<'a>) -> Result<Operation, ParseError> {
+        let id = self.allocation(line.next())?.id;
+        let new_size = line.next().size()?;
+        let word = line.next();
+        let start = match word.setting("start") {
+            Some(value) => Some(value.size_in(word)?),
+            None if word.is_empty() => None,
+            None => return Err(word.error("'start=' or the end of the line")),
+        };
+        line.end()?;
+        Ok(Operation::Trim { id, start, new_size })
+    }
+
+    fn free(&mut self, mut line: Line<'a>) -> Result<Operation, ParseError> {
         let word = line.next();
         let Some((name, index)) = word.split("[") else {
-            let id = self.allocation(word)?;
-            return Ok(Operation::Free { id, cleared: line.cleared()? });
+            let named = self.allocation(word)?;
+            let cleared = line.cleared()?;
+            named.freed = Some(line.number());
+            return Ok(Operation::Free { id: named.id, cleared });
         };
-        let id = self.allocation(name)?;
+        let id = self.allocation(name)?.id;
         let expected = "an index such as [2]";
         let (index, rest) = index.split("]").ok_or_else(|| word.error(expected))?;
         if !rest.is_empty() {
@@ -359,6 +231,68 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The words for flags.
+const WORDS: [(&str, u64); 4] = [
+    ("contiguous", ffi::GPU_BUDDY_CONTIGUOUS_ALLOCATION),
+    ("clear", ffi::GPU_BUDDY_CLEAR_ALLOCATION),
+    ("topdown", ffi::GPU_BUDDY_TOPDOWN_ALLOCATION),
+    ("trim-disable", ffi::GPU_BUDDY_TRIM_DISABLE),
+];
+
+/// Puts the bits of the C's flags where a request has them.
+fn set_bits(request: &mut AllocRequest, bits: u64) {
+    let named = GpuBuddyAllocFlags::from_bits_truncate(bits);
+    let modes = ffi::GPU_BUDDY_RANGE_ALLOCATION | ffi::GPU_BUDDY_TOPDOWN_ALLOCATION;
+    request.range = bits & ffi::GPU_BUDDY_RANGE_ALLOCATION != 0;
+    request.top_down = bits & ffi::GPU_BUDDY_TOPDOWN_ALLOCATION != 0;
+    request.flags = named;
+    request.extra_flags = bits & !modes & !named.bits();
+}
+
+fn flags(value: Word<'_>, whole: Word<'_>) -> Result<u64, ParseError> {
+    if !value.text.starts_with("0x") {
+        return value.number(whole, FLAGS);
+    }
+    let expected = |error| if error == ParseSizeError::TooLarge { FITS } else { FLAGS };
+    parse_size(value.text).map_err(|error| value.error(expected(error)))
+}
+
+fn space(mut line: Line<'_>) -> Result<Space, ParseError> {
+    let word = line.next();
+    if word.text != "space" {
+        return Err(word.error(SPACE));
+    }
+    let (mut size, mut chunk_size, mut base) = (None, None, None);
+    loop {
+        let word = line.next();
+        match word.split("=") {
+            Some((name, value)) if name.text == "size" => {
+                set(&mut size, value.size_in(word)?, word)?;
+            }
+            Some((name, value)) if name.text == "chunk" => {
+                set(&mut chunk_size, value.size_in(word)?, word)?;
+            }
+            Some((name, value)) if name.text == "base" => {
+                set(&mut base, (value.size_in(word)?, value), word)?;
+            }
+            _ => match (word.text, size, chunk_size) {
+                ("", Some(size), Some(chunk_size)) => {
+                    let space = Space::new(size, chunk_size);
+                    return match base {
+                        Some((base, value)) if size.checked_add(base).is_none() => {
+                            Err(Word::error(value, "a base that fits in 64 bits with the size"))
+                        }
+                        base => Ok(Space { base: base.map_or(0, |(base, _)| base), ..space }),
+                    };
+                }
+                (_, None, _) => return Err(word.error("'size=', as in 'size=16M'")),
+                (_, _, None) => return Err(word.error("'chunk=', as in 'chunk=4K'")),
+                _ => return Err(word.error("'base=' or the end of the line")),
+            },
+        }
+    }
+}
+
 fn fail_nth(mut line: Line<'_>) -> Result<Operation, ParseError> {
     let word = line.next();
     if word.text == "off" {
@@ -367,13 +301,11 @@ fn fail_nth(mut line: Line<'_>) -> Result<Operation, ParseError> {
     }
     let nth = count(word, word)?;
     let word = line.next();
-    let times = match word.split("=") {
-        Some((name, value)) if name.text == "times" => match value.text {
-            "all" => u64::MAX,
-            _ => count(value, word)?,
-        },
-        _ if word.is_empty() => 1,
-        _ => return Err(word.error("'times=' or the end of the line")),
+    let times = match word.setting("times") {
+        Some(value) if value.text == "all" => u64::MAX,
+        Some(value) => count(value, word)?,
+        None if word.is_empty() => 1,
+        None => return Err(word.error("'times=' or the end of the line")),
     };
     line.end()?;
     Ok(Operation::FailNth { nth, times })

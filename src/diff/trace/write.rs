@@ -1,48 +1,70 @@
 //! Traces to text.
 
 use core::fmt;
-use std::collections::HashMap;
 
+use rustc_hash::FxHashMap;
+
+use crate::diff::Space;
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
 use super::{Id, Operation, Trace, format_size};
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let chunk_size = self.space.chunk_size;
-        writeln!(
-            f,
-            "space size={} chunk={}",
-            format_size(self.space.size),
-            format_size(chunk_size)
-        )?;
-        // Names follow the order of appearance, as they will when this is read.
-        let mut names = HashMap::new();
+        writeln!(f, "{}", SpaceLine(self.space))?;
         let mut next = 0;
-        for operation in &self.operations {
-            if let Operation::Alloc { id, .. } = operation {
-                names.insert(*id, next);
-                next += 1;
-            }
-            let name = match operation.allocation() {
-                Some(id) => match names.get(&id) {
-                    Some(&name) => name,
-                    None => continue,
-                },
-                None => 0,
-            };
-            write(f, operation, name, Some(chunk_size))?;
-            writeln!(f)?;
-        }
-        Ok(())
+        // Names follow the order of appearance, as they will when this is read.
+        write_operations(f, self, |_| {
+            next += 1;
+            Name(next - 1)
+        })
     }
+}
+
+/// The first line of a trace, without the line's end.
+pub(super) struct SpaceLine(pub Space);
+
+impl fmt::Display for SpaceLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Space { size, chunk_size, base } = self.0;
+        write!(f, "space size={} chunk={}", format_size(size), format_size(chunk_size))?;
+        if base == 0 { Ok(()) } else { write!(f, " base={}", format_size(base)) }
+    }
+}
+
+/// Writes the operations, a line each. `name` gives each allocation its name as it is
+/// made. What is done to one that is not there has no line.
+pub(super) fn write_operations<N: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    trace: &Trace,
+    mut name: impl FnMut(Id) -> N,
+) -> fmt::Result {
+    let mut names = FxHashMap::default();
+    for operation in &trace.operations {
+        if let Operation::Alloc { id, .. } = operation {
+            names.insert(*id, name(*id));
+        }
+        let name = match operation.allocation() {
+            Some(id) => match names.get(&id) {
+                Some(name) => Some(name),
+                None => continue,
+            },
+            None => None,
+        };
+        write(f, operation, name, Some(trace.space.chunk_size))?;
+        writeln!(f)?;
+        if let Operation::Free { id, .. } = operation {
+            names.remove(id);
+        }
+    }
+    Ok(())
 }
 
 /// The operation as a line of a trace, without the line's end. The alignment is
 /// always written, as the chunk size is not known here.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self, self.allocation().unwrap_or(0), None)
+        write(f, self, self.allocation().map(Name), None)
     }
 }
 
@@ -52,6 +74,7 @@ impl Operation {
     pub fn allocation(&self) -> Option<Id> {
         match *self {
             Self::Alloc { id, .. }
+            | Self::AllocOnto { id, .. }
             | Self::Free { id, .. }
             | Self::FreeBlock { id, .. }
             | Self::Trim { id, .. } => Some(id),
@@ -64,6 +87,7 @@ impl Operation {
     /// The same, with another name for the allocation.
     pub(in crate::diff) fn renamed(mut self, name: impl FnOnce(Id) -> Id) -> Self {
         if let Self::Alloc { id, .. }
+        | Self::AllocOnto { id, .. }
         | Self::Free { id, .. }
         | Self::FreeBlock { id, .. }
         | Self::Trim { id, .. } = &mut self
@@ -74,27 +98,40 @@ impl Operation {
     }
 }
 
-/// Writes one operation on the allocation called `id`.
+/// Writes one operation. Those on an allocation need its name.
 fn write(
     f: &mut fmt::Formatter<'_>,
     operation: &Operation,
-    id: Id,
+    name: Option<impl fmt::Display>,
     chunk_size: Option<u64>,
 ) -> fmt::Result {
+    let write_name = |f: &mut fmt::Formatter<'_>| name.iter().try_for_each(|name| name.fmt(f));
     let cleared = |cleared| if cleared { " cleared" } else { "" };
     match operation {
         Operation::Alloc { request, .. } => {
-            write!(f, "{} = alloc ", Name(id))?;
+            write_name(f)?;
+            f.write_str(" = alloc ")?;
+            write_request(f, request, chunk_size)
+        }
+        Operation::AllocOnto { request, .. } => {
+            write_name(f)?;
+            f.write_str(" += alloc ")?;
             write_request(f, request, chunk_size)
         }
         Operation::Free { cleared: clear, .. } => {
-            write!(f, "free {}{}", Name(id), cleared(*clear))
+            f.write_str("free ")?;
+            write_name(f)?;
+            f.write_str(cleared(*clear))
         }
         Operation::FreeBlock { index, cleared: clear, .. } => {
-            write!(f, "free {}[{index}]{}", Name(id), cleared(*clear))
+            f.write_str("free ")?;
+            write_name(f)?;
+            write!(f, "[{index}]{}", cleared(*clear))
         }
         Operation::Trim { start, new_size, .. } => {
-            write!(f, "trim {} {}", Name(id), format_size(*new_size))?;
+            f.write_str("trim ")?;
+            write_name(f)?;
+            write!(f, " {}", format_size(*new_size))?;
             start.map_or(Ok(()), |start| write!(f, " start={}", format_size(start)))
         }
         Operation::ResetClear { clear: true } => f.write_str("reset clear"),
@@ -112,7 +149,8 @@ fn write_request(
     request: &AllocRequest,
     chunk_size: Option<u64>,
 ) -> fmt::Result {
-    let AllocRequest { start, end, size, min_block_size, range, top_down, flags } = *request;
+    let AllocRequest { start, end, size, min_block_size, range, top_down, flags, extra_flags } =
+        *request;
     f.write_str(&format_size(size))?;
     if chunk_size != Some(min_block_size) {
         write!(f, " align={}", format_size(min_block_size))?;
@@ -132,7 +170,8 @@ fn write_request(
         (top_down, " topdown"),
         (flags.contains(GpuBuddyAllocFlag::TrimDisable), " trim-disable"),
     ];
-    words.iter().filter(|(set, _)| *set).try_for_each(|(_, word)| f.write_str(word))
+    words.iter().filter(|(set, _)| *set).try_for_each(|(_, word)| f.write_str(word))?;
+    if extra_flags == 0 { Ok(()) } else { write!(f, " flags={extra_flags:#x}") }
 }
 
 /// `a` to `z`, then `aa`, `ab` and so on.

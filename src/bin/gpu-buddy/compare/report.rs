@@ -39,15 +39,15 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// A trace that kills a process.
-    pub fn death(what: &str, trace: &Trace) -> Self {
+    /// A trace that kills a process, and its text.
+    pub fn death(what: &str, trace: &Trace, text: String) -> Self {
         Self {
             kind: compare::call(trace.operations.last()),
             count: 1,
             answers: Err(what.to_owned()),
             new: Vec::new(),
             fixed: Vec::new(),
-            trace: trace.to_string(),
+            trace: text,
             cut_short: false,
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::compare::{self, Difference};
 use gpu_buddy::diff::torture::{Options, Report};
-use gpu_buddy::diff::{NotCreated, Promise};
+use gpu_buddy::diff::{NotCreated, Promise, Trace};
 use gpu_buddy::module::Module;
 use serde_json::{Value, json};
 
@@ -38,8 +38,10 @@ pub fn run(
     let start = start_both(kernel, base);
     if let Some(file) = arguments.traces.first() {
         let refused = |error: NotCreated| Failure::Usage(format!("{}: {error}", file.display()));
-        let difference = compare::trace(&read_trace(file)?, start).map_err(refused)?;
-        leave(folder, &Report::default(), difference.as_slice())?;
+        let file = read_trace(file)?;
+        let difference = compare::trace(file.trace(), start).map_err(refused)?;
+        let text = |trace: &Trace| file.with_names(trace).to_string();
+        leave(folder, &Report::default(), difference.as_slice(), text)?;
         return Ok(Verdict::Passed);
     }
 
@@ -53,7 +55,7 @@ pub fn run(
         let found = |difference: &Difference| {
             so_far.push(difference.clone());
             // If it cannot be written, a crash loses what was found before it.
-            let _ = leave(folder, &Report::default(), &so_far);
+            let _ = leave(folder, &Report::default(), &so_far, Trace::to_string);
         };
         let watch = |report: &Report| {
             watchdog.beat(0);
@@ -65,26 +67,31 @@ pub fn run(
         };
         let (report, differences) = compare::run(&options, start, found, watch);
         watchdog.finish(0);
-        leave(folder, &report, &differences)
+        leave(folder, &report, &differences, Trace::to_string)
     })?;
     Ok(Verdict::Passed)
 }
 
 /// Writes what was found, for the process that supervises this one.
-fn leave(folder: &Path, report: &Report, differences: &[Difference]) -> std::io::Result<()> {
+fn leave(
+    folder: &Path,
+    report: &Report,
+    differences: &[Difference],
+    text: impl Fn(&Trace) -> String,
+) -> std::io::Result<()> {
     let not_asked_for: Vec<_> = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
     let report = json!({
         "operations": report.operations,
         "allocators": report.allocators,
         "not_asked_for": not_asked_for,
-        "differences": differences.iter().map(shown).collect::<Vec<_>>(),
+        "differences": differences.iter().map(|found| shown(found, text(&found.trace))).collect::<Vec<_>>(),
     });
     let new = folder.join("report.new");
     fs::write(&new, report.to_string())?;
     fs::rename(new, folder.join(REPORT))
 }
 
-fn shown(difference: &Difference) -> Value {
+fn shown(difference: &Difference, trace: String) -> Value {
     json!({
         "kind": difference.kind,
         "count": difference.count,
@@ -92,7 +99,7 @@ fn shown(difference: &Difference) -> Value {
         "base": difference.divergence.reference,
         "new": names(&difference.divergence.new),
         "fixed": names(&difference.divergence.fixed),
-        "trace": difference.trace.to_string(),
+        "trace": trace,
         "cut_short": difference.cut_short,
     })
 }

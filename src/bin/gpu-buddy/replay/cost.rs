@@ -7,7 +7,6 @@ use gpu_buddy::diff::{
 };
 use indicatif::HumanCount;
 
-use super::write_space;
 use crate::kernel::{Against, Pair, start_both};
 use crate::{Failure, Verdict};
 
@@ -25,7 +24,7 @@ pub fn play(trace: &Trace, pair: Pair) -> Result<Result<Verdict, Failure>, NotCr
 
 fn play_on(trace: &Trace, mut pair: Lockstep<KernelC, KernelC>) -> Result<Verdict, Failure> {
     let mut out = stdout().lock();
-    write_space(&mut out, trace)?;
+    write!(out, "{}", Trace { space: trace.space, operations: Vec::new() })?;
     let mut verdict = Verdict::Passed;
     let (mut total, mut calls) = (0, 0);
     let mut most: Option<(u64, &Operation)> = None;

@@ -46,7 +46,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let trace = read_trace(&arguments.file)?;
+    let file = read_trace(&arguments.file)?;
     let settings = Settings {
         full_check_interval: arguments.full_check_interval,
         strict: arguments.strict,
@@ -61,9 +61,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     };
     let found = match pair.against {
         Against::Kernel(other) => {
-            trace.run_observed(start_both(pair.module, other), settings, begun)
+            file.trace().run_observed(start_both(pair.module, other), settings, begun)
         }
-        _ => trace.run_observed(|space, settings| pair.start(space, settings), settings, begun),
+        _ => file.trace().run_observed(
+            |space, settings| pair.start(space, settings),
+            settings,
+            begun,
+        ),
     };
     match found {
         Ok(None) | Err(NotCreated::Refused(_) | NotCreated::Declined) => Ok(Verdict::Passed),
@@ -122,13 +126,13 @@ pub fn try_trace(
     let (status, after) = wait(&mut child, patience, length)?;
     let text = fs::read_to_string(&output)?;
     // The last line may have been cut off.
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
+    let mut events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
     let written = written(trace);
     let operations = |count: usize| match count.checked_sub(1) {
         Some(last) => written.get(last).map_or(trace.operations.len(), |index| index + 1),
         None => 0,
     };
-    let seen = match (status, events.last()) {
+    let seen = match (status, events.next_back()) {
         (Status::Dead(death), last) => {
             let begun = match last {
                 Some(Event::Begun(index)) => index + 1,
@@ -147,14 +151,16 @@ pub fn try_trace(
 }
 
 /// The operations that have a line in the text of a trace: all but those on an allocation
-/// that was never made.
+/// that was never made, or is freed.
 fn written(trace: &Trace) -> Vec<usize> {
-    let mut made = HashSet::new();
-    let has_line = |operation: &Operation| {
-        if let Operation::Alloc { id, .. } = operation {
-            made.insert(*id);
+    let mut held = HashSet::new();
+    let has_line = |operation: &Operation| match *operation {
+        Operation::Alloc { id, .. } => {
+            held.insert(id);
+            true
         }
-        operation.allocation().is_none_or(|id| made.contains(&id))
+        Operation::Free { id, .. } => held.remove(&id),
+        _ => operation.allocation().is_none_or(|id| held.contains(&id)),
     };
     let lines: Vec<_> = trace.operations.iter().map(has_line).collect();
     (0..lines.len()).filter(|&index| lines[index]).collect()

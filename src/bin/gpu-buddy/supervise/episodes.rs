@@ -22,7 +22,7 @@ struct Left {
 /// Leaves behind which episode a thread begins.
 pub fn leave_episode(folder: &Path, thread: u64, episode: Option<Episode>) {
     if let Some(Episode { seed, space, operations, full_check_interval }) = episode {
-        let Space { size, chunk_size } = space;
+        let Space { size, chunk_size, .. } = space;
         let left = Left { seed, size, chunk_size, operations, full_check_interval };
         let text = serde_json::to_string(&left).expect("numbers are JSON");
         // Without it a crash has no trace, but all else is as it should be.
@@ -34,7 +34,7 @@ pub fn episode_left(folder: &Path, thread: u64) -> Option<Episode> {
     let text = fs::read_to_string(file(folder, thread)).ok()?;
     let Left { seed, size, chunk_size, operations, full_check_interval } =
         serde_json::from_str(&text).ok()?;
-    Some(Episode { seed, space: Space { size, chunk_size }, operations, full_check_interval })
+    Some(Episode { seed, space: Space::new(size, chunk_size), operations, full_check_interval })
 }
 
 /// Replays the episode that was left, and writes down each operation before it is done.
