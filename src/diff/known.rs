@@ -309,7 +309,19 @@ pub const KNOWN: &[KnownBreach] = &[
         sentence: "Resetting the clear state takes blocks out of a tree while it walks that tree, \
                    and misses some where there are several of one order.",
         kernels: Kernels::All,
-        applies: |_| true,
+        // The first block of each tree is always reached, and the merging before the walk
+        // only makes clear memory dirty.
+        applies: |case| {
+            let (before, outcome) = (case.broken.before, case.broken.outcome);
+            let Detail::ClearAvail { expected, is } = case.broken.detail else { return false };
+            let some_reached = match case.broken.operation {
+                Some(Operation::ResetClear { clear: true }) => is < expected,
+                Some(Operation::ResetClear { clear: false }) => is < before.clear_avail,
+                _ => false,
+            };
+            let whole_chunks = is.is_multiple_of(case.broken.space.chunk_size);
+            outcome.is_ok() && is > 0 && some_reached && whole_chunks
+        },
     },
 ];
 
@@ -374,5 +386,30 @@ mod tests {
         assert_eq!(name(missed(true, false)), Some("contiguous-range-rounds-up"));
         assert_eq!(name(missed(false, true)), None);
         assert_eq!(name(missed(true, true)), None);
+    }
+
+    /// Some blocks may be missed. All of them may not, nor may the account grow wrong.
+    #[test]
+    fn a_reset_that_reaches_nothing_is_not_known() {
+        let (chunk, avail) = (SZ_4K as u64, SZ_1M as u64);
+        let is_known = |clear, clear_avail, is| {
+            let broken = Breach {
+                promise: Promise::ResetClear,
+                operation: Some(Operation::ResetClear { clear }),
+                before: Accounts { avail, clear_avail },
+                outcome: Ok(()),
+                detail: Detail::ClearAvail { expected: if clear { avail } else { 0 }, is },
+                ..missed(false, false)
+            };
+            known(&broken, Features::ALL).is_some()
+        };
+        assert!(is_known(true, 0, chunk));
+        assert!(is_known(true, 4 * chunk, 2 * chunk), "merging made some dirty first");
+        assert!(!is_known(true, 0, 0));
+        assert!(!is_known(true, 0, avail + chunk));
+        assert!(!is_known(true, 0, chunk + 1));
+        assert!(is_known(false, 4 * chunk, chunk));
+        assert!(!is_known(false, 4 * chunk, 4 * chunk));
+        assert!(!is_known(false, 4 * chunk, 5 * chunk));
     }
 }
