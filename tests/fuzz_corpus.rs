@@ -120,7 +120,7 @@ fn every_byte_repeated_is_a_trace() {
 /// A breach is told with the operations up to it: what the C is known for, held
 /// against it for once.
 #[test]
-#[should_panic(expected = "16384\nafter 1 operations:\n\nspace size=16K chunk=4K\na = alloc")]
+#[should_panic(expected = "16K\nafter 1 operations:\n\nspace size=16K chunk=4K\na = alloc")]
 fn a_finding_is_shown_with_its_trace() {
     let known = include_str!("known/contiguous-ignores-alignment.trace");
     let trace: Trace = known.parse().expect("a trace");

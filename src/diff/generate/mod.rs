@@ -61,7 +61,7 @@ impl Trace {
     /// ```
     /// use gpu_buddy::diff::{Capabilities, Trace};
     ///
-    /// let trace = Trace::from_bytes(&[1, 2, 3, 4, 5, 6, 7, 8], Capabilities::empty());
+    /// let trace = Trace::from_bytes(&[7; 100], Capabilities::empty());
     /// assert!(!trace.operations.is_empty());
     /// ```
     #[must_use]

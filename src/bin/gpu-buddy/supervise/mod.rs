@@ -27,10 +27,10 @@ use process::{INTERRUPTED, wait};
 pub const SHRINK: Duration = Duration::from_secs(60);
 
 /// How long it may take to find out what killed a process, and to make its trace short.
-const SHRINK_DEATH: Duration = Duration::from_secs(20);
+const SHRINK_DEATH: Duration = Duration::from_secs(30);
 
 /// How long one operation may take when an episode is replayed.
-const SOME_PATIENCE: Duration = Duration::from_secs(5);
+const SOME_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The same in a short trace: at most, and at least.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
