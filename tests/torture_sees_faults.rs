@@ -28,7 +28,7 @@ const VARIABLE: &str = "GPU_BUDDY_PLANTED";
 const ALLOCATOR: &str = "drivers/gpu/buddy.c";
 
 /// A trace is short if it has no more operations than this.
-const SHORT: u64 = 10;
+const SHORT: u64 = 12;
 
 /// How long torture may take to find a fault, in seconds.
 const SECONDS: u64 = 20;
