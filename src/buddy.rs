@@ -14,9 +14,9 @@ use crate::blocks::{AllocatedBlocks, Ring};
 use crate::fault::Fault;
 use crate::runtime::Event;
 use crate::{
-    Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
-    GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine, OrderStatistics, Result,
-    Snapshot, Warning, ffi, tree,
+    Alignment, AllocRequest, BlockInfo, Errno, Error, FreeTrees, GpuBuddyAllocFlags,
+    GpuBuddyAllocMode, GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine,
+    OrderStatistics, Result, Snapshot, Warning, ffi, tree,
 };
 
 use inner::{Inner, Pending};
@@ -387,6 +387,11 @@ impl GpuBuddy {
     /// tree has.
     pub(crate) fn scan(&self) -> Result<(Vec<Inconsistency>, usize)> {
         self.0.read(tree::scan)
+    }
+
+    /// The shapes of the trees of free blocks.
+    pub(crate) fn free_trees(&self) -> Result<Option<FreeTrees>> {
+        self.0.read(tree::free_trees)
     }
 
     /// The warnings that the C raised in calls on this allocator; the first 256

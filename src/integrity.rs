@@ -1,8 +1,12 @@
 //! Scans the C's own structures: the tree of blocks, the trees of free blocks
 //! and the accounts have to agree with each other.
 
+mod free_trees;
 #[cfg(test)]
 mod tests;
+
+pub use free_trees::FreeTrees;
+pub(crate) use free_trees::{TreeShape, free_trees};
 
 use core::ffi::c_void;
 use core::fmt;

@@ -3,7 +3,7 @@
 use core::ptr;
 
 use crate::module::{Inspection, Module};
-use crate::{BlockInfo, BlockState, Inconsistency, ffi, integrity};
+use crate::{BlockInfo, BlockState, FreeTrees, Inconsistency, ffi, integrity};
 
 /// A block as plain data.
 ///
@@ -39,6 +39,12 @@ pub(crate) fn inspect(mm: &ffi::gpu_buddy, live: usize) -> Inspection {
 pub(crate) fn scan(mm: &ffi::gpu_buddy, live: usize) -> (Vec<Inconsistency>, usize) {
     // SAFETY: as above.
     unsafe { integrity::scan(ptr::from_ref(mm).cast(), &inspect(mm, live)) }
+}
+
+/// The shapes of the trees of free blocks.
+pub(crate) fn free_trees(mm: &ffi::gpu_buddy, live: usize) -> Option<FreeTrees> {
+    // SAFETY: as above.
+    unsafe { integrity::free_trees(ptr::from_ref(mm).cast(), &inspect(mm, live)) }
 }
 
 /// The size of the largest free block in bytes; 0 where nothing is free.

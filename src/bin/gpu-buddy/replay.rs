@@ -299,9 +299,6 @@ impl Replay<'_> {
         for known in &step.known {
             writeln!(self.out, "  known: {}: {}", known.name, known.sentence)?;
         }
-        if step.resynced {
-            writeln!(self.out, "  the reference took over the clear state of the C")?;
-        }
         Ok(())
     }
 }

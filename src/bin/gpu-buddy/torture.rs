@@ -34,7 +34,7 @@ use report::{Done, Found};
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
 /// seconds, operations_per_second, known (breaches that the C is known for, by
 /// name), in_base and fixed (breaches of both kernels, and of the base alone, by promise),
-/// resynced, not_compared, coverage (operations by kind and outcome), never_met, costs
+/// not_compared, coverage (operations by kind and outcome), never_met, costs
 /// (with --cost: the most expensive call of each kind and size class, with kind, chunks,
 /// steps, and an example of the most expensive kinds), and failures, each with: thread,
 /// finding, notes, operations, shrunk_to, cut_short, trace, file. If the process of the C

@@ -154,9 +154,6 @@ pub struct Step {
     pub new: Vec<Promise>,
     /// Between two kernels: what only the reference breaks.
     pub fixed: Vec<Promise>,
-    /// The reference took over the state of the one under test, since the outcome depends
-    /// on something that it does not model.
-    pub resynced: bool,
 }
 
 impl Step {
@@ -168,7 +165,6 @@ impl Step {
             in_base: Vec::new(),
             new: Vec::new(),
             fixed: Vec::new(),
-            resynced: false,
         }
     }
 

@@ -174,6 +174,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             _ => None,
         };
 
+        if let (Operation::ResetClear { .. }, Some(reference)) = (operation, &mut self.reference) {
+            reference.free_trees = self.subject.ask(|subject| subject.free_trees()).flatten();
+        }
         step.outcome = self.subject.apply(operation);
         if step.outcome == Outcome::Skipped {
             return step;

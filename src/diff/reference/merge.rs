@@ -11,6 +11,15 @@ use super::row::State;
 use super::tree::{Name, Tree};
 use crate::diff::Block;
 
+/// What joining by force does to the free blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// A free block that was clear or dirty is no more.
+    Removed(Name, bool),
+    /// There is a dirty one.
+    Added(Name),
+}
+
 impl Tree {
     /// Frees an allocated block as clear or dirty.
     pub(super) fn free(&mut self, block: &Block, clear: bool) {
@@ -46,7 +55,15 @@ impl Tree {
     ///
     /// Large pairs come before small ones: they need fewer joins, and cost less
     /// knowledge.
-    pub(super) fn join_by_force(&mut self, start: u64, end: u64, order: u32) -> bool {
+    ///
+    /// `each` is told of each change, in order.
+    pub(super) fn join_by_force(
+        &mut self,
+        start: u64,
+        end: u64,
+        order: u32,
+        mut each: impl FnMut(Change),
+    ) -> bool {
         for clear in [true, false] {
             for half_order in (0..order).rev() {
                 // The start of the last block that ends in time.
@@ -56,7 +73,7 @@ impl Tree {
                     && self.offset(half) >= start
                 {
                     if self.is_free(half.buddy()) {
-                        let whole = self.join_upwards(half);
+                        let whole = self.join_upwards(half, &mut each);
                         if whole.order >= order {
                             return true;
                         }
@@ -103,22 +120,25 @@ impl Tree {
 
     /// Joins a free block with its buddy whatever that is, as far up as buddies
     /// are free. The result is dirty.
-    fn join_upwards(&mut self, half: Name) -> Name {
+    fn join_upwards(&mut self, half: Name, each: &mut impl FnMut(Change)) -> Name {
         let mut name = half;
-        self.remove_free(name);
+        self.remove_free(name, each);
         while self.is_free(name.buddy()) {
-            self.remove_free(name.buddy());
+            self.remove_free(name.buddy(), each);
             name = name.whole();
         }
         self.set(name, State::Free { clear: false });
+        each(Change::Added(name));
         name
     }
 
     /// Removes a free block that is about to be part of a dirty one.
-    fn remove_free(&mut self, name: Name) {
-        if self.state(name) == Some(State::Free { clear: true }) {
+    fn remove_free(&mut self, name: Name, each: &mut impl FnMut(Change)) {
+        let clear = self.state(name) == Some(State::Free { clear: true });
+        if clear {
             self.clear_avail -= self.bytes(name.order);
         }
         self.remove(name);
+        each(Change::Removed(name, clear));
     }
 }

@@ -19,9 +19,9 @@
 //! of known differences.
 //!
 //! It never runs out of memory for itself, so `ENOMEM` is never its answer. And
-//! `gpu_buddy_reset_clear()` leaves out blocks as the shape of a search tree has
-//! it (`reset-clear-misses-blocks`); the twin leaves out none, and takes over the
-//! outcome with [`restore`](Implementation::restore).
+//! which blocks `gpu_buddy_reset_clear()` misses depends on the shape of search trees
+//! (`reset-clear-misses-blocks`), which the twin does not keep: it misses none, unless it is
+//! told the shapes before with [`reset_clear_as`](Implementation::reset_clear_as).
 //!
 //! What it costs: allocating and freeing a block takes a few steps per split or
 //! join, each of a few memory accesses, whatever the size of the space and the
@@ -33,7 +33,9 @@
 mod exact;
 mod find;
 mod merge;
+mod red_black;
 mod request;
+mod reset;
 mod row;
 mod snapshot;
 #[cfg(test)]
@@ -45,7 +47,7 @@ use core::slice;
 use self::tree::Tree;
 use super::{Block, Capabilities, Capability, Implementation, Space};
 use crate::module::Features;
-use crate::{AllocRequest, Errno, Snapshot};
+use crate::{AllocRequest, Errno, FreeTrees, Snapshot};
 
 /// A pure-Rust allocator that makes the kernel's choices.
 ///
@@ -224,8 +226,8 @@ impl Implementation for Reference {
         self.tree.clear_avail
     }
 
-    fn restore(&mut self, snapshot: &Snapshot) -> bool {
-        self.tree.restore(snapshot)
+    fn reset_clear_as(&mut self, clear: bool, trees: &FreeTrees) {
+        self.tree.reset_as(clear, trees);
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

@@ -64,7 +64,10 @@ impl Tree {
             }
             // Known: merge-within-unused-range, merge-stops-early. And where
             // there is no room even so: failed-call-forgets-clear.
-            if found.is_none() && self.clear_avail != 0 && self.join_by_force(start, end, order) {
+            if found.is_none()
+                && self.clear_avail != 0
+                && self.join_by_force(start, end, order, |_| {})
+            {
                 found = self.find(request, &plan, order);
             }
             let Some(Room { free, clear, offset }) = found else {

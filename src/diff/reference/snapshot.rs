@@ -1,4 +1,4 @@
-//! The state as plain data, and taking over such a state.
+//! The state as plain data.
 
 use core::iter;
 
@@ -15,40 +15,6 @@ impl Tree {
             clear_avail: self.clear_avail,
             blocks: self.walk().collect(),
         }
-    }
-
-    /// Takes over from `snapshot` which free blocks are clear. Changes nothing
-    /// and answers no where anything else differs.
-    pub(super) fn restore(&mut self, snapshot: &Snapshot) -> bool {
-        let same_space = (snapshot.chunk_size, snapshot.size, snapshot.avail)
-            == (self.chunk_size(), self.size, self.avail);
-        let same_blocks = || {
-            let theirs = snapshot.blocks.iter().copied();
-            let mut ours = self.walk();
-            let same = theirs.clone().all(|theirs| {
-                ours.next().is_some_and(|mut ours| {
-                    if ours.state == BlockState::Free {
-                        ours.clear = theirs.clear;
-                    }
-                    ours == theirs
-                })
-            });
-            same && ours.next().is_none()
-        };
-        if !same_space || !same_blocks() {
-            return false;
-        }
-        let free = || snapshot.leaves().filter(|block| block.state == BlockState::Free);
-        let clear_avail: u64 =
-            free().filter(|block| block.clear).map(|block| snapshot.block_size(block)).sum();
-        if clear_avail != snapshot.clear_avail {
-            return false;
-        }
-        for &BlockInfo { offset, order, clear, .. } in free() {
-            self.set(self.name(order, offset), State::Free { clear });
-        }
-        self.clear_avail = clear_avail;
-        true
     }
 
     /// Every block: the roots by ascending offset, each followed by what is in

@@ -194,24 +194,6 @@ fn the_largest_space_costs_little() {
     assert_eq!(alloc(&mut space, &aligned), Ok(vec![((1 << 63) / K, 4)]));
 }
 
-#[test]
-fn restores_which_free_blocks_are_clear_and_nothing_else() {
-    let mut space = space(64 * K);
-    let kept = space.alloc(&exactly(16 * K, 20 * K)).unwrap();
-    let mut snapshot = space.snapshot().unwrap();
-    let block = snapshot.blocks.iter_mut().find(|block| block.offset == 32 * K).unwrap();
-    block.clear = true;
-    assert!(!space.restore(&snapshot), "the accounts are not right yet");
-    snapshot.clear_avail = 32 * K;
-    assert!(space.restore(&snapshot));
-    assert_eq!(space.snapshot(), Some(snapshot.clone()));
-
-    let block = Block { offset: 16 * K, order: 0, clear: false };
-    assert_eq!(space.block_at(17 * K), Ok(Some(block)));
-    space.free(kept, false);
-    assert!(!space.restore(&snapshot), "other blocks are allocated");
-}
-
 /// Searches of a [`Row`] against the plainest possible model.
 #[rstest]
 #[case::one_page(1 << 10)]

@@ -4,7 +4,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 
 use crate::diff::{Accounts, Id, Operation};
-use crate::{AllocRequest, Errno};
+use crate::{AllocRequest, Errno, FreeTrees};
 
 use super::panics;
 use super::{Block, Capabilities, Capability, Implementation, Report, Space};
@@ -61,6 +61,8 @@ pub(in crate::diff) struct Driver<I: Implementation> {
     allocations: ManuallyDrop<Vec<Option<I::Allocation>>>,
     panicked: bool,
     torn_down: bool,
+    /// The kernel's trees, for the next reset of the clear state.
+    pub free_trees: Option<FreeTrees>,
     /// After an allocation or a trim: the blocks of the allocation.
     pub blocks: Vec<Block>,
     /// What is free after the last operation.
@@ -76,6 +78,7 @@ impl<I: Implementation> Driver<I> {
             allocations: ManuallyDrop::new(Vec::new()),
             panicked: false,
             torn_down: false,
+            free_trees: None,
             blocks: Vec::new(),
             accounts: Accounts::default(),
             report: Report::default(),
@@ -120,11 +123,16 @@ impl<I: Implementation> Driver<I> {
         if self.is_finished() {
             return Outcome::Skipped;
         }
-        let Self { implementation, allocations, blocks, .. } = self;
+        let Self { implementation, allocations, blocks, free_trees, .. } = self;
         let (implementation, allocations) = (&mut **implementation, &mut **allocations);
         let done = panics::catch(|| {
             if implementation.declines(operation).is_some() {
                 return None;
+            }
+            if let (Operation::ResetClear { clear }, Some(trees)) = (operation, free_trees.take()) {
+                implementation.reset_clear_as(*clear, &trees);
+                let report = implementation.report();
+                return Some((Outcome::Done, implementation.accounts(), report));
             }
             let mut leaked = 0;
             let outcome = apply(implementation, allocations, blocks, &mut leaked, operation);

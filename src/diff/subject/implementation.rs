@@ -6,7 +6,9 @@ use core::fmt;
 use crate::diff::Capability;
 use crate::diff::{Accounts, Capabilities, Operation};
 use crate::module::Features;
-use crate::{AllocRequest, BlockInfo, Errno, Inconsistency, KernelBug, Snapshot, Warning};
+use crate::{
+    AllocRequest, BlockInfo, Errno, FreeTrees, Inconsistency, KernelBug, Snapshot, Warning,
+};
 
 /// The space that an allocator manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,10 +261,15 @@ pub trait Implementation: Sized {
         Vec::new()
     }
 
-    /// Takes over from a snapshot which free blocks are clear; false where that
-    /// is not offered, or more than that differs.
-    fn restore(&mut self, _snapshot: &Snapshot) -> bool {
-        false
+    /// The trees that it keeps its free blocks in, if it is a kernel that has such trees.
+    fn free_trees(&self) -> Option<FreeTrees> {
+        None
+    }
+
+    /// [`reset_clear`](Self::reset_clear), missing what the kernel misses whose trees these
+    /// are: for an implementation that makes the kernel's choices, and keeps no such trees.
+    fn reset_clear_as(&mut self, clear: bool, _trees: &FreeTrees) {
+        self.reset_clear(clear);
     }
 }
 

@@ -16,8 +16,8 @@ use crate::module::{Features, Inspection, Module, Stopped};
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{
-    AllocRequest, Errno, GpuBuddyAllocFlag, Inconsistency, KernelBug, LogLine, Snapshot, Warning,
-    ffi, integrity,
+    AllocRequest, Errno, FreeTrees, GpuBuddyAllocFlag, Inconsistency, KernelBug, LogLine, Snapshot,
+    Warning, ffi, integrity,
 };
 
 /// One allocator may have so many objects: 400 MB of blocks. Beyond that there is no
@@ -509,6 +509,11 @@ impl Implementation for KernelC {
         self.failed = failed;
         self.warnings = state.warnings.len();
         report
+    }
+
+    fn free_trees(&self) -> Option<FreeTrees> {
+        // SAFETY: `mm` is what was inspected, and its lock is held still.
+        self.inspect(|mm, inspection, _| unsafe { integrity::free_trees(mm, inspection) })?
     }
 
     fn scan(&self) -> Vec<Inconsistency> {

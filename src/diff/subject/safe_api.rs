@@ -5,8 +5,8 @@ use core::ops::{Deref, DerefMut};
 use crate::fault::Fault;
 use crate::module::{Features, Module};
 use crate::{
-    Alignment, AllocRequest, AllocatedBlocks, Errno, GpuBuddy, GpuBuddyParams, Inconsistency,
-    Snapshot,
+    Alignment, AllocRequest, AllocatedBlocks, Errno, FreeTrees, GpuBuddy, GpuBuddyParams,
+    Inconsistency, Snapshot,
 };
 
 use crate::diff::{Block, Capabilities, Capability, Implementation, Report, Space};
@@ -159,6 +159,10 @@ impl Implementation for SafeApi {
         self.failed = failed;
         self.warnings += warnings.len();
         Report { warnings, bug, faulted, ..Report::default() }
+    }
+
+    fn free_trees(&self) -> Option<FreeTrees> {
+        self.buddy.free_trees().ok().flatten()
     }
 
     fn scan(&self) -> Vec<Inconsistency> {

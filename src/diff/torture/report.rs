@@ -26,8 +26,6 @@ pub struct Report {
     pub in_base: BTreeMap<&'static str, u64>,
     /// Between two kernels: breaches of the base alone.
     pub fixed: BTreeMap<&'static str, u64>,
-    /// How often the reference took over the state of the one under test.
-    pub resynced: u64,
     /// What was met.
     pub tally: Tally,
     /// The most expensive calls, if they are kept.
@@ -52,7 +50,6 @@ impl Report {
                 *counts.entry(promise.name()).or_default() += 1;
             }
         }
-        self.resynced += u64::from(step.resynced);
         step.findings.into_iter().next()
     }
 
@@ -62,7 +59,6 @@ impl Report {
         self.allocators += other.allocators;
         self.refused += other.refused;
         self.declined += other.declined;
-        self.resynced += other.resynced;
         self.not_compared |= other.not_compared;
         self.tally.add(&other.tally);
         self.costs.add(&other.costs);

@@ -107,7 +107,6 @@ pub struct Done {
     /// How often both kernels broke a promise in the same call, and the base alone.
     pub in_base: BTreeMap<String, u64>,
     pub fixed: BTreeMap<String, u64>,
-    pub resynced: u64,
     pub not_compared: Vec<String>,
     /// What was met how often.
     pub coverage: serde_json::Map<String, serde_json::Value>,
@@ -131,7 +130,6 @@ impl Done {
             known: named(&report.known),
             in_base: named(&report.in_base),
             fixed: named(&report.fixed),
-            resynced: report.resynced,
             not_compared: report.not_compared.iter().map(|c| format!("{c:?}")).collect(),
             coverage: kinds.map(|met| (met.kind, met.count.into())).collect(),
             never_met: report.tally.never_met(faults),
@@ -175,9 +173,6 @@ impl Done {
                     counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
                 writeln!(out, "{what}: {}", list.join(", "))?;
             }
-        }
-        if self.resynced > 0 {
-            writeln!(out, "the reference took over a state: {}", self.resynced)?;
         }
         if !self.not_compared.is_empty() {
             let lacks = self.not_compared.join(", ");
