@@ -47,7 +47,7 @@
 //! | --- | --- |
 //! | [`Trace`] | operations as data: read, written, run, made of bytes |
 //! | [`KernelC`], [`SafeApi`] | what can be driven: a kernel's C, the safe API |
-//! | [`reference`] | the twin, which makes the C's choices in safe Rust |
+//! | [`mod@reference`] | the twin, which makes the C's choices in safe Rust |
 //! | [`Lockstep`] | one operation on both sides, compared and judged |
 //! | [`torture`] | episodes of random operations, and short traces of what breaks |
 //! | [`compare`] | every kind of difference between two kernels, once |
