@@ -425,7 +425,8 @@ fn what_a_reset_misses_is_predicted() {
         let space = Space::new(chunks * 4096, 4096);
         let capabilities = KernelC::create(space).unwrap().capabilities() & !Capability::Fini;
         let random = Trace::random(seed, space, capabilities & !Capability::FailNth, 600);
-        let resets = (0..).map(|count: u32| Operation::ResetClear { clear: count % 3 != 0 });
+        let resets =
+            (0..).map(|count: u32| Operation::ResetClear { clear: !count.is_multiple_of(3) });
         let operations = random.operations.chunks(7).zip(resets);
         let operations = operations.flat_map(|(some, reset)| some.iter().cloned().chain([reset]));
         let trace = Trace { space, operations: operations.collect() };

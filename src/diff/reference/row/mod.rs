@@ -15,6 +15,10 @@
 //! of 4, and so on up to 64; above that a search may have to turn back. As such
 //! allocations are rare, these summaries are brought up to date when one comes.
 
+mod parts;
+
+use parts::{Branch, CLASSES, MULTIPLES, NONE, Page, Summary, Word, bit, digit};
+
 /// What a block that is not split is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -43,63 +47,6 @@ impl State {
         }
     }
 }
-
-/// The states of 64 blocks.
-type Word = [u64; 4];
-
-/// A class of numbers: 0 for all, 1 for the even ones, up to 6 for the multiples
-/// of 64.
-const CLASSES: usize = 7;
-
-/// In which of 64 things there are free blocks: dirty ones, and clear ones.
-#[derive(Clone, Copy, Debug, Default)]
-struct Summary {
-    any: [u64; 2],
-    /// By class; that of class 0 is in `any`.
-    multiples: [[u64; CLASSES]; 2],
-    /// The things that `multiples` may be wrong about.
-    stale: u64,
-}
-
-impl Summary {
-    /// Notes whether the thing that `bit` stands for has free blocks. Answers
-    /// whether all 64 together have, if anything about them is news.
-    fn note(&mut self, bit: u64, is_free: [bool; 2]) -> Option<[bool; 2]> {
-        let before = (self.is_free(), self.stale != 0);
-        for (any, is_free) in self.any.iter_mut().zip(is_free) {
-            *any = if is_free { *any | bit } else { *any & !bit };
-        }
-        self.stale |= bit;
-        let now = self.is_free();
-        ((now, true) != before).then_some(now)
-    }
-
-    /// Whether there are free blocks at all.
-    fn is_free(&self) -> [bool; 2] {
-        self.any.map(|any| any != 0)
-    }
-
-    fn of(&self, plane: usize, class: usize) -> u64 {
-        if class == 0 { self.any[plane] } else { self.multiples[plane][class] }
-    }
-}
-
-/// The states of 4096 blocks.
-#[derive(Clone, Debug)]
-struct Page {
-    summary: Summary,
-    words: [Word; 64],
-}
-
-/// 64 pages, or 64 branches of the level below.
-#[derive(Clone, Debug)]
-struct Branch {
-    summary: Summary,
-    /// Indices; [`NONE`] where there has never been a block.
-    below: [u32; 64],
-}
-
-const NONE: u32 = u32::MAX;
 
 /// All blocks of one order.
 #[derive(Clone, Debug, Default)]
@@ -363,24 +310,4 @@ impl Row {
             }
         }
     }
-}
-
-/// Of 64 siblings, those whose position is a multiple of 1, 2, 4, ... 64.
-const MULTIPLES: [u64; CLASSES] = [
-    !0,
-    0x5555_5555_5555_5555,
-    0x1111_1111_1111_1111,
-    0x0101_0101_0101_0101,
-    0x0001_0001_0001_0001,
-    0x0000_0001_0000_0001,
-    1,
-];
-
-/// Which of 64 siblings on a level a number is in, or is.
-const fn digit(number: u64, level: usize) -> usize {
-    (number >> (6 * level)) as usize & 63
-}
-
-const fn bit(number: u64, level: usize) -> u64 {
-    1 << digit(number, level)
 }

@@ -1,0 +1,231 @@
+//! The C's functions, as those of the trait.
+
+use core::ffi::{c_int, c_uint, c_void};
+use core::ptr;
+use std::sync::Arc;
+
+use crate::diff::{
+    Accounts, Block, Capabilities, Implementation, Operation, Report, Shareable, Space,
+};
+use crate::fault::Fault;
+use crate::module::{Features, Module};
+use crate::{AllocRequest, Errno, FreeTrees, Inconsistency, Snapshot, ffi, integrity};
+
+use super::shared::take_last_call;
+use super::{KernelAllocation, KernelC, capabilities};
+
+impl Implementation for KernelC {
+    type Allocation = KernelAllocation;
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities(self.shared.module)
+    }
+
+    fn runs_kernel_code(&self) -> bool {
+        true
+    }
+
+    fn kernel(&self) -> Option<Features> {
+        Some(self.shared.module.features())
+    }
+
+    /// An allocator of the kernel that is compiled in.
+    fn create(space: Space) -> Result<Self, Errno> {
+        Self::new(Module::compiled_in(), space)
+    }
+
+    fn declines(&self, operation: &Operation) -> Option<&'static str> {
+        match operation {
+            Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } => {
+                self.keeps_away(request)
+            }
+            _ => None,
+        }
+    }
+
+    fn alloc(&mut self, request: &AllocRequest) -> Result<KernelAllocation, Errno> {
+        let mut allocation = KernelAllocation::new();
+        self.alloc_onto(&mut allocation, request)?;
+        Ok(allocation)
+    }
+
+    fn alloc_onto(
+        &mut self,
+        allocation: &mut KernelAllocation,
+        request: &AllocRequest,
+    ) -> Result<(), Errno> {
+        let AllocRequest { start, end, size, min_block_size, .. } = *request;
+        let alloc = self.shared.module.table().alloc_blocks;
+        let (head, flags) = (allocation.head(), request.bits());
+        let result = self.call(|mm| {
+            // SAFETY: `mm` is initialised and its lock is held; `head` is a list of allocated
+            // blocks of `mm`, or empty. What is undefined for other arguments is kept away,
+            // see `declines`.
+            unsafe { alloc(mm, start, end, size, min_block_size, head, flags) }
+        })?;
+        check(result)
+    }
+
+    fn blocks(&self, allocation: &KernelAllocation, blocks: &mut Vec<Block>) {
+        let state = self.shared.state.lock();
+        // The call that ran into a BUG may have left the list in pieces.
+        if state.bug.is_some() || state.finished {
+            return;
+        }
+        let module = self.shared.module;
+        let offset = module.table().link_offset as usize;
+        blocks.extend(allocation.links().map(|link| {
+            // SAFETY: the link is inside of an allocated block of this allocator, whose
+            // lock is held.
+            let record =
+                unsafe { module.record(link.cast_const().cast::<c_void>().byte_sub(offset)) };
+            Block { offset: record.offset, order: record.order, clear: record.clear }
+        }));
+    }
+
+    fn free(&mut self, mut allocation: KernelAllocation, cleared: bool) {
+        let free_list = self.shared.module.table().free_list;
+        let flags = if cleared { ffi::GPU_BUDDY_CLEARED as c_uint } else { 0 };
+        let head = allocation.head();
+        // SAFETY: the blocks of the list are allocated and `mm` is theirs, whose lock is
+        // held. An unusable allocator keeps what is allocated, in its arena.
+        let _ = self.call(|mm| unsafe { free_list(mm, head, flags) });
+    }
+
+    fn free_block(&mut self, allocation: &mut KernelAllocation, index: usize, cleared: bool) {
+        let state = self.shared.state.lock();
+        if state.bug.is_some() || state.finished {
+            return;
+        }
+        drop(state);
+        if let Some(taken) = allocation.take(index) {
+            self.free(taken, cleared);
+        }
+    }
+
+    fn trim(
+        &mut self,
+        allocation: &mut KernelAllocation,
+        start: Option<u64>,
+        new_size: u64,
+    ) -> Result<(), Errno> {
+        let trim = self.shared.module.table().block_trim;
+        let mut start = start;
+        let start = start.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+        let head = allocation.head();
+        // SAFETY: the blocks of the list are allocated and `mm` is theirs, whose lock is
+        // held; `start` is null or points to a number.
+        check(self.call(|mm| unsafe { trim(mm, start, new_size, head) })?)
+    }
+
+    fn reset_clear(&mut self, clear: bool) {
+        if let Some(reset_clear) = self.shared.module.table().reset_clear {
+            // Fails only for an unusable allocator, which every other call reports.
+            // SAFETY: `mm` is initialised and its lock is held.
+            let _ = self.call(|mm| unsafe { reset_clear(mm, clear) });
+        }
+    }
+
+    fn block_at(&self, offset: u64) -> Result<Option<Block>, Errno> {
+        let module = self.shared.module;
+        let addr_to_block = module.table().addr_to_block.ok_or(Errno::EOPNOTSUPP)?;
+        self.call(|mm| {
+            // SAFETY: `mm` is initialised and its lock is held.
+            let block = unsafe { addr_to_block(mm, offset) };
+            // The last addresses are error numbers.
+            if block.addr() >= usize::MAX - 4094 {
+                return Err(Errno::from_return(block.addr() as c_int));
+            }
+            if block.is_null() {
+                return Ok(None);
+            }
+            // SAFETY: neither null nor an error number, so a block of this allocator.
+            let record = unsafe { module.record(block) };
+            Ok(Some(Block { offset: record.offset, order: record.order, clear: record.clear }))
+        })?
+    }
+
+    fn fail_nth(&mut self, nth: u64, times: u64) {
+        let fault = (times > 0).then(|| Fault::nth(nth).times(times));
+        self.shared.state.lock().arena.set_fault(fault);
+    }
+
+    fn fini(&mut self) -> usize {
+        let fini = self.shared.module.table().fini;
+        // SAFETY: `mm` is initialised and its lock is held; no call follows this one.
+        let _ = self.call(|mm| unsafe { fini(mm) });
+        let mut state = self.shared.state.lock();
+        state.finished = true;
+        // What a BUG has left behind is no leak.
+        if state.bug.is_some() { 0 } else { state.arena.live() }
+    }
+
+    fn avail(&self) -> u64 {
+        self.accounts().avail
+    }
+
+    fn clear_avail(&self) -> u64 {
+        self.accounts().clear_avail
+    }
+
+    fn accounts(&self) -> Accounts {
+        let state = self.shared.state.lock();
+        // SAFETY: `mm` is initialised, and the lock is held.
+        let state = unsafe { self.shared.module.state(state.mm.as_ptr().cast()) };
+        Accounts { avail: state.avail, clear_avail: state.clear_avail }
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.inspect(|_, inspection, _| inspection.snapshot())
+    }
+
+    fn report(&mut self) -> Report {
+        let mut state = self.shared.state.lock();
+        let failed = state.arena.failed();
+        let report = Report {
+            warnings: state.warnings[self.warnings..].to_vec(),
+            bug: state.bug,
+            faulted: failed > self.failed,
+            cost: state.cost.take(),
+            ..Report::default()
+        };
+        self.failed = failed;
+        self.warnings = state.warnings.len();
+        report
+    }
+
+    fn free_trees(&self) -> Option<FreeTrees> {
+        // SAFETY: `mm` is what was inspected, and its lock is held still.
+        self.inspect(|mm, inspection, _| unsafe { integrity::free_trees(mm, inspection) })?
+    }
+
+    fn scan(&self) -> Vec<Inconsistency> {
+        let found = self.inspect(|mm, inspection, live| {
+            // SAFETY: `mm` is what was inspected, and its lock is held still.
+            let (mut found, blocks) = unsafe { integrity::scan(mm, inspection) };
+            let expected = self.shared.arrays + blocks;
+            if live != expected {
+                found.push(Inconsistency::LiveObjects { is: live, expected });
+            }
+            found
+        });
+        found.unwrap_or_default()
+    }
+}
+
+impl Shareable for KernelC {
+    fn share(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), warnings: 0, failed: 0 }
+    }
+
+    fn take_last_call(&mut self) -> Option<u64> {
+        take_last_call()
+    }
+}
+
+pub(super) fn check(result: c_int) -> Result<(), Errno> {
+    match result {
+        0 => Ok(()),
+        error => Err(Errno::from_return(error)),
+    }
+}
