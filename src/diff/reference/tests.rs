@@ -2,7 +2,7 @@ use rstest::rstest;
 
 use super::row::{Row, State};
 use super::{Allocation, Reference};
-use crate::diff::{Block, Implementation, Space};
+use crate::diff::{Implementation, Space};
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 const K: u64 = 1 << 10;
