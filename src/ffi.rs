@@ -9,12 +9,12 @@
 //!
 //! - The C does no locking. Calls on one `gpu_buddy` must not overlap.
 //! - Memory comes from `malloc` here, not from an arena, and
-//!   [`runtime::live_objects`](crate::runtime::live_objects) counts it.
+//!   [`live_objects`] counts it.
 //! - A kernel BUG unwinds out of these functions as a Rust panic whose payload
 //!   is a [`KernelBug`](crate::KernelBug); the `gpu_buddy` must not be used
-//!   after one. [`runtime::capture`](crate::runtime::capture) catches it.
+//!   after one. [`capture`] catches it.
 //! - What the C prints and warns of goes to the [`log`] crate while the C runs, unless
-//!   it runs in a [`capture`](crate::runtime::capture). A logger that panics unwinds
+//!   it runs in a [`capture`]. A logger that panics unwinds
 //!   out of these functions like a BUG, with the same result.
 //! - The C trusts its arguments. What it makes of wrong ones is undefined
 //!   where the safe API refuses them: see
@@ -58,6 +58,7 @@ mod bindings {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 }
 
+pub use crate::runtime::{Captured, capture, live_objects};
 pub use bindings::*;
 
 /// `gpu_buddy_init()`. The first call of it loads the kernel's module, which makes

@@ -177,6 +177,13 @@ pub mod gpu {
         #[derive(Debug)]
         pub struct GpuBuddy(crate::GpuBuddy);
 
+        /// What the kernel's binding does not have: snapshots, faults and the like.
+        impl AsRef<crate::GpuBuddy> for GpuBuddy {
+            fn as_ref(&self) -> &crate::GpuBuddy {
+                &self.0
+            }
+        }
+
         impl GpuBuddy {
             /// See [`GpuBuddy::new`](crate::GpuBuddy::new).
             ///

@@ -19,7 +19,7 @@ pub mod kunit;
 pub mod module;
 mod params;
 mod request;
-pub mod runtime;
+mod runtime;
 pub mod sizes;
 mod snapshot;
 mod tree;

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{CHUNK, KIB, List, MIB, Raw, extents, kernel_line, simple, space};
-use gpu_buddy::runtime::{Captured, capture};
+use gpu_buddy::ffi::{Captured, capture};
 use gpu_buddy::{
     AllocRequest, Errno, GpuBuddyAllocFlag as Flag, GpuBuddyAllocFlags as Flags, KERNEL, ffi,
 };

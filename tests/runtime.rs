@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use common::{CHUNK, List, MIB, Raw, exact, kernel_line, simple, space};
-use gpu_buddy::runtime::{Captured, capture, live_objects};
+use gpu_buddy::ffi::{Captured, capture, live_objects};
 use gpu_buddy::{
     AllocRequest, AllocatedBlock, Errno, Error, GpuBuddy, GpuBuddyAllocFlags as Flags, KernelBug,
     LogLevel, ffi,

@@ -139,6 +139,9 @@ impl State {
                     }
                 };
                 self.bug = Some(bug);
+                if let Stop::Panic(payload) = stop {
+                    std::panic::resume_unwind(payload);
+                }
                 Err(Error::Bug(bug))
             }
         };

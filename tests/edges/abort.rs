@@ -3,7 +3,7 @@
 mod raw;
 
 use gpu_buddy::ffi;
-use gpu_buddy::runtime::capture;
+use gpu_buddy::ffi::capture;
 
 fn main() {
     let mm = raw::allocator();

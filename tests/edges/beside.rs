@@ -4,7 +4,7 @@ mod raw;
 mod safe;
 
 use gpu_buddy::kunit;
-use gpu_buddy::runtime::capture;
+use gpu_buddy::ffi::capture;
 
 unsafe extern "C" {
     fn rivals() -> i32;

@@ -7,7 +7,7 @@ use std::panic::{catch_unwind, set_hook, take_hook};
 use std::sync::Mutex;
 use std::thread::panicking;
 
-use gpu_buddy::runtime::capture;
+use gpu_buddy::ffi::capture;
 
 static POISONED: Mutex<()> = Mutex::new(());
 

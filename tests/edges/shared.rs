@@ -3,7 +3,7 @@
 mod raw;
 mod safe;
 
-use gpu_buddy::runtime::{capture, live_objects};
+use gpu_buddy::ffi::{capture, live_objects};
 
 /// Objects of the raw layer, as this copy of the crate counts them.
 #[unsafe(no_mangle)]

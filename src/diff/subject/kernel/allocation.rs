@@ -4,7 +4,7 @@ use core::ptr;
 
 use crate::ffi;
 
-/// An allocation of [`KernelC`]: the head of a list of blocks.
+/// An allocation of [`KernelC`](super::KernelC): the head of a list of blocks.
 pub struct KernelAllocation(pub(super) Box<ffi::list_head>);
 
 // SAFETY: the blocks on the list belong to it alone, and are touched under the lock of
