@@ -255,7 +255,8 @@ fn what_costs_more_than_the_base_is_found(#[case] slow: Slow) {
     let failure = &report["failures"][0];
     let finding = failure["finding"].as_str().expect("one");
     assert!(finding.starts_with("divergence in cost: "), "{report}");
-    assert!(failure["shrunk_to"].as_u64().expect("a number") <= 10, "{report}");
+    // More than 100 steps take that many blocks or more, in some order.
+    assert!(failure["shrunk_to"].as_u64().expect("a number") <= 30, "{report}");
 
     // The trace shows it call by call as well.
     let file = failure["file"].as_str().expect("a file");
