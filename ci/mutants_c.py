@@ -1,6 +1,8 @@
 """The second half of ci/mutants-c: makes the mutants and judges them."""
 
 import argparse
+import concurrent.futures
+import copy
 import hashlib
 import json
 import os
@@ -27,6 +29,8 @@ TORTURE = [
 ]
 # Slow, and seldom the one that sees it.
 LAST = ["extremes", "arguments"]
+# With --torture alone, what those above left is looked for longer.
+LONG = ["torture", "--seconds", "20", "--ops", str(1 << 40)]
 
 # In seconds, where something waits; what works for too long is ended before, by
 # the processor time that it took on the unchanged file.
@@ -298,7 +302,14 @@ class Judge:
             return f"signal {-done.returncode}"
         return "failed" if done.returncode else None
 
-    def judge(self, source):
+    def beside(self, folder):
+        """Another that knows what this one knows, with a folder of its own."""
+        other = copy.copy(self)
+        other.folder = folder
+        folder.mkdir()
+        return other
+
+    def judge(self, source, torture_alone):
         """Who kills it, and how; `survived`, `same` or `invalid` otherwise."""
         for name in self.executables:
             (self.folder / name).unlink(missing_ok=True)
@@ -307,10 +318,12 @@ class Judge:
             return "invalid", ""
         if digest == self.object_digest:
             return "same", ""
-        runs = [(name, []) for name in TESTS]
         out = ["--out", self.folder]
-        runs += [("command", [*arguments, *out]) for arguments in TORTURE]
-        runs += [(name, []) for name in LAST]
+        runs = [("command", [*arguments, *out]) for arguments in TORTURE]
+        if torture_alone:
+            runs += [("command", [*LONG, *out])]
+        else:
+            runs = [(name, []) for name in TESTS] + runs + [(name, []) for name in LAST]
         for name, arguments in runs:
             how = self.fails(name, arguments)
             if how:
@@ -350,6 +363,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="decides which")
     parser.add_argument("--only", nargs="*", help="those at these places, such as 743.6")
     parser.add_argument("--minutes", type=float, default=0, help="stop after so many")
+    parser.add_argument("--torture", action="store_true", help="judge by torture alone")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--list", action="store_true", help="print them and do nothing")
     options = parser.parse_args()
 
@@ -368,7 +383,7 @@ def main():
             print(*chosen, sep="\n")
             return 0
 
-        verdict = judge.judge(source)
+        verdict = judge.judge(source, options.torture)
         if verdict[0] != "survived":
             print(f"The unchanged file fails: {verdict}")
             return 2
@@ -376,11 +391,24 @@ def main():
         equivalent = listed(options.page, source)
         counts, unexplained = {}, 0
         started = time.monotonic()
-        for number, mutant in enumerate(chosen, 1):
+        idle = [judge.beside(judge.folder / str(number)) for number in range(options.jobs)]
+
+        def verdict_on(mutant):
             if options.minutes and time.monotonic() - started > 60 * options.minutes:
+                return None
+            judge = idle.pop()
+            verdict = judge.judge(mutant.source, options.torture)
+            idle.append(judge)
+            return verdict
+
+        pool = concurrent.futures.ThreadPoolExecutor(options.jobs)
+        for number, (mutant, verdict) in enumerate(
+            zip(chosen, pool.map(verdict_on, chosen)), 1
+        ):
+            if verdict is None:
                 print(f"stopped after {number - 1}")
                 break
-            who, how = judge.judge(mutant.source)
+            who, how = verdict
             if who == "survived" and str(mutant) in equivalent:
                 who = "equivalent"
             counts[who] = counts.get(who, 0) + 1
@@ -395,6 +423,7 @@ def main():
     killed = alive - unexplained
     if alive:
         print(f"killed {killed} of {alive} that differ: {100 * killed / alive:.1f} %")
+    if alive and not options.torture:
         print(f"by KUnit alone: {100 * counts.get('kunit', 0) / alive:.1f} %")
     return 1 if killed < 0.95 * alive else 0
 
