@@ -1,14 +1,11 @@
 //! In what two allocators differ: every kind of difference once, each with a short
 //! trace.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::generate::Seeded;
-use super::torture::{Failure, Options, Pulse, Report, Runner};
+use super::torture::{self, Collected, Failure, Options, Report};
 use super::{
-    Aspect, Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space,
-    Trace,
+    Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
 };
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
@@ -39,33 +36,27 @@ const FULLY: usize = 1000;
 /// returning false.
 pub fn run<S: Implementation, R: Implementation>(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
     mut found: impl FnMut(&Difference),
-    mut watch: impl FnMut(&Report) -> bool,
+    watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Difference>) {
     let options = self::options(options);
-    let pulse = &Pulse::default();
-    let mut runner = Runner { options: &options, start, report: Report::default(), pulse };
-    let mut choices = Seeded::new(options.seed);
-    let mut kinds = Kinds::default();
-    while runner.report.operations < options.operations && watch(&runner.report) {
-        let episode = runner.draw(&mut choices);
-        runner.report.episode = Some(episode);
-        let Some(first) = runner.run_episode(episode, &mut watch) else { continue };
-        let operations = runner.operations(episode, first.operations as u64).operations;
-        let last = if first.at_end { None } else { operations.last() };
-        let kind = kind(&first.finding, last);
-        if kinds.meet(&kind) {
-            continue;
+    let found = |collected: &Collected| {
+        if let Some(difference) = Difference::of(collected.clone()) {
+            found(&difference);
         }
-        // The time is not over: this one is what is looked for.
-        let failure = runner.shrink(episode, first, |report| {
-            watch(report);
-            true
-        });
-        kinds.add(kind, failure).map(&mut found);
+    };
+    let (report, collected) = torture::collect(&options, start, found, watch);
+    (report, collected.into_iter().filter_map(Difference::of).collect())
+}
+
+impl Difference {
+    fn of(collected: Collected) -> Option<Self> {
+        let Collected { kind, count, failure } = collected;
+        let Finding::Divergence(divergence) = failure.finding else { return None };
+        let Failure { trace, cut_short, .. } = failure;
+        Some(Self { kind, count, divergence, trace, cut_short })
     }
-    (runner.report, kinds.differences)
 }
 
 /// The options of a run that looks for differences alone.
@@ -95,74 +86,13 @@ pub fn trace<S: Implementation, R: Implementation>(
     let length = found.operations;
     let operations = trace.operations[..length].to_vec();
     let short = Trace { space: trace.space, operations };
-    let (trace, cut_short) = super::torture::shrink(short, SHRINK, |trace| {
+    let (trace, cut_short) = torture::shrink(short, SHRINK, |trace| {
         let seen = first(trace)?;
         seen.finding.is_like(&found.finding).then_some(seen.operations)
     });
     let found = first(&trace).unwrap_or(found);
     let failure = Failure::new(found, trace, length as u64, cut_short);
-    let mut kinds = Kinds::default();
-    kinds.add(kind(&failure.finding, failure.last()), failure);
-    Ok(kinds.differences.pop())
-}
-
-/// Differences by kind, as they were met and as they are when their trace is short.
-#[derive(Default)]
-struct Kinds {
-    differences: Vec<Difference>,
-    /// For each kind that was met, the index of the difference that it came down to.
-    met: BTreeMap<String, Option<usize>>,
-}
-
-impl Kinds {
-    /// Counts a kind; false where it is new.
-    fn meet(&mut self, kind: &str) -> bool {
-        let Some(&index) = self.met.get(kind) else { return false };
-        if let Some(index) = index {
-            self.differences[index].count += 1;
-        }
-        true
-    }
-
-    /// Takes in what came of a kind that was new. Returns the difference, if that is new
-    /// as well.
-    fn add(&mut self, met: String, failure: Failure) -> Option<&Difference> {
-        let Finding::Divergence(divergence) = &failure.finding else { return None };
-        let kind = kind(&failure.finding, failure.last());
-        let same = self.differences.iter().position(|difference| difference.kind == kind);
-        let index = same.unwrap_or(self.differences.len());
-        match same {
-            Some(index) => self.differences[index].count += 1,
-            None => self.differences.push(Difference {
-                kind: kind.clone(),
-                count: 1,
-                divergence: divergence.clone(),
-                trace: failure.trace,
-                cut_short: failure.cut_short,
-            }),
-        }
-        self.met.insert(met, Some(index));
-        self.met.insert(kind, Some(index));
-        same.is_none().then(|| &self.differences[index])
-    }
-}
-
-/// What kind of call differs, and in what.
-fn kind(finding: &Finding, last: Option<&Operation>) -> String {
-    let aspect = match finding {
-        Finding::Divergence(divergence) => divergence.aspect.name(),
-        Finding::Breach(broken) => broken.promise.name(),
-    };
-    // What shows at the end is not the last call's.
-    let is_of_end = match finding {
-        Finding::Divergence(divergence) => {
-            divergence.aspect == Aspect::Leaked
-                || (last.is_none() && divergence.aspect != Aspect::Creation)
-        }
-        Finding::Breach(_) => false,
-    };
-    let call = if is_of_end { call(Some(&Operation::Fini)) } else { call(last) };
-    format!("{call}: {aspect}")
+    Ok(Difference::of(failure.into()))
 }
 
 /// What kind of call an operation is, such as `alloc range, clear`; without one, it is

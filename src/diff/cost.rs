@@ -234,7 +234,8 @@ mod tests {
             assert_eq!(names.entry(number).or_insert_with(|| name.clone()), &name);
             assert_eq!(numbers.entry(name).or_insert(number), &number);
         }
-        assert!(names.len() > 40, "{names:?}");
+        // Fewer, if a kernel aligns nothing beyond its size.
+        assert!(names.len() > 30, "{names:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Loads a kernel's C while the program runs.
 
+use core::ffi::c_char;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,9 +10,10 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::abi::Table;
 use super::cache::Cache;
-use super::compile::{Compiler, Recipe};
+use super::compile::{Build, Compiler, Recipe};
 use super::source::Source;
 use super::{Code, Loaded, Module, ModuleError};
+use crate::runtime::sanitizer;
 
 /// What has been loaded, by the digest of what it was compiled from.
 static LOADED: LazyLock<Mutex<HashMap<String, Entry>>> = LazyLock::new(Mutex::default);
@@ -27,7 +29,8 @@ impl Module {
     ///
     /// `kernel` is the name of a series that `./setup` has placed, the path of a tree,
     /// or `REV@PATH`, a git revision of the tree at a path. A tree of any generation
-    /// will do: see the table in the README.
+    /// will do: see the table in the README. A file that ends in `.so` is a module that
+    /// [`Tree::build`](super::Tree::build) has made.
     ///
     /// The C compiler is `cc`, or what the environment variable `CC` names, with
     /// `CFLAGS` added. Both are split at spaces. The compiler runs in a copy of the
@@ -42,9 +45,13 @@ impl Module {
     /// There is no such tree, it lacks the allocator, or it does not compile; or others
     /// could put code into the folder for what was compiled.
     pub fn open(kernel: impl AsRef<OsStr>) -> Result<Self, ModuleError> {
+        let path = Path::new(kernel.as_ref());
+        if path.extension() == Some(OsStr::new("so")) && path.is_file() {
+            return built(path);
+        }
         let source = Source::find(kernel.as_ref())?;
         let compiler = Compiler::find()?;
-        let recipe = Recipe::new(&source, &compiler);
+        let recipe = Recipe::new(&source, &compiler, Build::Plain);
         if let Some(module) = loaded(&recipe.key, &source) {
             return Ok(module);
         }
@@ -57,7 +64,7 @@ impl Module {
                 Err(_) => cache.remove(path),
             }
         }
-        let compiled = recipe.compile(&cache, true)?;
+        let compiled = recipe.compile(&cache)?;
         let code = load(&compiled.path())?;
         if compiled.closed {
             return Ok(register(recipe.key, &source, code));
@@ -74,6 +81,26 @@ impl Module {
             code,
         })))
     }
+}
+
+/// A module that was built before.
+fn built(path: &Path) -> Result<Module, ModuleError> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let key = path.display().to_string();
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Entry { modules, .. }) = loaded.get(&key) {
+        return Ok(modules[0]);
+    }
+    let code = load(&path)?;
+    let module = Module(Box::leak(Box::new(Loaded {
+        name: key.clone(),
+        revision: String::new(),
+        files: Vec::new(),
+        borrowed: Vec::new(),
+        code,
+    })));
+    loaded.insert(key, Entry { code, modules: vec![module] });
+    Ok(module)
 }
 
 /// The module of a source that has been loaded from this recipe.
@@ -119,12 +146,31 @@ fn load(path: &Path) -> Result<&'static Code, ModuleError> {
     // SAFETY: the adapter defines it with this type, which is checked below.
     let table = unsafe { library.get::<*const Table>(b"gpu_buddy_module\0") };
     let table: *const Table = table.map_err(|error| fail(&reason(&error)))?.into_raw().cast();
+    // SAFETY: the symbol is only looked for.
+    if unsafe { library.get::<*const u8>(b"gpu_buddy_sanitized\0") }.is_ok() {
+        listen().map_err(|reason| fail(&reason))?;
+    }
     // The texts of warnings and BUGs, and whatever allocators there will be, are in it.
     core::mem::forget(library);
     // SAFETY: the library stays loaded, and nobody writes the table.
     let table = unsafe { Table::check(table) };
     let table = table.map_err(|mismatch| fail(&mismatch))?;
     Ok(Box::leak(Box::new(Code { table, load: OnceLock::new() })))
+}
+
+/// Has the address sanitizer's reports come to the runtime.
+fn listen() -> Result<(), String> {
+    type Callback = unsafe extern "C" fn(*const c_char);
+    let process = Library::this();
+    // SAFETY: this is the type that the sanitizer's public header gives it.
+    let set = unsafe {
+        process.get::<unsafe extern "C" fn(Callback)>(b"__asan_set_error_report_callback\0")
+    };
+    let set = set.map_err(|_| "the address sanitizer's library is not loaded".to_owned())?;
+    // SAFETY: the callback takes what the sanitizer gives it, and is there for ever.
+    unsafe { set(sanitizer::report) };
+    sanitizer::turn_on();
+    Ok(())
 }
 
 /// What the loader says, which the error itself does not show.

@@ -28,6 +28,8 @@
 
 pub(crate) mod abi;
 #[cfg(feature = "module")]
+mod build;
+#[cfg(feature = "module")]
 mod cache;
 #[cfg(feature = "module")]
 mod compile;
@@ -46,6 +48,10 @@ use core::fmt;
 use std::sync::OnceLock;
 
 use abi::Table;
+#[cfg(feature = "module")]
+pub use build::Tree;
+#[cfg(feature = "module")]
+pub use compile::{Build, Object};
 pub(crate) use inspect::Inspection;
 
 use crate::runtime::capture;

@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 use std::collections::HashSet;
 
 use super::KernelBug;
+use super::sanitizer;
 use super::scope::unwind;
 use crate::fault::Fault;
 
@@ -31,12 +32,11 @@ const KEPT_SLABS: usize = (LAST_SLAB / FIRST_SLAB).ilog2() as usize + 1;
 /// otherwise get a slab and give it back each time.
 const FEW_OBJECTS: usize = FIRST_SLAB * ((1 << KEPT_SLABS) - 1) / 2;
 
-/// With a sanitizer each object is `malloc`'s own, so that a use after free or
-/// beyond the end is seen.
-const SLABS: bool = !cfg!(sanitized);
-
 /// The memory of one allocator.
 pub(crate) struct Arena {
+    /// With a sanitizer each object is `malloc`'s own, so that a use after free or beyond
+    /// the end is seen.
+    has_slabs: bool,
     /// Free objects of the kept slabs, linked through their first word.
     free: *mut FreeObject,
     /// Free objects of the surplus, which are used when there are no others.
@@ -76,6 +76,7 @@ impl Arena {
     /// For an allocator that survives a failed split, or not.
     pub fn new(recovers: bool) -> Self {
         Self {
+            has_slabs: !sanitizer::is_on(),
             free: ptr::null_mut(),
             free_surplus: ptr::null_mut(),
             object_size: 0,
@@ -132,7 +133,7 @@ impl Arena {
     /// How many slabs there are, and how many of them stay.
     #[cfg(test)]
     pub fn slabs(&self) -> (usize, usize) {
-        (self.slabs.len(), if SLABS { KEPT_SLABS } else { 0 })
+        (self.slabs.len(), if self.has_slabs { KEPT_SLABS } else { 0 })
     }
 
     /// What decides over allocations, with what it has counted.
@@ -168,7 +169,7 @@ impl Arena {
 
     /// A zeroed object of `size` bytes, or null.
     pub(super) fn object_alloc(&mut self, size: usize) -> *mut c_void {
-        if !SLABS {
+        if !self.has_slabs {
             return self.kmalloc(1, size);
         }
         if self.object_size == 0 {
@@ -201,7 +202,7 @@ impl Arena {
     /// `object` came from `object_alloc` of this arena with the same `size`, and
     /// nothing uses it any more.
     pub(super) unsafe fn object_free(&mut self, object: *mut c_void, size: usize) {
-        if !SLABS || size > self.object_size {
+        if !self.has_slabs || size > self.object_size {
             // SAFETY: such objects came from `kmalloc`.
             return unsafe { self.kfree(object) };
         }
@@ -293,7 +294,7 @@ impl Arena {
         // address. A sanitizer gets it nevertheless, and tells.
         let known = self.kmallocs.remove(&memory);
         self.live -= usize::from(known);
-        if known || cfg!(sanitized) {
+        if known || !self.has_slabs {
             // SAFETY: it came from calloc, and was in the set, so once only.
             unsafe { free(memory.as_ptr()) };
         }

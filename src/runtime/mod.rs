@@ -11,6 +11,7 @@ mod clock;
 pub(crate) mod kunit;
 mod lockdep;
 mod printk;
+pub(crate) mod sanitizer;
 mod scope;
 pub(crate) mod slab;
 pub(crate) mod table;

@@ -51,8 +51,8 @@ pub struct Arguments {
     traces: Vec<PathBuf>,
 
     /// End after so many seconds
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: u64,
+    #[arg(long, value_name = "S", default_value = "10", value_parser = crate::torture::seconds)]
+    seconds: f64,
 
     /// Decides all that is random; drawn and printed unless given
     #[arg(long, value_name = "N")]
@@ -131,10 +131,10 @@ fn random(
     comparison: &mut Comparison,
 ) -> Result<(), Failure> {
     let started = Instant::now();
-    let limit = Duration::from_secs(arguments.seconds);
+    let limit = Duration::from_secs_f64(arguments.seconds);
     for child in 0.. {
-        let left = limit.saturating_sub(started.elapsed()).as_secs_f64().round() as u64;
-        if child > 0 && left == 0 {
+        let left = limit.saturating_sub(started.elapsed()).as_secs_f64();
+        if child > 0 && left < 0.5 {
             break;
         }
         let seed = comparison.seed.wrapping_add(child);

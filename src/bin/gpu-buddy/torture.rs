@@ -10,9 +10,10 @@ use std::num::NonZeroU32;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use gpu_buddy::diff::torture::{self, Options, Report};
+use gpu_buddy::diff::torture::{self, Collected, Options, Report};
 use gpu_buddy::diff::{
     Finding, Implementation, KernelC, Lockstep, NotCreated, Settings, Space, parse_size, shared,
 };
@@ -23,6 +24,9 @@ use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict};
 use progress::Progress;
 use report::{Done, Found};
+
+/// How long the trace of each kind may be shrunk in a run that goes on.
+const SHRINK_ONE: Duration = Duration::from_secs(2);
 
 /// Do random operations on allocators and check each
 ///
@@ -37,10 +41,11 @@ use report::{Done, Found};
 /// not_compared, coverage (operations by kind and outcome), never_met, costs
 /// (with --cost: the most expensive call of each kind and size class, with kind, chunks,
 /// steps, and an example of the most expensive kinds), and failures, each with: thread,
-/// finding, notes, operations, shrunk_to, cut_short, trace, file. If the process of the C
+/// kind, count, finding, notes, operations, shrunk_to, cut_short, trace, file. If the process of the C
 /// died, it has seed, passed and failures only.
 #[derive(clap::Args)]
 #[command(
+    args_override_self = true,
     about = "Do random operations on allocators and check each",
     after_help = "Examples:\n  gpu-buddy torture --seconds 60\n  \
                   gpu-buddy torture --ops 1000000 --seed 7 --threads 2\n  \
@@ -50,8 +55,8 @@ use report::{Done, Found};
 )]
 pub struct Arguments {
     /// End after so many seconds; 10 unless --ops is given
-    #[arg(long, value_name = "S", conflicts_with = "ops")]
-    seconds: Option<u64>,
+    #[arg(long, value_name = "S", conflicts_with = "ops", value_parser = seconds)]
+    seconds: Option<f64>,
 
     /// End after so many operations, of all threads together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -92,6 +97,10 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
 
+    /// Go on after a failure, and show each kind once
+    #[arg(long, conflicts_with = "shared")]
+    keep_going: bool,
+
     /// Treat known breaches as failures
     #[arg(long)]
     strict: bool,
@@ -124,6 +133,13 @@ pub struct Arguments {
 
 pub fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
+}
+
+pub fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds is expected".into()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -175,6 +191,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let broken = AtomicBool::new(false);
     let progress = Progress::new(&limit, arguments.json);
     let watchdog = Watchdog::new(workers);
+    let so_far = Mutex::new(Vec::new());
 
     let worker = |thread: u64, options: &Options| {
         let (mut operations, mut episode) = (0, None);
@@ -185,24 +202,32 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
             }
             progress.add(report.operations - operations, report, &started);
             (operations, episode) = (report.operations, report.episode);
-            let over = matches!(limit, Limit::Seconds(s) if started.elapsed().as_secs() >= s);
+            let over = matches!(limit, Limit::Seconds(s) if started.elapsed().as_secs_f64() >= s);
             let goes_on = report.shrinking || !(over || broken.load(Ordering::Relaxed));
             goes_on && !interrupted.load(Ordering::Relaxed)
         };
         let threads = NonZeroU32::new(arguments.threads as u32).unwrap_or(NonZeroU32::MIN);
-        let (report, failure) = match pair.against {
-            Against::Kernel(other) => {
-                let start = start_both(pair.module, other);
-                torment(options, arguments.shared.then_some(threads), pair, start, watch)
-            }
-            _ => {
-                let start = |space, settings| pair.start(space, settings);
-                torment(options, arguments.shared.then_some(threads), pair, start, watch)
-            }
+        let mode = match (arguments.shared, arguments.keep_going) {
+            (true, _) => Mode::Shared(threads),
+            (_, true) => Mode::KeepGoing(Box::new(|collected: &Collected| {
+                let mut so_far = so_far.lock().unwrap_or_else(PoisonError::into_inner);
+                let number = so_far.len();
+                so_far.push(found(arguments, seed, thread, number, collected));
+                let report = report::Report::before_the_end(seed, &so_far);
+                // If it cannot be written, a crash loses what was found before it.
+                let _ = report.leave(folder);
+            })),
+            _ => Mode::First,
         };
-        broken.fetch_or(failure.is_some(), Ordering::Relaxed);
+        let (report, failures) = match pair.against {
+            Against::Kernel(other) => {
+                torment(options, mode, pair, start_both(pair.module, other), watch)
+            }
+            _ => torment(options, mode, pair, |space, settings| pair.start(space, settings), watch),
+        };
+        broken.fetch_or(!failures.is_empty() && !arguments.keep_going, Ordering::Relaxed);
         watchdog.finish(thread);
-        (thread, report, failure)
+        (thread, report, failures)
     };
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..)
@@ -216,9 +241,11 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
 
     let mut report = Report::default();
     let mut failures = Vec::new();
-    for (thread, part, failure) in results {
+    for (thread, part, found_here) in results {
         report.add(&part);
-        failures.extend(failure.map(|failure| found(arguments, seed, thread, &failure)));
+        for collected in found_here {
+            failures.push(found(arguments, seed, thread, failures.len(), &collected));
+        }
     }
     let seconds = started.elapsed().as_secs_f64();
     let interrupted = interrupted.load(Ordering::Relaxed);
@@ -229,8 +256,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     }
     let passed = failures.is_empty();
     let report = report::Report { seed, passed, done: Some(done), failures };
-    let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
-    std::fs::write(folder.join(supervisor::REPORT), text)?;
+    report.leave(folder)?;
     if parent_id() != supervisor {
         // Nobody is left to read it.
         report.print(&mut std::io::stdout().lock(), &replay(arguments), arguments.coverage)?;
@@ -238,34 +264,56 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     Ok(if passed { Verdict::Passed } else { Verdict::Failed })
 }
 
-fn found(arguments: &Arguments, seed: u64, thread: u64, failure: &torture::Failure) -> Found {
+fn found(
+    arguments: &Arguments,
+    seed: u64,
+    thread: u64,
+    number: usize,
+    collected: &Collected,
+) -> Found {
+    let Collected { kind, count, failure, .. } = collected;
     let finding = failure.finding.to_string();
     let mut notes = Vec::new();
     if let Finding::Breach(breach) = &failure.finding {
         notes.push(format!("promised: {}", breach.promise.explanation()));
     }
     notes.extend(failure.at_end_note());
-    let shown = Found::new(&arguments.out, seed, thread, finding, &failure.trace);
+    let shown =
+        Found::new(&arguments.out, seed, (thread, number), kind.clone(), finding, &failure.trace);
     let (operations, cut_short) = (failure.operations, failure.cut_short);
-    Found { notes, operations, cut_short, ..shown }
+    Found { notes, count: *count, operations, cut_short, ..shown }
 }
 
-/// What `gpu-buddy torture` does with what `start` makes; with threads, on one
-/// allocator at a time.
+/// How a run goes on.
+enum Mode<'a> {
+    /// To the first failure.
+    First,
+    /// To the end; each kind of failure is told once.
+    KeepGoing(Box<dyn FnMut(&Collected) + 'a>),
+    /// To the first failure, with so many threads on one allocator.
+    Shared(NonZeroU32),
+}
+
+/// What `gpu-buddy torture` does with what `start` makes.
 fn torment<R: Implementation>(
     options: &Options,
-    shared: Option<NonZeroU32>,
+    mode: Mode<'_>,
     pair: Pair,
     start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
     watch: impl FnMut(&Report) -> bool,
-) -> (Report, Option<Box<torture::Failure>>) {
-    match shared {
-        Some(threads) => {
+) -> (Report, Vec<Collected>) {
+    let (report, failure) = match mode {
+        Mode::Shared(threads) => {
             let create = |space| KernelC::new(pair.module, space);
             shared::run(options, threads, create, start, watch)
         }
-        None => torture::run_with(options, start, watch),
-    }
+        Mode::KeepGoing(found) => {
+            let options = Options { shrink: SHRINK_ONE, ..options.clone() };
+            return torture::collect(&options, start, found, watch);
+        }
+        Mode::First => torture::run_with(options, start, watch),
+    };
+    (report, failure.map(|failure| Collected::from(*failure)).into_iter().collect())
 }
 
 fn pair(arguments: &Arguments) -> Result<Pair, Failure> {
@@ -275,7 +323,7 @@ fn pair(arguments: &Arguments) -> Result<Pair, Failure> {
 fn limit(arguments: &Arguments) -> Limit {
     match (arguments.seconds, arguments.ops) {
         (_, Some(operations)) => Limit::Operations(operations),
-        (seconds, None) => Limit::Seconds(seconds.unwrap_or(10)),
+        (seconds, None) => Limit::Seconds(seconds.unwrap_or(10.0)),
     }
 }
 
@@ -338,7 +386,7 @@ fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
 #[derive(Clone, Copy)]
 enum Limit {
     Operations(u64),
-    Seconds(u64),
+    Seconds(f64),
 }
 
 impl std::fmt::Display for Limit {

@@ -1,6 +1,7 @@
 //! Random operations on allocators, from birth to death, until something breaks.
 
 mod check;
+mod collect;
 mod episode;
 mod failure;
 mod report;
@@ -13,6 +14,7 @@ use super::shrink::{self, pruned};
 use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace};
 
 pub use check::check;
+pub use collect::{Collected, collect};
 pub use episode::Episode;
 pub(super) use episode::Runner;
 pub use failure::Failure;

@@ -46,7 +46,7 @@ pub fn run(
     }
 
     let interrupted = supervise::stop_on_interrupt()?;
-    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let end = Instant::now() + Duration::from_secs_f64(arguments.seconds);
     let watchdog = Watchdog::new(1);
     thread::scope(|scope| {
         scope.spawn(|| watchdog.watch());

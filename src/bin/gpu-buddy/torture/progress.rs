@@ -12,7 +12,7 @@ use super::Limit;
 /// A bar on a terminal, a line now and then elsewhere.
 pub struct Progress {
     bar: ProgressBar,
-    seconds: Option<u64>,
+    seconds: Option<f64>,
     operations: AtomicU64,
     next_line: AtomicU64,
     lines: bool,
@@ -25,7 +25,7 @@ impl Progress {
     pub fn new(limit: &Limit, json: bool) -> Self {
         let (length, seconds) = match *limit {
             Limit::Operations(operations) => (operations, None),
-            Limit::Seconds(seconds) => (seconds * 1000, Some(seconds)),
+            Limit::Seconds(seconds) => ((seconds * 1000.0) as u64, Some(seconds)),
         };
         let terminal = stderr().is_terminal();
         let bar = if terminal { ProgressBar::new(length) } else { ProgressBar::hidden() };

@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::cost::{self, Cost};
 
 /// What one thread found.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Found {
     pub thread: u64,
+    /// Which call shows it, and in what.
+    pub kind: String,
+    /// How often it was met.
+    pub count: u64,
     /// What broke, in a line.
     pub finding: String,
     /// What was promised, and where it shows, if that is not the last operation.
@@ -34,8 +38,17 @@ const MOST_LINES: usize = 40;
 
 impl Found {
     /// Writes the trace of what was found to a file. If that fails, it is said.
-    pub fn new(out: &Path, seed: u64, thread: u64, finding: String, trace: &Trace) -> Self {
-        let file = out.join(format!("gpu-buddy-{seed}-{thread}.trace"));
+    /// Of each thread, the findings are numbered.
+    pub fn new(
+        out: &Path,
+        seed: u64,
+        (thread, number): (u64, usize),
+        kind: String,
+        finding: String,
+        trace: &Trace,
+    ) -> Self {
+        let number = if number == 0 { String::new() } else { format!("-{number}") };
+        let file = out.join(format!("gpu-buddy-{seed}-{thread}{number}.trace"));
         let text = trace.to_string();
         let file = match std::fs::write(&file, format!("# {finding}\n{text}")) {
             Ok(()) => Some(file),
@@ -47,6 +60,8 @@ impl Found {
         let operations = trace.operations.len();
         Self {
             thread,
+            kind,
+            count: 1,
             finding,
             notes: Vec::new(),
             operations: operations as u64,
@@ -58,7 +73,11 @@ impl Found {
     }
 
     fn print(&self, out: &mut impl Write, replay: &[OsString]) -> io::Result<()> {
-        writeln!(out, "\nFAILED: {}", self.finding)?;
+        let count = match self.count {
+            1 => String::new(),
+            count => format!(" (met {} times)", HumanCount(count)),
+        };
+        writeln!(out, "\nFAILED: {}{count}", self.finding)?;
         self.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
         let cut_short = if self.cut_short { ", shrinking ran out of time" } else { "" };
         let (before, after) = (HumanCount(self.operations), self.shrunk_to);
@@ -183,6 +202,18 @@ impl Done {
 }
 
 impl Report {
+    /// What was found by a run that goes on.
+    pub fn before_the_end(seed: u64, failures: &[Found]) -> Self {
+        Self { seed, passed: failures.is_empty(), done: None, failures: failures.to_vec() }
+    }
+
+    /// Writes it for the process that supervises this one.
+    pub fn leave(&self, folder: &Path) -> io::Result<()> {
+        let new = folder.join("report.new");
+        std::fs::write(&new, serde_json::to_string(self)?)?;
+        std::fs::rename(new, folder.join(super::supervisor::REPORT))
+    }
+
     /// The verdict for people. `replay` are the arguments that a replay needs.
     pub fn print(
         &self,

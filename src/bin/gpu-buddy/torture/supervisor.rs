@@ -1,10 +1,12 @@
 //! Torture in child processes.
 
 use std::io::{Write, stdout};
+use std::path::Path;
+use std::time::Instant;
 
-use super::report::{Found, Report};
-use super::{Arguments, candidate, replay};
-use crate::supervise::{Death, Status, Supervisor};
+use super::report::{Done, Found, Report};
+use super::{Arguments, Limit, candidate, limit, replay};
+use crate::supervise::{Death, Status, Supervisor, is_interrupted};
 use crate::{Failure, Verdict};
 
 /// The file that the child leaves its report in.
@@ -17,23 +19,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         None => getrandom::u64().map_err(|error| Failure::Usage(error.to_string()))?,
     };
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
-    let mut again: Vec<_> = std::env::args_os().skip(1).collect();
-    if arguments.seed.is_none() {
-        again.extend(["--seed".into(), seed.to_string().into()]);
-    }
-    let supervisor = Supervisor {
-        arguments: again,
-        candidate: candidate(arguments),
-        threads: arguments.threads,
-        folder: folder.path(),
-    };
-    let report = match supervisor.work()? {
-        Status::Dead(death) => after_death(arguments, seed, &supervisor, death)?,
-        Status::Exited(Some(0 | 1)) => {
-            let text = std::fs::read_to_string(folder.path().join(REPORT))?;
-            serde_json::from_str::<Report>(&text).map_err(std::io::Error::from)?
-        }
-        Status::Exited(code) => return Err(Failure::Told(code.unwrap_or(2) as u8)),
+    let report = if arguments.keep_going {
+        go_on(arguments, seed, folder.path())?
+    } else {
+        run_once(arguments, seed, None, folder.path())?
     };
     let mut out = stdout().lock();
     if arguments.json {
@@ -45,17 +34,113 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     Ok(if report.passed { Verdict::Passed } else { Verdict::Failed })
 }
 
+/// Starts another process, with another seed, when one has died and there is time left.
+fn go_on(arguments: &Arguments, first_seed: u64, folder: &Path) -> Result<Report, Failure> {
+    let started = Instant::now();
+    let mut whole: Option<Report> = None;
+    for child in 0.. {
+        let left = match limit(arguments) {
+            Limit::Seconds(seconds) => seconds - started.elapsed().as_secs_f64(),
+            // How many are left is not known after a death.
+            Limit::Operations(_) => 0.0,
+        };
+        if child > 0 && (left < 0.5 || is_interrupted()) {
+            break;
+        }
+        let left = (child > 0).then_some(left);
+        let report = run_once(arguments, first_seed.wrapping_add(child), left, folder)?;
+        let died = report.done.is_none();
+        match &mut whole {
+            None => whole = Some(report),
+            Some(whole) => whole.add(report),
+        }
+        if !died {
+            break;
+        }
+    }
+    Ok(whole.expect("there was a first one"))
+}
+
+/// One process. `left` are the seconds that it has, if that is not what the arguments say.
+fn run_once(
+    arguments: &Arguments,
+    seed: u64,
+    left: Option<f64>,
+    folder: &Path,
+) -> Result<Report, Failure> {
+    let mut again: Vec<_> = std::env::args_os().skip(1).collect();
+    if left.is_some() || arguments.seed.is_none() {
+        // The last one counts.
+        again.extend(["--seed".into(), seed.to_string().into()]);
+    }
+    if let Some(left) = left {
+        again.extend(["--seconds".into(), left.to_string().into()]);
+    }
+    let supervisor = Supervisor {
+        arguments: again,
+        candidate: candidate(arguments),
+        threads: arguments.threads,
+        folder,
+    };
+    let _ = std::fs::remove_file(folder.join(REPORT));
+    let read = || -> std::io::Result<Report> {
+        let text = std::fs::read_to_string(folder.join(REPORT))?;
+        Ok(serde_json::from_str(&text)?)
+    };
+    match supervisor.work()? {
+        Status::Dead(death) => {
+            // What was found before.
+            let before = read().map_or_else(|_| Vec::new(), |report| report.failures);
+            after_death(arguments, seed, &supervisor, death, before)
+        }
+        Status::Exited(Some(0 | 1)) => Ok(read()?),
+        Status::Exited(code) => Err(Failure::Told(code.unwrap_or(2) as u8)),
+    }
+}
+
 /// What killed the child.
 fn after_death(
     arguments: &Arguments,
     seed: u64,
     supervisor: &Supervisor<'_>,
     death: Death,
+    mut failures: Vec<Found>,
 ) -> Result<Report, Failure> {
-    let failures = supervisor.after_death(death)?.into_iter().map(|found| {
-        let operations = found.operations;
-        let shown = Found::new(&arguments.out, seed, found.thread, found.finding, &found.trace);
-        Found { operations, cut_short: found.cut_short, ..shown }
-    });
-    Ok(Report { seed, passed: false, done: None, failures: failures.collect() })
+    for found in supervisor.after_death(death)? {
+        let call = gpu_buddy::diff::compare::call(found.trace.operations.last());
+        // Without what follows: which signal, or what a finding is about.
+        let what = found.finding.split(':').next().unwrap_or_default();
+        let kind = format!("{call}: {what}");
+        let number = (found.thread, failures.len());
+        let shown =
+            Found::new(&arguments.out, seed, number, kind, found.finding, &found.trace);
+        let (operations, cut_short) = (found.operations, found.cut_short);
+        failures.push(Found { operations, cut_short, ..shown });
+    }
+    Ok(Report { seed, passed: false, done: None, failures })
+}
+
+impl Report {
+    /// Adds what another process has done.
+    fn add(&mut self, other: Self) {
+        self.passed &= other.passed;
+        for found in other.failures {
+            match self.failures.iter_mut().find(|same| same.kind == found.kind) {
+                Some(same) => same.count += found.count,
+                None => self.failures.push(found),
+            }
+        }
+        match (&mut self.done, other.done) {
+            (Some(done), Some(other)) => done.add(other),
+            (done, other) => *done = done.take().or(other),
+        }
+    }
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.operations += other.operations;
+        self.allocators += other.allocators;
+        self.seconds += other.seconds;
+    }
 }

@@ -1,0 +1,161 @@
+//! Which of the changed lines were executed: `gcov` counts, and the difference between the
+//! two sources says which lines those are.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use gpu_buddy::module::Tree;
+use serde::Deserialize;
+use similar::{Algorithm, ChangeTag, TextDiff};
+
+use super::report::{Mark, Part, Step};
+
+#[derive(Deserialize)]
+struct Gcov {
+    files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    file: String,
+    lines: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    line_number: usize,
+    count: u64,
+    #[serde(default)]
+    branches: Vec<Branch>,
+}
+
+#[derive(Deserialize)]
+struct Branch {
+    count: u64,
+    throw: bool,
+}
+
+/// What was counted for one line.
+#[derive(Default)]
+struct Counted {
+    executed: bool,
+    branches: usize,
+    taken: usize,
+}
+
+/// Lines by file and number.
+type Counts = BTreeMap<(String, usize), Counted>;
+
+/// The lines of a file that are not in the base, by number, with their texts.
+pub fn changed_lines(patched: &Tree, base: &Tree, file: &str, base_file: &str) -> Vec<(usize, String)> {
+    let text = |tree: &Tree, file| {
+        String::from_utf8_lossy(tree.file(file).unwrap_or_default()).into_owned()
+    };
+    let (old, new) = (text(base, base_file), text(patched, file));
+    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(&old, &new);
+    diff.iter_all_changes()
+        .filter(|change| change.tag() == ChangeTag::Insert)
+        .filter_map(|change| Some((change.new_index()? + 1, change.value().trim().to_owned())))
+        .collect()
+}
+
+/// Says which changed lines and branches ran. `folder` has the counters; `None` if no
+/// module that counts could be built, with the reason.
+pub fn step(patched: &Tree, base: &Tree, folder: Result<&Path, String>) -> (Step, Vec<String>) {
+    let of_part = |mark, summary: String| Step { part: Part::Coverage, mark, summary };
+    let files = [(patched.allocator(), base.allocator()), (patched.header(), base.header())];
+    let changed: Vec<_> = files
+        .iter()
+        .flat_map(|&(file, base_file)| {
+            let lines = changed_lines(patched, base, file, base_file);
+            lines.into_iter().map(move |(number, text)| (file, number, text))
+        })
+        .collect();
+    let counts = match folder.and_then(|folder| counts(folder)) {
+        Ok(counts) => counts,
+        Err(reason) => return (of_part(Mark::NotRun, format!("not measured: {reason}")), Vec::new()),
+    };
+    let mut missed = Vec::new();
+    let (mut lines, mut executed, mut branches, mut taken) = (0, 0, 0, 0);
+    for (file, number, text) in &changed {
+        let Some(counted) = counts.get(&((*file).to_owned(), *number)) else { continue };
+        lines += 1;
+        executed += usize::from(counted.executed);
+        branches += counted.branches;
+        taken += counted.taken;
+        if !counted.executed {
+            missed.push(format!("{file}:{number} not executed: {text}"));
+        } else if counted.taken < counted.branches {
+            let left = counted.branches - counted.taken;
+            let what = format!("{left} of {} branches not taken", counted.branches);
+            missed.push(format!("{file}:{number} {what}: {text}"));
+        }
+    }
+    if lines == 0 {
+        let summary = match changed.len() {
+            0 => "the patch only removes lines".to_owned(),
+            _ => "the patch changes no line that is executed".to_owned(),
+        };
+        return (of_part(Mark::Passed, summary), Vec::new());
+    }
+    let mark = if missed.is_empty() { Mark::Passed } else { Mark::Changed };
+    let branches = if branches > 0 {
+        format!(", {taken} of {branches} branches taken")
+    } else {
+        String::new()
+    };
+    let summary = format!("{executed} of {lines} changed lines executed{branches}");
+    (of_part(mark, summary), missed)
+}
+
+/// Runs gcov in the folder that the module was compiled in.
+fn counts(folder: &Path) -> Result<Counts, String> {
+    let data = folder.join("buddy.gcda");
+    if !data.is_file() {
+        return Err("no run has ended and left its counters".to_owned());
+    }
+    let tool = tool();
+    let output = Command::new(&tool)
+        .args(["--json-format", "--branch-probabilities", "--stdout"])
+        .arg(&data)
+        .current_dir(folder.join("tree"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|error| format!("{}: {error}", tool.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report: Gcov = serde_json::from_str(text.lines().next().unwrap_or_default())
+        .map_err(|_| format!("{} does not read the counters", tool.display()))?;
+    let mut counts = Counts::new();
+    for File { file, lines } in report.files {
+        let file = file.strip_prefix("./").unwrap_or(&file).to_owned();
+        for Line { line_number, count, branches } in lines {
+            let counted = counts.entry((file.clone(), line_number)).or_default();
+            counted.executed |= count > 0;
+            for branch in ordinary(&branches) {
+                counted.branches += 1;
+                counted.taken += usize::from(branch.count > 0);
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// Those that are written in the source. A call out of which a BUG may unwind is a branch
+/// for the compiler too: a pair, to what follows and to what cleans up.
+fn ordinary(branches: &[Branch]) -> impl Iterator<Item = &Branch> {
+    branches.chunks(2).filter(|pair| !pair.iter().any(|branch| branch.throw)).flatten()
+}
+
+/// The gcov of the compiler.
+fn tool() -> PathBuf {
+    let compiler = std::env::var_os("CC").filter(|name| !name.is_empty());
+    let compiler = compiler.unwrap_or_else(|| OsString::from("cc"));
+    let asked = Command::new(compiler).arg("-print-prog-name=gcov").output();
+    let name = asked.ok().filter(|output| output.status.success()).map(|output| {
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    });
+    name.filter(|name| !name.as_os_str().is_empty()).unwrap_or_else(|| PathBuf::from("gcov"))
+}

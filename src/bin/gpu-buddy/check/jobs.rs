@@ -1,0 +1,149 @@
+//! The parts of a check, each in a process of its own, several at a time.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// One part: this command, called again.
+pub struct Job {
+    pub arguments: Vec<OsString>,
+    pub environment: Vec<(&'static str, OsString)>,
+    /// It is ended if it takes longer.
+    pub patience: Duration,
+}
+
+/// What came of it.
+pub struct Done {
+    /// `None` if it was killed.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    /// It took longer than it may.
+    pub late: bool,
+}
+
+/// The user wants an end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// What is running.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Passes an interrupt on to the processes, which then say what they have so far.
+pub fn handle_interrupt() -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            end(Signal::KILL);
+            std::process::exit(130);
+        }
+        end(Signal::INT);
+    })
+}
+
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+fn end(signal: Signal) {
+    for &process in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        if let Some(process) = Pid::from_raw(process as i32) {
+            let _ = kill_process(process, signal);
+        }
+    }
+}
+
+/// How many jobs run at a time.
+pub fn lanes() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(4)
+}
+
+/// Runs the jobs, in their order as far as there is room, and calls `each` when one is done.
+pub fn run(jobs: &[Job], each: impl Fn(usize) + Sync) -> io::Result<Vec<Done>> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, io::Result<Done>)>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..lanes() {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { break };
+                    let done = job.run();
+                    each(index);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, done));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, done)| done).collect()
+}
+
+impl Job {
+    fn run(&self) -> io::Result<Done> {
+        if is_interrupted() {
+            return Ok(Done::none());
+        }
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            // A terminal would interrupt it as well, and twice means at once.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let process = child.id();
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(process);
+        let done = wait(&mut child, self.patience);
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|&other| other != process);
+        done
+    }
+}
+
+impl Done {
+    fn none() -> Self {
+        Self { code: None, stdout: String::new(), stderr: String::new(), late: false }
+    }
+}
+
+fn wait(child: &mut Child, patience: Duration) -> io::Result<Done> {
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let out = scope.spawn(move || read(stdout.as_mut()));
+        let err = scope.spawn(move || read(stderr.as_mut()));
+        let deadline = Instant::now() + patience;
+        let mut late = false;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if !late && Instant::now() >= deadline {
+                late = true;
+                // With all that it has started.
+                if let Some(group) = Pid::from_raw(child.id() as i32) {
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                }
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        let text = |thread: thread::ScopedJoinHandle<'_, String>| thread.join().unwrap_or_default();
+        Ok(Done { code: status.code(), stdout: text(out), stderr: text(err), late })
+    })
+}
+
+fn read(pipe: Option<&mut impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        // What was read until an error is what there is.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,115 @@
+//! A run that goes on after a finding, and keeps each kind once.
+
+use std::collections::BTreeMap;
+
+use super::{Failure, Options, Pulse, Report, Runner};
+use crate::diff::generate::Seeded;
+use crate::diff::{
+    Aspect, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, compare,
+};
+
+/// Findings of one kind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Collected {
+    /// Which call shows it and in what, such as `alloc range, clear: blocks`.
+    pub kind: String,
+    /// How often it was met.
+    pub count: u64,
+    /// The first one, with a short trace.
+    pub failure: Failure,
+}
+
+impl From<Failure> for Collected {
+    fn from(failure: Failure) -> Self {
+        Self { kind: failure.kind(), count: 1, failure }
+    }
+}
+
+/// Runs what `start` makes until [`Options::operations`] are done or `watch` returns false,
+/// and keeps each kind of finding once. `found` is called with each that is new.
+pub fn collect<S: Implementation, R: Implementation>(
+    options: &Options,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    mut found: impl FnMut(&Collected),
+    mut watch: impl FnMut(&Report) -> bool,
+) -> (Report, Vec<Collected>) {
+    let pulse = &Pulse::default();
+    let mut runner = Runner { options, start, report: Report::default(), pulse };
+    let mut choices = Seeded::new(options.seed);
+    let mut kinds = Kinds::default();
+    while runner.report.operations < options.operations && watch(&runner.report) {
+        let made_none = runner.report.refused + runner.report.declined >= super::MOST_REFUSED;
+        if runner.report.allocators == 0 && made_none {
+            break;
+        }
+        let episode = runner.draw(&mut choices);
+        runner.report.episode = Some(episode);
+        let Some(first) = runner.run_episode(episode, &mut watch) else { continue };
+        let operations = runner.operations(episode, first.operations as u64).operations;
+        let last = if first.at_end { None } else { operations.last() };
+        let kind = kind(&first.finding, last);
+        if kinds.meet(&kind) {
+            continue;
+        }
+        // The time is not over: this one is what is looked for.
+        let failure = runner.shrink(episode, first, |report| {
+            watch(report);
+            true
+        });
+        kinds.add(kind, failure).map(&mut found);
+    }
+    (runner.report, kinds.collected)
+}
+
+/// Findings by kind, as they were met and as they are when their trace is short.
+#[derive(Default)]
+struct Kinds {
+    collected: Vec<Collected>,
+    /// For each kind that was met, the index of the finding that it came down to.
+    met: BTreeMap<String, usize>,
+}
+
+impl Kinds {
+    /// Counts a kind; false if it is new.
+    fn meet(&mut self, kind: &str) -> bool {
+        let Some(&index) = self.met.get(kind) else { return false };
+        self.collected[index].count += 1;
+        true
+    }
+
+    /// Takes in what came of a kind that was new. Returns the finding, if that is new as well.
+    fn add(&mut self, met: String, failure: Failure) -> Option<&Collected> {
+        let kind = failure.kind();
+        let same = self.collected.iter().position(|collected| collected.kind == kind);
+        let index = same.unwrap_or(self.collected.len());
+        match same {
+            Some(index) => self.collected[index].count += 1,
+            None => self.collected.push(Collected { kind: kind.clone(), count: 1, failure }),
+        }
+        self.met.insert(met, index);
+        self.met.insert(kind, index);
+        same.is_none().then(|| &self.collected[index])
+    }
+}
+
+impl Failure {
+    /// Which call shows it and in what, such as `alloc range, clear: blocks`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        kind(&self.finding, self.last())
+    }
+}
+
+fn kind(finding: &Finding, last: Option<&Operation>) -> String {
+    // What shows at the end is not the last call's.
+    let is_of_end = match finding {
+        Finding::Divergence(divergence) => {
+            divergence.aspect == Aspect::Leaked
+                || (last.is_none() && divergence.aspect != Aspect::Creation)
+        }
+        Finding::Breach(_) => last.is_none(),
+    };
+    let last = if is_of_end { Some(&Operation::Fini) } else { last };
+    format!("{}: {}", compare::call(last), finding.kind())
+}
