@@ -13,7 +13,8 @@ use gpu_buddy::module::Module;
 
 use crate::kernel::open;
 use crate::replay::read_trace;
-use crate::supervise::{Death, Status, Supervisor, is_interrupted};
+use crate::supervise::{Death, SHRINK_DEATH, Status, Supervisor, is_interrupted};
+use crate::watchdog::PATIENCE;
 use crate::{Failure, Verdict};
 use report::{Comparison, Shown};
 
@@ -61,6 +62,10 @@ pub struct Arguments {
     /// Print a single JSON object
     #[arg(long)]
     json: bool,
+
+    /// How long a call may make no progress
+    #[arg(long, hide = true, value_name = "S", default_value = PATIENCE, value_parser = crate::torture::seconds)]
+    patience: f64,
 
     /// The folder that a process under supervision leaves its state in
     #[arg(long, hide = true, value_name = "DIR")]
@@ -188,7 +193,9 @@ fn supervisor<'a>(
     let (kernel, base) = (arguments.kernel.clone(), arguments.base.clone());
     let mut again = vec!["compare".into(), kernel.clone(), base.clone()];
     again.extend(options);
+    again.extend(["--patience".into(), arguments.patience.to_string().into()]);
     let candidate =
         ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
-    Supervisor { arguments: again, candidate: candidate.to_vec(), threads: 1, folder }
+    let shrink = SHRINK_DEATH.min(Duration::from_secs_f64(2.0 * arguments.patience));
+    Supervisor { arguments: again, candidate: candidate.to_vec(), threads: 1, shrink, folder }
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
 //! wrongly.
 
+mod check;
 mod compare;
 mod generate;
 mod info;
@@ -35,11 +36,14 @@ struct Arguments {
 enum Command {
     #[command(hide = true)]
     Candidate(supervise::candidate::Arguments),
+    Check(check::Arguments),
     Compare(compare::Arguments),
     Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
     Replay(replay::Arguments),
+    #[command(hide = true)]
+    Time(check::time::Arguments),
     Torture(torture::Arguments),
 }
 
@@ -71,17 +75,20 @@ fn main() -> ExitCode {
     // What torture finds it reports; while it shrinks it finds it thousands of
     // times.
     let level = match command {
-        Command::Candidate(_) | Command::Compare(_) | Command::Torture(_) => "off",
+        Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
+        Command::Time(_) | Command::Torture(_) => "off",
         _ => "warn",
     };
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", level)).init();
     let result = match command {
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
     };
     match result {

@@ -2,7 +2,7 @@
 
 mod cost;
 mod progress;
-mod report;
+pub mod report;
 mod supervisor;
 
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ use gpu_buddy::diff::{
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
 use crate::supervise;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{PATIENCE, Watchdog};
 use crate::{Failure, Verdict};
 use progress::Progress;
 use report::{Done, Found};
@@ -122,6 +122,10 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
+    /// How long a call may make no progress
+    #[arg(long, hide = true, value_name = "S", default_value = PATIENCE, value_parser = seconds)]
+    patience: f64,
+
     /// The folder that a process under supervision leaves its state in
     #[arg(long, hide = true, value_name = "DIR")]
     supervised: Option<PathBuf>,
@@ -190,7 +194,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     // One thread has found something: the others have done their part.
     let broken = AtomicBool::new(false);
     let progress = Progress::new(&limit, arguments.json);
-    let watchdog = Watchdog::new(workers);
+    let watchdog = Watchdog::new(workers, arguments.patience);
     let so_far = Mutex::new(Vec::new());
 
     let worker = |thread: u64, options: &Options| {

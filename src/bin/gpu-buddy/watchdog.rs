@@ -6,20 +6,26 @@ use std::time::{Duration, Instant};
 
 use crate::supervise::HANGS;
 
-/// A thousand operations that take so long do not end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A thousand operations that take so many seconds do not end.
+pub const PATIENCE: &str = "20";
 
 /// Ends the process where a thread makes no progress.
 pub struct Watchdog {
     started: Instant,
+    patience: Duration,
     /// When each thread gave a sign of life, in milliseconds since the start;
     /// `u64::MAX` when it is done.
     beats: Vec<AtomicU64>,
 }
 
 impl Watchdog {
-    pub fn new(threads: u64) -> Self {
-        Self { started: Instant::now(), beats: (0..threads).map(|_| AtomicU64::new(0)).collect() }
+    pub fn new(threads: u64, patience: f64) -> Self {
+        let patience = Duration::from_secs_f64(patience);
+        Self {
+            started: Instant::now(),
+            patience,
+            beats: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     pub fn beat(&self, thread: u64) {
@@ -36,7 +42,7 @@ impl Watchdog {
         loop {
             let last = self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).min();
             let Some(last) = last.filter(|&last| last != u64::MAX) else { return };
-            if self.started.elapsed().saturating_sub(Duration::from_millis(last)) >= PATIENCE {
+            if self.started.elapsed().saturating_sub(Duration::from_millis(last)) >= self.patience {
                 std::process::exit(HANGS);
             }
             thread::sleep(Duration::from_millis(10));

@@ -90,4 +90,3 @@ fn in_path(program: &OsStr) -> Option<PathBuf> {
     let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
     places.find(|file| file.is_file())?.canonicalize().ok()
 }
-

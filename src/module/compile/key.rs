@@ -26,4 +26,3 @@ impl Key {
         hex(&self.0.clone().finalize()[..16])
     }
 }
-

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::module::source::hex;
 use crate::module::ModuleError;
+use crate::module::source::hex;
 use crate::module::tree::Unit;
 
 use super::messages::messages;
@@ -69,9 +69,8 @@ impl Recipe<'_> {
             if !output.status.success() {
                 return Err(self.explain(&messages));
             }
-            let is_warning = |line: &&str| {
-                line.contains(": warning: ") && !line.starts_with("<command-line>")
-            };
+            let is_warning =
+                |line: &&str| line.contains(": warning: ") && !line.starts_with("<command-line>");
             warnings.extend(messages.lines().filter(is_warning).map(str::to_owned));
             let code = fs::read(place.object(unit));
             let code = code.map_err(|error| ModuleError::cache(folder, error))?;

@@ -49,7 +49,12 @@ struct Counted {
 type Counts = BTreeMap<(String, usize), Counted>;
 
 /// The lines of a file that are not in the base, by number, with their texts.
-pub fn changed_lines(patched: &Tree, base: &Tree, file: &str, base_file: &str) -> Vec<(usize, String)> {
+pub fn changed_lines(
+    patched: &Tree,
+    base: &Tree,
+    file: &str,
+    base_file: &str,
+) -> Vec<(usize, String)> {
     let text = |tree: &Tree, file| {
         String::from_utf8_lossy(tree.file(file).unwrap_or_default()).into_owned()
     };
@@ -61,9 +66,9 @@ pub fn changed_lines(patched: &Tree, base: &Tree, file: &str, base_file: &str) -
         .collect()
 }
 
-/// Says which changed lines and branches ran. `folder` has the counters; `None` if no
-/// module that counts could be built, with the reason.
-pub fn step(patched: &Tree, base: &Tree, folder: Result<&Path, String>) -> (Step, Vec<String>) {
+/// Says which changed lines and branches ran, and which did not, a line each. `module` was
+/// built with counters; or the reason why there is none.
+pub fn step(patched: &Tree, base: &Tree, module: Result<&Path, String>) -> (Step, Vec<String>) {
     let of_part = |mark, summary: String| Step { part: Part::Coverage, mark, summary };
     let files = [(patched.allocator(), base.allocator()), (patched.header(), base.header())];
     let changed: Vec<_> = files
@@ -73,9 +78,12 @@ pub fn step(patched: &Tree, base: &Tree, folder: Result<&Path, String>) -> (Step
             lines.into_iter().map(move |(number, text)| (file, number, text))
         })
         .collect();
-    let counts = match folder.and_then(|folder| counts(folder)) {
+    let folder = module.map(|module| module.parent().unwrap_or(module));
+    let counts = match folder.and_then(counts) {
         Ok(counts) => counts,
-        Err(reason) => return (of_part(Mark::NotRun, format!("not measured: {reason}")), Vec::new()),
+        Err(reason) => {
+            return (of_part(Mark::NotRun, format!("not measured: {reason}")), Vec::new());
+        }
     };
     let mut missed = Vec::new();
     let (mut lines, mut executed, mut branches, mut taken) = (0, 0, 0, 0);
@@ -154,8 +162,9 @@ fn tool() -> PathBuf {
     let compiler = std::env::var_os("CC").filter(|name| !name.is_empty());
     let compiler = compiler.unwrap_or_else(|| OsString::from("cc"));
     let asked = Command::new(compiler).arg("-print-prog-name=gcov").output();
-    let name = asked.ok().filter(|output| output.status.success()).map(|output| {
-        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    });
+    let name = asked
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
     name.filter(|name| !name.as_os_str().is_empty()).unwrap_or_else(|| PathBuf::from("gcov"))
 }

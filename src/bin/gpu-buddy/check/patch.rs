@@ -14,12 +14,7 @@ const NEW_FILES: [&str; 3] = ["drivers/gpu/", "include/", "lib/"];
 /// # Errors
 ///
 /// What is wrong with it, for the user to read.
-pub fn apply(
-    file: &Path,
-    tree: &Path,
-    base: &str,
-    notes: &mut Vec<String>,
-) -> Result<(), String> {
+pub fn apply(file: &Path, tree: &Path, base: &str, notes: &mut Vec<String>) -> Result<(), String> {
     let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let parts = if is_mail(&text) { mails(file)? } else { vec![Part::of(file, text)] };
@@ -158,7 +153,8 @@ fn name(header: &str) -> Option<String> {
 fn apply_part(part: &Part, here: &[Change], tree: &Path, base: &str) -> Result<(), String> {
     let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
     fs::write(file.path(), &part.text).map_err(|error| error.to_string())?;
-    let mut arguments = vec!["apply".to_owned(), "-p1".to_owned(), "--whitespace=nowarn".to_owned()];
+    let mut arguments =
+        vec!["apply".to_owned(), "-p1".to_owned(), "--whitespace=nowarn".to_owned()];
     arguments.extend(here.iter().map(|change| format!("--include={}", change.path)));
     let mut arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     arguments.push(file.path().as_ref());

@@ -132,8 +132,12 @@ impl Report {
     /// Decides, from all that was found.
     pub fn decide(&mut self, same_code: Option<&str>) {
         let of = |relation| self.findings.iter().filter(move |found| found.relation == relation);
-        let failed: Vec<_> =
-            self.steps.iter().filter(|step| step.mark == Mark::Failed).map(|step| step.part).collect();
+        let failed: Vec<_> = self
+            .steps
+            .iter()
+            .filter(|step| step.mark == Mark::Failed)
+            .map(|step| step.part)
+            .collect();
         let run = format!("in {} operations, seed {}", count(self.operations), self.seed);
         let fixes = of(Relation::Fixed).count();
         let fixed = match fixes {
@@ -188,7 +192,8 @@ fn broken(failed: &[Part], findings: &[Found]) -> String {
                     words.push("hangs");
                 }
                 let other = findings.iter().any(|found| {
-                    let dies = |line: &String| line.starts_with("crash") || line.starts_with("hang");
+                    let dies =
+                        |line: &String| line.starts_with("crash") || line.starts_with("hang");
                     found.part == part
                         && found.relation == Relation::New
                         && !found.lines.iter().any(dies)

@@ -18,11 +18,7 @@ pub struct Targets {
 
 impl Targets {
     /// `folder` is for a tree that patches are applied to.
-    pub fn find(
-        targets: &[PathBuf],
-        base: Option<&OsStr>,
-        folder: &Path,
-    ) -> Result<Self, Failure> {
+    pub fn find(targets: &[PathBuf], base: Option<&OsStr>, folder: &Path) -> Result<Self, Failure> {
         let is_patch = |target: &PathBuf| target.is_file();
         match targets {
             [tree] if tree.is_dir() => of_tree(tree, base),

@@ -47,7 +47,7 @@ pub fn run(
 
     let interrupted = supervise::stop_on_interrupt()?;
     let end = Instant::now() + Duration::from_secs_f64(arguments.seconds);
-    let watchdog = Watchdog::new(1);
+    let watchdog = Watchdog::new(1, arguments.patience);
     thread::scope(|scope| {
         scope.spawn(|| watchdog.watch());
         let mut so_far: Vec<Difference> = Vec::new();

@@ -112,12 +112,24 @@ pub fn try_trace(
     folder: &Path,
     patience: Duration,
 ) -> io::Result<Option<Seen>> {
+    try_trace_with(trace, arguments, &[], folder, patience)
+}
+
+/// The same, with more in the process's environment.
+pub fn try_trace_with(
+    trace: &Trace,
+    arguments: &[OsString],
+    environment: &[(&str, OsString)],
+    folder: &Path,
+    patience: Duration,
+) -> io::Result<Option<Seen>> {
     let (file, output) = (folder.join("candidate"), folder.join("output"));
     fs::write(&file, trace.to_string())?;
     let mut child = Command::new(std::env::current_exe()?)
         .arg("candidate")
         .args(arguments)
         .arg(&file)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)
         .stderr(Stdio::null())

@@ -27,7 +27,7 @@ use process::{INTERRUPTED, wait};
 pub const SHRINK: Duration = Duration::from_secs(60);
 
 /// How long it may take to find out what killed a process, and to make its trace short.
-const SHRINK_DEATH: Duration = Duration::from_secs(30);
+pub const SHRINK_DEATH: Duration = Duration::from_secs(30);
 
 /// How long one operation may take when an episode is replayed.
 const SOME_PATIENCE: Duration = Duration::from_secs(2);
@@ -46,6 +46,8 @@ pub struct Supervisor<'a> {
     /// What `gpu-buddy candidate` needs to see what was seen.
     pub candidate: Vec<OsString>,
     pub threads: u64,
+    /// How long it may take to find out what killed the process.
+    pub shrink: Duration,
     /// Where the child leaves which allocators it works on.
     pub folder: &'a Path,
 }
@@ -92,7 +94,7 @@ impl Supervisor<'_> {
     /// Finds what killed the child.
     pub fn after_death(&self, death: Death) -> Result<Vec<Found>, Failure> {
         eprintln!("{death}; looking for the operation");
-        let deadline = Instant::now() + SHRINK_DEATH;
+        let deadline = Instant::now() + self.shrink;
         let mut found = Vec::new();
         for thread in 0..self.threads {
             let Some(episode) = episode_left(self.folder, thread) else { continue };
@@ -118,7 +120,7 @@ impl Supervisor<'_> {
 
     /// Makes a trace short that kills a process, or that has shown something else by now.
     pub fn shrink(&self, trace: Trace) -> Option<Found> {
-        self.shrink_until(Instant::now() + SHRINK_DEATH, trace, 0, 0)
+        self.shrink_until(Instant::now() + self.shrink, trace, 0, 0)
     }
 
     fn shrink_until(

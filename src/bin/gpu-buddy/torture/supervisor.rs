@@ -2,11 +2,11 @@
 
 use std::io::{Write, stdout};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::report::{Done, Found, Report};
 use super::{Arguments, Limit, candidate, limit, replay};
-use crate::supervise::{Death, Status, Supervisor, is_interrupted};
+use crate::supervise::{Death, SHRINK_DEATH, Status, Supervisor, is_interrupted};
 use crate::{Failure, Verdict};
 
 /// The file that the child leaves its report in.
@@ -80,6 +80,7 @@ fn run_once(
         arguments: again,
         candidate: candidate(arguments),
         threads: arguments.threads,
+        shrink: SHRINK_DEATH.min(Duration::from_secs_f64(2.0 * arguments.patience)),
         folder,
     };
     let _ = std::fs::remove_file(folder.join(REPORT));
@@ -112,8 +113,7 @@ fn after_death(
         let what = found.finding.split(':').next().unwrap_or_default();
         let kind = format!("{call}: {what}");
         let number = (found.thread, failures.len());
-        let shown =
-            Found::new(&arguments.out, seed, number, kind, found.finding, &found.trace);
+        let shown = Found::new(&arguments.out, seed, number, kind, found.finding, &found.trace);
         let (operations, cut_short) = (found.operations, found.cut_short);
         failures.push(Found { operations, cut_short, ..shown });
     }

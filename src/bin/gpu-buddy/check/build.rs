@@ -1,0 +1,177 @@
+//! The builds of the two kernels that a check needs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use gpu_buddy::module::{Build, ModuleError, Object};
+
+use super::Stopped;
+use super::judge::Subject;
+use super::report::{Mark, Part, Step};
+use super::run::{Modules, plural};
+use super::target::Targets;
+use crate::Failure;
+
+/// What came of compiling.
+pub struct Built {
+    pub patched: PathBuf,
+    pub base: PathBuf,
+    /// With counters, in their folder; or why there is none.
+    pub coverage: Result<PathBuf, String>,
+    pub sanitized: Result<Subject, String>,
+    /// The patched C with the suite of the base: nothing if that is the same suite; or why
+    /// there is none.
+    pub old_suite: Option<Result<PathBuf, String>>,
+    has_suite: [bool; 2],
+    /// Why both must behave in the same way, if so.
+    pub same: Option<String>,
+    new_warnings: Vec<String>,
+}
+
+impl Built {
+    pub fn new(targets: &Targets, place: &Path) -> Result<Self, Stopped> {
+        let Targets { patched, base, .. } = targets;
+        let suite_differs = match (patched.suite(), base.suite()) {
+            (Some(ours), Some(theirs)) => {
+                ours.map(|path| patched.file(path)) != theirs.map(|path| base.file(path))
+            }
+            _ => false,
+        };
+        let old_suite = suite_differs.then(|| patched.with_suite_of(base)).flatten();
+        let place = |name: &str| place.join(name);
+        let fail = |error: ModuleError| error.to_string();
+        let (plain, of_base, objects, coverage, sanitized, old_suite) = thread::scope(|scope| {
+            // Two objects first: they are quick, and may be all that is needed.
+            let objects = [
+                scope.spawn(|| patched.object(&place("patched.object"))),
+                scope.spawn(|| base.object(&place("base.object"))),
+            ];
+            let plain = scope.spawn(|| patched.build(Build::Plain, &place("patched.build")));
+            let of_base = scope.spawn(|| base.build(Build::Plain, &place("base.build")));
+            let objects = objects.map(|thread| thread.join().expect("it does not panic"));
+            let same = is_same(&objects);
+            let more = |build, name: &str| {
+                let folder = place(name);
+                (!same).then(|| scope.spawn(move || patched.build(build, &folder)))
+            };
+            let coverage = more(Build::Coverage, "patched.coverage");
+            let sanitized = more(Build::Sanitized, "patched.sanitized");
+            let old = old_suite.as_ref().map(|tree| {
+                let folder = place("patched.suite");
+                scope.spawn(move || tree.build(Build::Plain, &folder))
+            });
+            let join = |thread: thread::ScopedJoinHandle<'_, Result<PathBuf, ModuleError>>| {
+                thread.join().expect("it does not panic")
+            };
+            (
+                join(plain),
+                join(of_base),
+                objects,
+                coverage.map(join),
+                sanitized.map(join),
+                old.map(join),
+            )
+        });
+        let plain = plain.map_err(|error| stopped(error, "patched"))?;
+        let of_base = of_base.map_err(|error| stopped(error, "base"))?;
+        let same = is_same(&objects).then(|| "the object code is the same".to_owned());
+        let new_warnings = match &objects {
+            [Ok(ours), Ok(theirs)] => new_warnings(ours, theirs),
+            _ => Vec::new(),
+        };
+        let not_needed = || Err("not needed".to_owned());
+        let sanitized = sanitized.map_or_else(not_needed, |module| module.map_err(fail));
+        Ok(Self {
+            patched: plain,
+            base: of_base,
+            coverage: coverage.map_or_else(not_needed, |module| module.map_err(fail)),
+            sanitized: sanitized.and_then(with_sanitizer),
+            old_suite: old_suite.map(|module| module.map_err(fail)),
+            has_suite: [patched.suite().is_some(), base.suite().is_some()],
+            same,
+            new_warnings,
+        })
+    }
+
+    pub fn step(&self) -> Step {
+        let code = match &self.same {
+            Some(same) => same.as_str(),
+            None => "the object code differs",
+        };
+        let (mark, warnings) = match self.new_warnings.as_slice() {
+            [] => (Mark::Passed, "no new compiler warning".to_owned()),
+            new => {
+                let warnings = plural(new.len(), "new compiler warning");
+                (Mark::Changed, format!("{warnings}: {}", new.join("; ")))
+            }
+        };
+        Step { part: Part::Build, mark, summary: format!("{code}; {warnings}") }
+    }
+
+    pub fn modules(&self) -> Modules {
+        let plain = |module: &PathBuf| Subject { module: module.clone(), environment: Vec::new() };
+        Modules {
+            patched: plain(self.coverage.as_ref().unwrap_or(&self.patched)),
+            base: plain(&self.base),
+            sanitized: self.sanitized.as_ref().ok().cloned(),
+            old_suite: self.old_suite.as_ref().and_then(|suite| suite.clone().ok()),
+            has_suite: self.has_suite,
+        }
+    }
+}
+
+fn stopped(error: ModuleError, which: &str) -> Stopped {
+    match error {
+        ModuleError::Compile(message) if which == "patched" => Stopped::DoesNotCompile(message),
+        error => Stopped::Failure(Failure::Usage(error.to_string())),
+    }
+}
+
+fn is_same(objects: &[Result<Object, ModuleError>; 2]) -> bool {
+    matches!(objects, [Ok(ours), Ok(theirs)] if ours.digest == theirs.digest)
+}
+
+/// Warnings that the base does not have, by their texts: the numbers of lines change.
+fn new_warnings(ours: &Object, theirs: &Object) -> Vec<String> {
+    let text = |warning: &str| {
+        let message = warning.split_once(": warning: ");
+        message.map_or_else(|| warning.to_owned(), |(_, message)| message.to_owned())
+    };
+    let mut known = BTreeMap::<String, usize>::new();
+    for warning in &theirs.warnings {
+        *known.entry(text(warning)).or_default() += 1;
+    }
+    let is_new = |warning: &&String| match known.get_mut(&text(warning)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    ours.warnings.iter().filter(is_new).cloned().collect()
+}
+
+/// A module built with sanitizers, and what a process needs to load it.
+pub fn with_sanitizer(module: PathBuf) -> Result<Subject, String> {
+    let compiler = std::env::var_os("CC").filter(|name| !name.is_empty());
+    let compiler = compiler.unwrap_or_else(|| OsString::from("cc"));
+    let library = ["libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan.so"]
+        .into_iter()
+        .find_map(|name| {
+            let asked = Command::new(&compiler).arg(format!("-print-file-name={name}")).output();
+            let path = String::from_utf8_lossy(&asked.ok()?.stdout).trim().to_owned();
+            Path::new(&path).is_absolute().then_some(path)
+        })
+        .ok_or("the compiler has no library of the address sanitizer")?;
+    // Reports come as warnings of the call that they are about, each time; a signal ends the
+    // process as it does without.
+    let options = "detect_leaks=0:halt_on_error=0:suppress_equal_pcs=0:handle_segv=0:\
+                   handle_abort=0:handle_sigill=0:handle_sigfpe=0:handle_sigbus=0:\
+                   allocator_may_return_null=1:log_path=/dev/null";
+    let environment =
+        vec![("LD_PRELOAD", library.into()), ("ASAN_OPTIONS", OsString::from(options))];
+    Ok(Subject { module, environment })
+}

@@ -1,0 +1,138 @@
+//! What each kernel breaks of the contract: new, fixed, or in both.
+
+use std::path::Path;
+
+use super::judge::{self, Subject};
+use super::report::{Found, Mark, Part, Relation, Step, count};
+use super::run::{Results, Run, plural};
+
+/// Replays what one kernel shows on the other.
+pub struct Judge<'a> {
+    pub patched: &'a Subject,
+    pub base: &'a Subject,
+    pub place: &'a Path,
+}
+
+/// The runs under the contract alone, and those of failing memory and threads.
+pub fn step(
+    results: &Results,
+    judge: &Judge<'_>,
+    differences: &[Found],
+    findings: &mut Vec<Found>,
+) -> Step {
+    let part = Part::Contract;
+    let failures: Vec<_> = [Run::Contract, Run::Faults, Run::Threads]
+        .into_iter()
+        .filter_map(|run| results.failure(run))
+        .collect();
+    let mut found = judge.sort(
+        [Run::Contract, Run::Faults].map(|run| results.torture_findings(run, part)).concat(),
+        [Run::BaseContract, Run::BaseFaults]
+            .map(|run| results.torture_findings(run, part))
+            .concat(),
+    );
+    let of_threads = results.torture_findings(Run::Threads, part).into_iter();
+    found.extend(
+        of_threads.map(|found| Found { kind: format!("threads: {}", found.kind), ..found }),
+    );
+    let known = judge.known();
+    let in_both = known.iter().filter(|found| found.relation == Relation::InBoth).count();
+    found.extend(known);
+    // What the lockstep has told already.
+    found.retain(|found| !differences.iter().any(|other| is_told(found, other)));
+
+    let of = |relation| found.iter().filter(move |found| found.relation == relation).count();
+    let (new, fixed) = (of(Relation::New), of(Relation::Fixed));
+    let (both, mut parts) = (of(Relation::InBoth) - in_both, Vec::new());
+    parts.push(match new {
+        0 => "no new breach".to_owned(),
+        new => plural(new, "new breach").replace("breachs", "breaches"),
+    });
+    if fixed > 0 {
+        parts.push(format!("{fixed} fixed"));
+    }
+    if both > 0 {
+        parts.push(format!("{both} of both"));
+    }
+    if in_both > 0 {
+        parts.push(format!("{in_both} known quirks of both"));
+    }
+    parts.extend(failures.iter().cloned());
+    let operations = [Run::Contract, Run::Faults, Run::Threads].map(|run| results.operations(run));
+    let operations = count(operations.into_iter().sum());
+    let mark = match (new > 0 || !failures.is_empty(), fixed > 0) {
+        (true, _) => Mark::Failed,
+        (_, true) => Mark::Changed,
+        _ => Mark::Passed,
+    };
+    findings.extend(found);
+    Step { part, mark, summary: format!("{} in {operations} operations", parts.join(", ")) }
+}
+
+/// Whether a breach is one that the lockstep shows, too: the same promise, in the same kind
+/// of call.
+fn is_told(found: &Found, other: &Found) -> bool {
+    let call = |kind: &str| kind.rsplit_once(": ").map(|(call, _)| call.to_owned());
+    let promise = found.kind.rsplit_once(": ").map_or("", |(_, promise)| promise);
+    found.relation == other.relation
+        && call(&found.kind) == call(&other.kind)
+        && other.lines.iter().any(|line| {
+            line.contains("and the base does not:") && line.contains(promise)
+                || found.lines.first() == Some(line)
+        })
+}
+
+impl Judge<'_> {
+    /// Holds what was found on each kernel against the other.
+    fn sort(&self, patched: Vec<Found>, base: Vec<Found>) -> Vec<Found> {
+        let place = self.place.join("judge");
+        let traces = |found: &[Found]| -> Vec<String> {
+            found.iter().map(|found| found.trace.clone().unwrap_or_default()).collect()
+        };
+        let (ours, theirs) = (distinct(patched), distinct(base));
+        let shared = judge::shared(&traces(&ours), self.patched, self.base, &place);
+        let mut found: Vec<_> = ours
+            .into_iter()
+            .zip(shared)
+            .map(|(found, shared)| {
+                let relation = if shared { Relation::InBoth } else { Relation::New };
+                Found { relation, ..found }
+            })
+            .collect();
+        let shared = judge::shared(&traces(&theirs), self.base, self.patched, &place);
+        // What both show has been told, or is as good as that.
+        let fixed = theirs.into_iter().zip(shared).filter(|(_, shared)| !shared);
+        found.extend(fixed.map(|(found, _)| Found { relation: Relation::Fixed, ..found }));
+        found
+    }
+
+    /// What some kernel is known for, on these two.
+    fn known(&self) -> Vec<Found> {
+        let known = judge::corpus(self.patched, self.base, &self.place.join("known"));
+        known
+            .into_iter()
+            .map(|known| Found {
+                part: Part::Contract,
+                relation: known.relation,
+                kind: format!("known: {}", known.name),
+                lines: known.lines,
+                count: 1,
+                // With its comments, which say what is wrong.
+                trace: Some(known.trace.to_owned()),
+                cut_short: false,
+            })
+            .collect()
+    }
+}
+
+/// One of each kind.
+fn distinct(found: Vec<Found>) -> Vec<Found> {
+    let mut kept: Vec<Found> = Vec::new();
+    for found in found {
+        match kept.iter_mut().find(|other| other.kind == found.kind) {
+            Some(same) => same.count += found.count,
+            None => kept.push(found),
+        }
+    }
+    kept
+}

@@ -1,0 +1,138 @@
+//! Whether a trace shows the same on the other kernel.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use gpu_buddy::diff::{Trace, TraceFile};
+
+use super::corpus::TRACES;
+use super::jobs;
+use super::report::Relation;
+use crate::supervise::candidate::{Kind, Seen, try_trace_with};
+
+/// How long one operation may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A kernel, as a module.
+#[derive(Clone)]
+pub struct Subject {
+    pub module: PathBuf,
+    /// What a process needs to load it.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+impl Subject {
+    /// What a trace shows under the contract alone.
+    pub fn show(&self, trace: &Trace, strict: bool, folder: &Path) -> Option<Seen> {
+        let interval = if trace.operations.len() > 1000 { 64 } else { 1 };
+        let mut arguments: Vec<OsString> = vec![
+            "--kernel".into(),
+            self.module.clone().into(),
+            "--against".into(),
+            "contract".into(),
+            format!("--full-check-interval={interval}").into(),
+        ];
+        arguments.extend(strict.then(|| "--strict".into()));
+        try_trace_with(trace, &arguments, &self.environment, folder, PATIENCE).ok().flatten()
+    }
+
+    /// What is known of some kernel, and shows on this one: by the name of the trace.
+    fn corpus(&self, folder: &Path) -> Vec<Option<Seen>> {
+        each(TRACES, folder, |(_, text), folder| {
+            let file: TraceFile = text.parse().ok()?;
+            self.show(file.trace(), true, folder)
+        })
+    }
+}
+
+/// Does the same with each of several things, some of them at a time, each with a folder.
+fn each<T: Sync, R: Send>(
+    things: &[T],
+    folder: &Path,
+    work: impl Fn(&T, &Path) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for lane in 0..jobs::lanes() {
+            let (next, results, work) = (&next, &results, &work);
+            let folder = folder.join(lane.to_string());
+            scope.spawn(move || {
+                // If it cannot be made, nothing is seen, as if it were full.
+                let _ = std::fs::create_dir_all(&folder);
+                while let Some((index, thing)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    things.get(index).map(|thing| (index, thing))
+                } {
+                    let result = work(thing, &folder);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// One of the known traces, and what it shows.
+pub struct Known {
+    pub name: &'static str,
+    pub trace: &'static str,
+    pub relation: Relation,
+    /// What the kernels show.
+    pub lines: Vec<String>,
+}
+
+/// Whether a trace shows the promise that it is about.
+fn is_about(trace: &str, seen: &Seen) -> bool {
+    let promise = trace.lines().find_map(|line| line.strip_prefix("# promise: "));
+    match &seen.kind {
+        Kind::Finding(kind) => promise == Some(kind.as_str()),
+        Kind::Death(_) => false,
+    }
+}
+
+/// Runs the traces of what is known on both kernels. What neither shows is left out.
+pub fn corpus(patched: &Subject, base: &Subject, folder: &Path) -> Vec<Known> {
+    let seen = (patched.corpus(folder), base.corpus(folder));
+    let pairs = seen.0.into_iter().zip(seen.1);
+    let known = TRACES.iter().zip(pairs).filter_map(|(&(name, trace), (patched, base))| {
+        let (relation, lines) = match (patched, base) {
+            (Some(patched), Some(base)) if patched.kind == base.kind => {
+                (Relation::InBoth, vec![patched.finding])
+            }
+            // What the trace is about is what its first line says.
+            (Some(patched), Some(base)) => {
+                let relation = if is_about(trace, &base) && !is_about(trace, &patched) {
+                    Relation::Fixed
+                } else {
+                    Relation::Different
+                };
+                (relation, vec![format!("the base: {}", base.finding), patched.finding])
+            }
+            (Some(patched), None) => (Relation::New, vec![patched.finding]),
+            (None, Some(base)) => (Relation::Fixed, vec![format!("the base: {}", base.finding)]),
+            (None, None) => return None,
+        };
+        Some(Known { name, trace, relation, lines })
+    });
+    known.collect()
+}
+
+/// Whether each trace, found on `own`, shows the same on `other`.
+pub fn shared(traces: &[String], own: &Subject, other: &Subject, folder: &Path) -> Vec<bool> {
+    each(traces, folder, |text, folder| {
+        let Ok(trace) = text.parse::<Trace>() else { return false };
+        // What is known of one of them, it shows nevertheless.
+        let kind = |subject: &Subject| subject.show(&trace, true, folder).map(|seen| seen.kind);
+        let (own, other) = (kind(own), kind(other));
+        let is_same = |kind: &Kind| other.as_ref() == Some(kind);
+        own.as_ref().map_or(other.is_some(), is_same)
+    })
+}

@@ -1,0 +1,202 @@
+//! `gpu-buddy check`
+
+mod build;
+mod contract;
+mod corpus;
+mod coverage;
+mod jobs;
+mod judge;
+mod output;
+mod patch;
+mod report;
+mod run;
+mod steps;
+mod target;
+pub mod time;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+
+use crate::{Failure, Verdict};
+use build::Built;
+use report::{Kernel, Report};
+use target::Targets;
+
+/// Say whether a change to the allocator is all right, and what it changes
+///
+/// The two kernels are compiled. Then the KUnit suite is run, both do the same random
+/// operations, each is held against the contract, with failing memory and threads as well,
+/// and a build with sanitizers is run. Which of the changed lines ran is counted, and what
+/// calls cost is compared. Nothing in the trees is written to.
+///
+/// The object of --json has: verdict (same_behaviour, no_difference, behaviour_changes or
+/// broken), sentence, patched and base (name, revision, sha256 by file), seed, seconds,
+/// operations, interrupted, notes, steps (part, mark, summary), and findings (part,
+/// relation: new, different, fixed or in_both, kind, lines, count, trace, cut_short).
+#[derive(clap::Args)]
+#[command(
+    about = "Say whether a change to the allocator is all right, and what it changes",
+    after_help = "Without --base, a working tree is held against its last commit; if nothing is \
+                  uncommitted, the last commit against the one before.\n\n\
+                  Exit codes: 0 nothing is wrong, 1 something is broken, 2 wrong usage, or a tree \
+                  that does not compile, 130 interrupted. With --bisect: 0 good, 1 bad, 125 the \
+                  tree does not compile, 128 wrong usage.\n\n\
+                  Examples:\n  gpu-buddy check ~/linux\n  \
+                  gpu-buddy check ~/linux --base v7.2\n  \
+                  gpu-buddy check a.patch --base 7.3\n  \
+                  git bisect run gpu-buddy check ~/linux --base v7.2 --bisect"
+)]
+pub struct Arguments {
+    /// A kernel tree, a series, REV@PATH; or patches, mails or mailboxes
+    #[arg(value_name = "TREE|PATCH", required = true)]
+    targets: Vec<PathBuf>,
+
+    /// What it is held against: a revision of the tree, a series such as 7.3, a tree, or
+    /// REV@PATH
+    #[arg(long, value_name = "KERNEL")]
+    base: Option<OsString>,
+
+    /// How long it may take, in seconds
+    #[arg(long, value_name = "S", default_value = "15", value_parser = crate::torture::seconds)]
+    seconds: f64,
+
+    /// Take 4 seconds
+    #[arg(long, conflicts_with = "seconds")]
+    quick: bool,
+
+    /// Decides all that is random; drawn and printed unless given
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Print a single JSON object
+    #[arg(long, group = "format")]
+    json: bool,
+
+    /// Print Markdown, for a mail or a merge request
+    #[arg(long, group = "format")]
+    markdown: bool,
+
+    /// Print KTAP, as the KUnit tools read it
+    #[arg(long, group = "format")]
+    ktap: bool,
+
+    /// Exit as `git bisect run` needs it
+    #[arg(long)]
+    bisect: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    match check(arguments) {
+        Ok(report) => {
+            print(arguments, &report)?;
+            match (report.interrupted, report.passed()) {
+                (true, _) => Err(Failure::Told(130)),
+                (_, true) => Ok(Verdict::Passed),
+                (_, false) => Ok(Verdict::Failed),
+            }
+        }
+        Err(Stopped::DoesNotCompile(message)) if arguments.bisect => {
+            eprintln!("error: {message}");
+            Err(Failure::Told(125))
+        }
+        Err(Stopped::Failure(Failure::Usage(message))) if arguments.bisect => {
+            // Anything below would be a verdict on this revision.
+            eprintln!("error: {message}");
+            Err(Failure::Told(128))
+        }
+        Err(Stopped::DoesNotCompile(message)) => Err(Failure::Usage(message)),
+        Err(Stopped::Failure(failure)) => Err(failure),
+    }
+}
+
+/// Why there is no verdict.
+enum Stopped {
+    DoesNotCompile(String),
+    Failure(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<std::io::Error> for Stopped {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failure(Failure::Usage(error.to_string()))
+    }
+}
+
+fn check(arguments: &Arguments) -> Result<Report, Stopped> {
+    let started = Instant::now();
+    let seconds = if arguments.quick { 4.0 } else { arguments.seconds };
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        // Short, to be typed again.
+        None => u64::from(getrandom::u32().map_err(|error| Failure::Usage(error.to_string()))?),
+    };
+    jobs::handle_interrupt().map_err(|error| Failure::Usage(error.to_string()))?;
+    let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
+    let place = folder.path();
+    let targets =
+        Targets::find(&arguments.targets, arguments.base.as_deref(), &place.join("patched"))?;
+    let mut report = Report {
+        verdict: report::Verdict::NoDifference,
+        sentence: String::new(),
+        patched: kernel(&targets.patched),
+        base: kernel(&targets.base),
+        seed,
+        seconds: 0.0,
+        operations: 0,
+        interrupted: false,
+        notes: targets.notes.clone(),
+        steps: Vec::new(),
+        findings: Vec::new(),
+    };
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(std::time::Duration::from_millis(100));
+    let same = if targets.patched.files().eq(targets.base.files()) {
+        Some("the files of the allocator are the same".to_owned())
+    } else {
+        progress.set_message("compiling");
+        let built = Built::new(&targets, place)?;
+        report.steps.push(built.step());
+        match &built.same {
+            Some(same) => Some(same.clone()),
+            None => {
+                let left = seconds - started.elapsed().as_secs_f64();
+                steps::run(&mut report, &targets, &built, (left, seed), place, &progress)?;
+                None
+            }
+        }
+    };
+    progress.finish_and_clear();
+    report.interrupted = jobs::is_interrupted();
+    report.seconds = started.elapsed().as_secs_f64();
+    report.decide(same.as_deref());
+    Ok(report)
+}
+
+fn kernel(tree: &gpu_buddy::module::Tree) -> Kernel {
+    Kernel {
+        name: tree.name().to_owned(),
+        revision: tree.revision().to_owned(),
+        sha256: tree.digests().into_iter().collect(),
+    }
+}
+
+fn print(arguments: &Arguments, report: &Report) -> Result<(), Failure> {
+    if arguments.json {
+        output::json(report)?;
+    } else if arguments.markdown {
+        output::markdown(report)?;
+    } else if arguments.ktap {
+        output::ktap(report)?;
+    } else {
+        output::text(report)?;
+    }
+    Ok(())
+}

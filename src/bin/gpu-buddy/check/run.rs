@@ -1,0 +1,348 @@
+//! The runs of a check: which processes there are, for how long, and what came of each.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::jobs::{self, Done, Job};
+use super::judge::Subject;
+use super::report::{Found, Mark, Part, Relation, Step, count};
+use crate::torture::report::Report as TortureReport;
+
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Run {
+    Lockstep,
+    Contract,
+    Sanitized,
+    Faults,
+    BaseContract,
+    BaseFaults,
+    Threads,
+    Kunit,
+    BaseKunit,
+    /// The suite of the base on the patched C.
+    OldSuite,
+}
+
+impl Run {
+    /// Its part of the time, if any: a KUnit run takes what it takes.
+    fn weight(self) -> f64 {
+        match self {
+            Self::Lockstep => 5.0,
+            Self::Contract => 3.0,
+            Self::Sanitized | Self::Faults | Self::BaseContract => 2.0,
+            Self::BaseFaults | Self::Threads => 1.5,
+            Self::Kunit | Self::BaseKunit | Self::OldSuite => 0.0,
+        }
+    }
+}
+
+/// The modules that there are.
+pub struct Modules {
+    /// The patched kernel, if possible with counters.
+    pub patched: Subject,
+    pub base: Subject,
+    pub sanitized: Option<Subject>,
+    pub old_suite: Option<PathBuf>,
+    pub has_suite: [bool; 2],
+}
+
+/// A call that makes no progress for so long hangs.
+const PATIENCE: f64 = 3.0;
+
+/// How often memory fails in the runs that have it fail, as a part of all operations.
+const FAULTS: &str = "0.02";
+
+/// How long a KUnit suite may take.
+const KUNIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What all runs came to.
+pub struct Results {
+    done: BTreeMap<Run, Done>,
+    pub operations: u64,
+}
+
+/// Runs all of it in about `seconds`. `each` is told when a part is done.
+pub fn run(
+    modules: &Modules,
+    seconds: f64,
+    seed: u64,
+    folder: &Path,
+    each: impl Fn(&str) + Sync,
+) -> std::io::Result<Results> {
+    let mut runs = vec![
+        Run::Lockstep,
+        Run::Contract,
+        Run::Sanitized,
+        Run::Faults,
+        Run::BaseContract,
+        Run::BaseFaults,
+        Run::Threads,
+        Run::Kunit,
+        Run::BaseKunit,
+        Run::OldSuite,
+    ];
+    runs.retain(|run| match run {
+        Run::Sanitized => modules.sanitized.is_some(),
+        Run::OldSuite => modules.old_suite.is_some(),
+        Run::Kunit => modules.has_suite[0],
+        Run::BaseKunit => modules.has_suite[1],
+        _ => true,
+    });
+    let weights: f64 = runs.iter().map(|run| run.weight()).sum();
+    let unit = seconds * jobs::lanes() as f64 / weights;
+    let jobs: Vec<_> = runs
+        .iter()
+        .map(|&run| {
+            let seconds = (unit * run.weight()).min(seconds);
+            modules.job(run, seconds, seed, folder)
+        })
+        .collect();
+    let done = jobs::run(&jobs, |index| each(runs[index].name()))?;
+    let done: BTreeMap<_, _> = runs.into_iter().zip(done).collect();
+    let mut results = Results { done, operations: 0 };
+    let runs: Vec<_> = results.done.keys().copied().collect();
+    results.operations = runs.into_iter().map(|run| results.operations(run)).sum();
+    Ok(results)
+}
+
+impl Run {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lockstep => "lockstep",
+            Self::Contract => "contract",
+            Self::Sanitized => "sanitizers",
+            Self::Faults => "failing memory",
+            Self::BaseContract => "contract of the base",
+            Self::BaseFaults => "failing memory of the base",
+            Self::Threads => "threads",
+            Self::Kunit => "KUnit",
+            Self::BaseKunit => "KUnit of the base",
+            Self::OldSuite => "the base's KUnit suite",
+        }
+    }
+}
+
+impl Modules {
+    fn job(&self, run: Run, seconds: f64, seed: u64, folder: &Path) -> Job {
+        let base = self.base.module.clone();
+        let torture = |kernel: &Subject, more: &[&str]| {
+            let mut arguments: Vec<OsString> = vec!["torture".into(), "--kernel".into()];
+            arguments.push(kernel.module.clone().into());
+            arguments.extend(["--against", "contract", "--json"].map(OsString::from));
+            arguments.extend(more.iter().map(OsString::from));
+            arguments.extend(["--out".into(), folder.into()]);
+            arguments
+        };
+        let kunit = |kernel: &Path| {
+            vec!["kunit".into(), "--kernel".into(), kernel.into(), "--seed".into(), "1".into()]
+        };
+        let old_suite = self.old_suite.clone().unwrap_or_default();
+        let (subject, mut arguments) = match run {
+            Run::Lockstep => {
+                let kernels = [self.patched.module.clone().into(), base.into()];
+                let mut arguments: Vec<OsString> = vec!["compare".into()];
+                arguments.extend(kernels);
+                arguments.push("--json".into());
+                (&self.patched, arguments)
+            }
+            Run::Contract => (&self.patched, torture(&self.patched, &["--keep-going"])),
+            Run::Sanitized => {
+                let subject = self.sanitized.as_ref().unwrap_or(&self.patched);
+                (subject, torture(subject, &["--keep-going", "--faults", "0.001"]))
+            }
+            Run::Faults => {
+                (&self.patched, torture(&self.patched, &["--keep-going", "--faults", FAULTS]))
+            }
+            Run::BaseContract => (&self.base, torture(&self.base, &["--keep-going"])),
+            Run::BaseFaults => {
+                (&self.base, torture(&self.base, &["--keep-going", "--faults", FAULTS]))
+            }
+            Run::Threads => {
+                (&self.patched, torture(&self.patched, &["--shared", "--threads", "2"]))
+            }
+            Run::Kunit => (&self.patched, kunit(&self.patched.module)),
+            Run::BaseKunit => (&self.base, kunit(&self.base.module)),
+            Run::OldSuite => (&self.patched, kunit(&old_suite)),
+        };
+        let mut patience = KUNIT_PATIENCE;
+        if run.weight() > 0.0 {
+            let number = |value: f64| OsString::from(format!("{value:.2}"));
+            arguments.extend(["--seconds".into(), number(seconds)]);
+            arguments.extend(["--seed".into(), seed.to_string().into()]);
+            arguments.extend(["--patience".into(), number(PATIENCE)]);
+            patience = Duration::from_secs_f64(seconds + 8.0 * PATIENCE);
+        }
+        Job { arguments, environment: subject.environment.clone(), patience }
+    }
+}
+
+impl Results {
+    fn json(&self, run: Run) -> Option<Value> {
+        serde_json::from_str(&self.done.get(&run)?.stdout).ok()
+    }
+
+    fn torture(&self, run: Run) -> Option<TortureReport> {
+        serde_json::from_str(&self.done.get(&run)?.stdout).ok()
+    }
+
+    pub fn operations(&self, run: Run) -> u64 {
+        self.json(run).and_then(|value| value["operations"].as_u64()).unwrap_or(0)
+    }
+
+    /// Why a part has no result, if it has none.
+    pub fn failure(&self, run: Run) -> Option<String> {
+        let done = self.done.get(&run)?;
+        let has_result = match run {
+            Run::Kunit | Run::BaseKunit | Run::OldSuite => done.stdout.contains("# "),
+            _ => self.json(run).is_some(),
+        };
+        if has_result {
+            return None;
+        }
+        let last = done.stderr.lines().rfind(|line| !line.trim().is_empty());
+        Some(match (done.late, done.code, last) {
+            (true, ..) => format!("{} took too long", run.name()),
+            (_, _, Some(last)) => format!("{}: {}", run.name(), last.trim_start_matches("error: ")),
+            (_, Some(code), None) => format!("{} ended with exit code {code}", run.name()),
+            (_, None, None) => format!("{} was ended by a signal", run.name()),
+        })
+    }
+
+    /// What the torture of one kernel found.
+    pub fn torture_findings(&self, run: Run, part: Part) -> Vec<Found> {
+        let failures = self.torture(run).map(|report| report.failures).unwrap_or_default();
+        failures
+            .into_iter()
+            .map(|found| Found {
+                part,
+                relation: Relation::New,
+                kind: found.kind,
+                lines: std::iter::once(found.finding).chain(found.notes).collect(),
+                count: found.count,
+                trace: (!found.trace.is_empty()).then_some(found.trace),
+                cut_short: found.cut_short,
+            })
+            .collect()
+    }
+
+    /// The differences between the two kernels, and the promises that only one breaks.
+    pub fn differences(&self, names: (&str, &str)) -> Vec<Found> {
+        let report = self.json(Run::Lockstep).unwrap_or_default();
+        let differences = report["differences"].as_array().cloned().unwrap_or_default();
+        differences.iter().map(|value| difference(value, names)).collect()
+    }
+
+    /// The cases of a KUnit run that failed, each with its messages, and how many there
+    /// were.
+    pub fn kunit(&self, run: Run) -> Option<Kunit> {
+        let done = self.done.get(&run)?;
+        let mut kunit = Kunit::default();
+        let mut messages = Vec::new();
+        for line in done.stdout.lines().map(str::trim_start) {
+            let result = |words: &str| {
+                let rest = line.strip_prefix(words)?;
+                let (number, name) = rest.split_once(' ')?;
+                number.parse::<u32>().ok().map(|_| name.to_owned())
+            };
+            if let Some(name) = result("ok ") {
+                kunit.passed += 1;
+                kunit.last = Some(name);
+                messages.clear();
+            } else if let Some(name) = result("not ok ") {
+                kunit.last = Some(name.clone());
+                kunit.failed.insert(name, std::mem::take(&mut messages));
+            } else if let Some(message) = line.strip_prefix("# ") {
+                messages.push(message.to_owned());
+            }
+        }
+        kunit.ended = done.stdout.contains("# Totals:") || done.stdout.contains(" total:");
+        // The suite itself has a result, too.
+        let suite = done.stdout.lines().find_map(|line| line.trim().strip_prefix("# Subtest: "));
+        if let Some(suite) = suite {
+            kunit.passed -= usize::from(kunit.ended && kunit.failed.is_empty());
+            kunit.failed.remove(suite);
+        }
+        kunit.late = done.late;
+        Some(kunit)
+    }
+}
+
+/// What a KUnit run came to.
+#[derive(Default)]
+pub struct Kunit {
+    pub passed: usize,
+    pub failed: BTreeMap<String, Vec<String>>,
+    /// The last case that had a result.
+    last: Option<String>,
+    ended: bool,
+    late: bool,
+}
+
+impl Kunit {
+    /// Why it did not come to its end, if it did not.
+    pub fn death(&self) -> Option<String> {
+        let how = match (self.ended, self.late) {
+            (true, _) => return None,
+            (_, true) => "hang: the suite does not end",
+            _ => "crash: the suite ends its process",
+        };
+        let after = self.last.as_ref().map(|last| format!(", after {last}")).unwrap_or_default();
+        Some(format!("{how}{after}"))
+    }
+}
+
+fn difference(value: &Value, (patched, base): (&str, &str)) -> Found {
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let names = |name: &str| -> Vec<String> {
+        let names = value[name].as_array().into_iter().flatten();
+        names.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut lines = match value["base"].as_str() {
+        Some(of_base) => {
+            let width = patched.len().max(base.len()) + 1;
+            vec![
+                format!("{:width$} {}", format!("{patched}:"), text("kernel")),
+                format!("{:width$} {of_base}", format!("{base}:")),
+            ]
+        }
+        None => vec![text("kernel")],
+    };
+    let (new, fixed) = (names("new"), names("fixed"));
+    let dies = value["base"].is_null();
+    if !new.is_empty() {
+        lines.push(format!("breaks, and the base does not: {}", new.join(", ")));
+    }
+    if !fixed.is_empty() {
+        lines.push(format!("keeps, and the base does not: {}", fixed.join(", ")));
+    }
+    let relation = match (dies || !new.is_empty(), fixed.is_empty()) {
+        (true, _) => Relation::New,
+        (false, false) => Relation::Fixed,
+        (false, true) => Relation::Different,
+    };
+    Found {
+        part: if text("kind").ends_with(": cost") { Part::Cost } else { Part::Lockstep },
+        relation,
+        kind: text("kind"),
+        lines,
+        count: value["count"].as_u64().unwrap_or(1),
+        trace: Some(text("trace")).filter(|trace| !trace.is_empty()),
+        cut_short: value["cut_short"].as_bool().unwrap_or(false),
+    }
+}
+
+/// A part that could not be run.
+pub fn not_run(part: Part, why: impl Into<String>) -> Step {
+    Step { part, mark: Mark::NotRun, summary: why.into() }
+}
+
+/// "3 kinds", "1 kind".
+pub fn plural(number: usize, one: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {one}{s}", count(number as u64))
+}
