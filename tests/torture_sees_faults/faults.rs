@@ -1,8 +1,8 @@
 //! Faults in every part of the allocator.
 
-use super::Edit::{Put, Skip};
-use super::Shows::{AmongThreads, InLockstep, MayDie, UnderFaults};
-use super::{Fault, fault};
+use super::plant::Edit::{Put, Skip};
+use super::plant::Shows::{AmongThreads, InLockstep, MayDie, UnderFaults};
+use super::plant::{Fault, fault};
 
 /// Those in the checks of arguments show since the laboratory gives the C its arguments as
 /// they are.

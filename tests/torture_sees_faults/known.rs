@@ -1,9 +1,9 @@
 //! Faults in the code that each known breach is about, after its name: what is known must
 //! hide none of them. Some of them would be its fix, which is a change as well.
 
-use super::Edit::{Put, Skip};
-use super::Shows::{InLockstep, MayDie};
-use super::{Fault, fault};
+use super::plant::Edit::{Put, Skip};
+use super::plant::Shows::{InLockstep, MayDie};
+use super::plant::{Fault, fault};
 
 #[rustfmt::skip]
 pub const KNOWN: &[Fault] = &[

@@ -8,6 +8,7 @@
 mod common;
 mod faults;
 mod known;
+mod plant;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,8 +22,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{kernel_tree, not_found, not_tested};
+use faults::FAULTS;
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::module::Module;
+use known::KNOWN;
+use plant::Edit::{Put, Skip};
+use plant::Shows::{AmongThreads, InLockstep, MayDie, UnderFaults};
+use plant::{Fault, Shows, place};
 use serde_json::Value;
 
 /// Names the fault that is there, by its place in the table, counted from 1.
@@ -39,42 +45,6 @@ const SECONDS: u64 = 20;
 /// Torture that says nothing for so long hangs, or shrinks without an end.
 const PATIENCE: Duration = Duration::from_secs(SECONDS + 100);
 
-struct Fault {
-    name: &'static str,
-    function: &'static str,
-    edit: Edit,
-    shows: Shows,
-}
-
-/// An edit of a function, where it first has a short text.
-enum Edit {
-    /// Leaves out the statement that begins on the line with this text.
-    Skip(&'static str),
-    /// Puts another expression in place of one.
-    Put(&'static str, &'static str),
-}
-use Edit::{Put, Skip};
-
-/// How a fault comes to light.
-#[derive(Clone, Copy, PartialEq)]
-enum Shows {
-    /// In lockstep with the twin.
-    InLockstep,
-    /// In lockstep; the process may also die, or hang.
-    MayDie,
-    /// Only where threads share an allocator.
-    AmongThreads,
-    /// Only where memory for the allocator's own objects runs out.
-    UnderFaults,
-}
-use Shows::{AmongThreads, InLockstep, MayDie, UnderFaults};
-use faults::FAULTS;
-use known::KNOWN;
-
-const fn fault(name: &'static str, function: &'static str, edit: Edit, shows: Shows) -> Fault {
-    Fault { name, function, edit, shows }
-}
-
 fn all() -> impl Iterator<Item = &'static Fault> {
     FAULTS.iter().chain(KNOWN)
 }
@@ -83,40 +53,15 @@ fn numbered(number: usize) -> &'static Fault {
     all().nth(number - 1).expect("a fault")
 }
 
-/// The body of the function `name`, if there is one function of that name.
-fn body(source: &str, name: &str) -> Option<Range<usize>> {
-    let call = format!("{name}(");
-    let definitions: Vec<_> = source
-        .match_indices(&call)
-        .filter(|&(place, _)| !source[..place].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-        .filter_map(|(place, _)| {
-            let end = place + source[place..].find(')')?;
-            source[end..].starts_with(")\n{").then_some(end + 2)
-        })
-        .collect();
-    let [start] = definitions[..] else { return None };
-    let length = source[start..].find("\n}\n").expect("a function ends");
-    Some(start..start + length)
-}
-
 /// What to put where for the fault with this number, if the source has its place.
 fn replacement(source: &str, number: usize, fault: &Fault) -> Option<(Range<usize>, String)> {
-    let body = body(source, fault.function)?;
-    let (Skip(text) | Put(text, _)) = fault.edit;
-    let start = body.start + source[body].find(text)?;
-    Some(match fault.edit {
-        Skip(_) => {
-            let line = source[..start].rfind('\n').map_or(0, |end| end + 1);
-            let end = start + source[start..].find(';').expect("a statement ends") + 1;
-            let statement = source[line..end].trim_start();
-            let start = end - statement.len();
-            (start..end, format!("{{ if (!planted({number})) {statement} }}"))
-        }
-        Put(text, other) => {
-            let end = start + text.len();
-            (start..end, format!("(planted({number}) ? ({other}) : ({text}))"))
-        }
-    })
+    let place = place(source, fault)?;
+    let old = &source[place.clone()];
+    let new = match fault.edit {
+        Skip(_) => format!("{{ if (!planted({number})) {old} }}"),
+        Put(_, other) => format!("(planted({number}) ? ({other}) : ({old}))"),
+    };
+    Some((place, new))
 }
 
 /// The allocator with all faults that it has a place for, of which none is there unless

@@ -92,6 +92,8 @@ impl Workplace {
     }
 
     fn start(&self, compiler: &Compiler, mut command: Command) -> Result<Job, ModuleError> {
+        // One that is stopped leaves its temporary files.
+        command.env("TMPDIR", &self.root);
         command.current_dir(self.at("tree")).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| compiler.failed(&error))?;
         Ok(Job(Some(child)))

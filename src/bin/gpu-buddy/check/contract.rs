@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::judge::{self, Subject};
+use super::judge::{self, Elsewhere, Subject};
 use super::report::{Found, Mark, Part, Relation, Step, count};
 use super::run::{Results, Run, plural};
 
@@ -90,18 +90,19 @@ impl Judge<'_> {
             found.iter().map(|found| found.trace.clone().unwrap_or_default()).collect()
         };
         let (ours, theirs) = (distinct(patched), distinct(base));
-        let shared = judge::shared(&traces(&ours), self.patched, self.base, &place);
+        let in_base = judge::elsewhere(&traces(&ours), self.patched, self.base, &place);
         let mut found: Vec<_> = ours
             .into_iter()
-            .zip(shared)
-            .map(|(found, shared)| {
-                let relation = if shared { Relation::InBoth } else { Relation::New };
+            .zip(in_base)
+            .map(|(found, in_base)| {
+                let is_same = in_base == Elsewhere::TheSame;
+                let relation = if is_same { Relation::InBoth } else { Relation::New };
                 Found { relation, ..found }
             })
             .collect();
-        let shared = judge::shared(&traces(&theirs), self.base, self.patched, &place);
-        // What both show has been told, or is as good as that.
-        let fixed = theirs.into_iter().zip(shared).filter(|(_, shared)| !shared);
+        let in_patched = judge::elsewhere(&traces(&theirs), self.base, self.patched, &place);
+        let fixed =
+            theirs.into_iter().zip(in_patched).filter(|(_, here)| *here == Elsewhere::Nothing);
         found.extend(fixed.map(|(found, _)| Found { relation: Relation::Fixed, ..found }));
         found
     }

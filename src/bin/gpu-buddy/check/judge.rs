@@ -101,11 +101,19 @@ fn is_about(trace: &str, seen: &Seen) -> bool {
 /// Runs the traces of what is known on both kernels. What neither shows is left out.
 pub fn corpus(patched: &Subject, base: &Subject, folder: &Path) -> Vec<Known> {
     let seen = (patched.corpus(folder), base.corpus(folder));
+    // Whether it is more than what such a kernel is known for.
+    let is_unknown = |trace: &str| {
+        let file = trace.parse::<TraceFile>();
+        file.is_ok_and(|file| patched.show(file.trace(), false, folder).is_some())
+    };
     let pairs = seen.0.into_iter().zip(seen.1);
     let known = TRACES.iter().zip(pairs).filter_map(|(&(name, trace), (patched, base))| {
         let (relation, lines) = match (patched, base) {
             (Some(patched), Some(base)) if patched.kind == base.kind => {
                 (Relation::InBoth, vec![patched.finding])
+            }
+            (Some(patched), Some(base)) if is_unknown(trace) => {
+                (Relation::New, vec![patched.finding, format!("the base: {}", base.finding)])
             }
             // What the trace is about is what its first line says.
             (Some(patched), Some(base)) => {
@@ -125,14 +133,29 @@ pub fn corpus(patched: &Subject, base: &Subject, folder: &Path) -> Vec<Known> {
     known.collect()
 }
 
-/// Whether each trace, found on `own`, shows the same on `other`.
-pub fn shared(traces: &[String], own: &Subject, other: &Subject, folder: &Path) -> Vec<bool> {
+/// What a trace that one kernel fails shows on the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    TheSame,
+    SomethingElse,
+    Nothing,
+}
+
+/// What each trace, found on `own`, shows on `other`.
+pub fn elsewhere(
+    traces: &[String],
+    own: &Subject,
+    other: &Subject,
+    folder: &Path,
+) -> Vec<Elsewhere> {
     each(traces, folder, |text, folder| {
-        let Ok(trace) = text.parse::<Trace>() else { return false };
+        let Ok(trace) = text.parse::<Trace>() else { return Elsewhere::SomethingElse };
         // What is known of one of them, it shows nevertheless.
         let kind = |subject: &Subject| subject.show(&trace, true, folder).map(|seen| seen.kind);
-        let (own, other) = (kind(own), kind(other));
-        let is_same = |kind: &Kind| other.as_ref() == Some(kind);
-        own.as_ref().map_or(other.is_some(), is_same)
+        match (kind(own), kind(other)) {
+            (_, None) => Elsewhere::Nothing,
+            (Some(own), Some(other)) if own != other => Elsewhere::SomethingElse,
+            _ => Elsewhere::TheSame,
+        }
     })
 }

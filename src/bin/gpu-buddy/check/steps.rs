@@ -17,8 +17,11 @@ use super::time::Ratio;
 use super::{contract, coverage};
 
 /// What is measured and judged after the runs takes this part of the time.
-const MEASURED: f64 = 0.15;
-const JUDGED: f64 = 0.12;
+const MEASURED: f64 = 0.13;
+const JUDGED: f64 = 0.1;
+
+/// In seconds, how much longer a run may take that makes a trace short at its end.
+const OVERTIME: f64 = 1.5;
 
 /// Runs all parts, in about `seconds`.
 pub fn run(
@@ -31,7 +34,7 @@ pub fn run(
 ) -> std::io::Result<()> {
     let modules = built.modules();
     let measured = (seconds * MEASURED).clamp(0.5, 30.0);
-    let runs = (seconds - measured - (seconds * JUDGED).min(2.0)).max(0.8);
+    let runs = (seconds - measured - (seconds * JUDGED).min(2.0) - OVERTIME).max(0.8);
     let out = place.join("out");
     std::fs::create_dir_all(&out)?;
     let started = Instant::now();
@@ -177,9 +180,9 @@ fn undefined(
         if let Ok(base) = base {
             let traces: Vec<_> =
                 found.iter().map(|found| found.trace.clone().unwrap_or_default()).collect();
-            let shared = judge::shared(&traces, sanitized, &base, &place.join("undefined"));
-            for (found, shared) in found.iter_mut().zip(shared) {
-                if shared {
+            let in_base = judge::elsewhere(&traces, sanitized, &base, &place.join("undefined"));
+            for (found, in_base) in found.iter_mut().zip(in_base) {
+                if in_base == judge::Elsewhere::TheSame {
                     found.relation = Relation::InBoth;
                     in_both += 1;
                 }

@@ -35,6 +35,11 @@ impl Targets {
     }
 }
 
+/// How to name a base.
+fn an_example() -> String {
+    format!("--base {}", gpu_buddy::KERNEL.series)
+}
+
 fn find(kernel: impl AsRef<OsStr>) -> Result<Tree, Failure> {
     Tree::find(kernel).map_err(usage)
 }
@@ -68,7 +73,7 @@ fn of_tree(tree: &Path, base: Option<&OsStr>) -> Result<Targets, Failure> {
         },
         None => {
             let no_base = |error: ModuleError| {
-                Failure::Usage(format!("{error}. Name what to hold it against: --base 7.3"))
+                Failure::Usage(format!("{error}. Name what to hold it against: {}", an_example()))
             };
             let head = revision(OsStr::new("HEAD"), tree).map_err(no_base)?;
             if head.files().eq(patched.files()) {
@@ -87,8 +92,9 @@ fn of_kernel(kernel: &OsStr, base: Option<&OsStr>) -> Result<Targets, Failure> {
     let patched = find(kernel)?;
     let Some(base) = base else {
         return Err(Failure::Usage(format!(
-            "name what to hold {} against: --base 7.3",
-            kernel.display()
+            "name what to hold {} against: {}",
+            kernel.display(),
+            an_example()
         )));
     };
     Ok(Targets { patched, base: find(base)?, notes: Vec::new() })
@@ -101,9 +107,10 @@ fn of_patches(
     folder: &Path,
 ) -> Result<Targets, Failure> {
     let Some(base) = base else {
-        return Err(Failure::Usage(
-            "a patch needs a kernel to be put on: --base 7.3, or --base TREE".into(),
-        ));
+        return Err(Failure::Usage(format!(
+            "a patch needs a kernel to be put on: {}, or --base TREE",
+            an_example()
+        )));
     };
     let base = find(base)?;
     base.write_to(folder)?;
