@@ -59,11 +59,12 @@ impl Difference {
     }
 }
 
-/// The options of a run that looks for differences alone.
+/// The options of a run that looks for differences alone. The trace of one kind is shrunk for
+/// two seconds at most.
 #[must_use]
 pub fn options(options: &Options) -> Options {
     let settings = Settings { differences_only: true, ..options.settings };
-    Options { settings, shrink: SHRINK, ..options.clone() }
+    Options { settings, shrink: options.shrink.min(SHRINK), ..options.clone() }
 }
 
 /// The first difference in a trace, shrunk.

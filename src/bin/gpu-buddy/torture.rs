@@ -11,7 +11,7 @@ use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Collected, Options, Report};
 use gpu_buddy::diff::{
@@ -24,9 +24,6 @@ use crate::watchdog::{PATIENCE, Watchdog};
 use crate::{Failure, Verdict};
 use progress::Progress;
 use report::{Done, Found};
-
-/// How long the trace of each kind may be shrunk in a run that goes on.
-const SHRINK_ONE: Duration = Duration::from_secs(2);
 
 /// Do random operations on allocators and check each
 ///
@@ -312,8 +309,7 @@ fn torment<R: Implementation>(
             shared::run(options, threads, create, start, watch)
         }
         Mode::KeepGoing(found) => {
-            let options = Options { shrink: SHRINK_ONE, ..options.clone() };
-            return torture::collect(&options, start, found, watch);
+            return torture::collect(options, start, found, watch);
         }
         Mode::First => torture::run_with(options, start, watch),
     };
@@ -344,7 +340,10 @@ fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
         space: space(arguments)?,
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
-        shrink: supervise::SHRINK,
+        shrink: match (arguments.keep_going, limit(arguments)) {
+            (true, Limit::Seconds(seconds)) => supervise::shrink_one(seconds),
+            _ => supervise::SHRINK,
+        },
         costs: arguments.cost,
         ..Options::default()
     })

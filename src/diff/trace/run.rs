@@ -2,7 +2,8 @@
 
 use crate::diff::torture::Failure;
 use crate::diff::{
-    Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Settings, Space,
+    Capabilities, Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Settings,
+    Space,
 };
 
 use super::Trace;
@@ -26,6 +27,13 @@ const TAIL: usize = 256;
 const TAIL_BLOCKS: usize = 1 << 16;
 
 impl Trace {
+    /// What an implementation must offer to do all of it.
+    #[must_use]
+    pub fn needs(&self) -> Capabilities {
+        let needs = |operation| crate::diff::subject::needs(operation, self.space);
+        self.operations.iter().map(needs).fold(Capabilities::empty(), |all, one| all | one)
+    }
+
     /// Runs the trace on what `start` makes, to the first finding or the end.
     ///
     /// ```

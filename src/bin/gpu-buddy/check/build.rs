@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use gpu_buddy::module::{Build, ModuleError, Object};
+use gpu_buddy::module::{Build, Module, ModuleError, Object};
 
 use super::Stopped;
 use super::judge::Subject;
@@ -103,12 +103,33 @@ impl Built {
         };
         let (mark, warnings) = match self.new_warnings.as_slice() {
             [] => (Mark::Passed, "no new compiler warning".to_owned()),
-            new => {
-                let warnings = plural(new.len(), "new compiler warning");
-                (Mark::Changed, format!("{warnings}: {}", new.join("; ")))
-            }
+            new => (Mark::Changed, plural(new.len(), "new compiler warning")),
         };
         Step { part: Part::Build, mark, summary: format!("{code}; {warnings}") }
+    }
+
+    /// What not both kernels can do, and new warnings.
+    pub fn notes(&self, targets: &Targets) -> Vec<String> {
+        let mut notes: Vec<_> =
+            self.new_warnings.iter().map(|warning| format!("new: {warning}")).collect();
+        if let (Ok(patched), Ok(base)) = (Module::open(&self.patched), Module::open(&self.base)) {
+            let (patched, base) = ((patched, &targets.patched), (base, &targets.base));
+            for ((one, tree), (other, _)) in [(patched, base), (base, patched)] {
+                let features = one.features().iter();
+                let only: Vec<_> = features
+                    .filter(|feature| !other.has(feature.name))
+                    .map(|feature| format!("{} ({})", feature.name, feature.meaning))
+                    .collect();
+                if !only.is_empty() {
+                    let name = tree.name();
+                    notes.push(format!(
+                        "only {name} has, so it is not compared: {}",
+                        only.join(", ")
+                    ));
+                }
+            }
+        }
+        notes
     }
 
     pub fn modules(&self) -> Modules {

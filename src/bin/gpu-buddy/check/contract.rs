@@ -1,8 +1,9 @@
 //! What each kernel breaks of the contract: new, fixed, or in both.
 
 use std::path::Path;
+use std::time::Instant;
 
-use super::judge::{self, Elsewhere, Subject};
+use super::judge::{self, Elsewhere, Place, Subject};
 use super::report::{Found, Mark, Part, Relation, Step, count};
 use super::run::{Results, Run, plural};
 
@@ -11,6 +12,8 @@ pub struct Judge<'a> {
     pub patched: &'a Subject,
     pub base: &'a Subject,
     pub place: &'a Path,
+    /// What is not replayed by then is taken for new.
+    pub deadline: Instant,
 }
 
 /// The runs under the contract alone, and those of failing memory and threads.
@@ -85,12 +88,13 @@ fn is_told(found: &Found, other: &Found) -> bool {
 impl Judge<'_> {
     /// Holds what was found on each kernel against the other.
     fn sort(&self, patched: Vec<Found>, base: Vec<Found>) -> Vec<Found> {
-        let place = self.place.join("judge");
+        let folder = self.place.join("judge");
+        let place = Place { folder: &folder, deadline: self.deadline };
         let traces = |found: &[Found]| -> Vec<String> {
             found.iter().map(|found| found.trace.clone().unwrap_or_default()).collect()
         };
         let (ours, theirs) = (distinct(patched), distinct(base));
-        let in_base = judge::elsewhere(&traces(&ours), self.patched, self.base, &place);
+        let in_base = judge::elsewhere(&traces(&ours), self.patched, self.base, place);
         let mut found: Vec<_> = ours
             .into_iter()
             .zip(in_base)
@@ -100,7 +104,7 @@ impl Judge<'_> {
                 Found { relation, ..found }
             })
             .collect();
-        let in_patched = judge::elsewhere(&traces(&theirs), self.base, self.patched, &place);
+        let in_patched = judge::elsewhere(&traces(&theirs), self.base, self.patched, place);
         let fixed =
             theirs.into_iter().zip(in_patched).filter(|(_, here)| *here == Elsewhere::Nothing);
         found.extend(fixed.map(|(found, _)| Found { relation: Relation::Fixed, ..found }));
@@ -109,7 +113,9 @@ impl Judge<'_> {
 
     /// What some kernel is known for, on these two.
     fn known(&self) -> Vec<Found> {
-        let known = judge::corpus(self.patched, self.base, &self.place.join("known"));
+        let folder = self.place.join("known");
+        let place = Place { folder: &folder, deadline: self.deadline };
+        let known = judge::corpus(self.patched, self.base, place);
         known
             .into_iter()
             .map(|known| Found {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::{Trace, TraceFile};
 
@@ -36,32 +36,42 @@ impl Subject {
             "--against".into(),
             "contract".into(),
             format!("--full-check-interval={interval}").into(),
+            "--all-or-nothing".into(),
         ];
         arguments.extend(strict.then(|| "--strict".into()));
         try_trace_with(trace, &arguments, &self.environment, folder, PATIENCE).ok().flatten()
     }
 
     /// What is known of some kernel, and shows on this one: by the name of the trace.
-    fn corpus(&self, folder: &Path) -> Vec<Option<Seen>> {
-        each(TRACES, folder, |(_, text), folder| {
+    fn corpus(&self, place: Place<'_>) -> Vec<Option<Seen>> {
+        let results = each(TRACES, place, |(_, text), folder| {
             let file: TraceFile = text.parse().ok()?;
             self.show(file.trace(), true, folder)
-        })
+        });
+        results.into_iter().map(Option::flatten).collect()
     }
 }
 
+/// Where and until when.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub folder: &'a Path,
+    pub deadline: Instant,
+}
+
 /// Does the same with each of several things, some of them at a time, each with a folder.
+/// For what is left at the deadline there is nothing.
 fn each<T: Sync, R: Send>(
     things: &[T],
-    folder: &Path,
+    place: Place<'_>,
     work: impl Fn(&T, &Path) -> R + Sync,
-) -> Vec<R> {
+) -> Vec<Option<R>> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for lane in 0..jobs::lanes() {
             let (next, results, work) = (&next, &results, &work);
-            let folder = folder.join(lane.to_string());
+            let folder = place.folder.join(lane.to_string());
             scope.spawn(move || {
                 // If it cannot be made, nothing is seen, as if it were full.
                 let _ = std::fs::create_dir_all(&folder);
@@ -69,7 +79,8 @@ fn each<T: Sync, R: Send>(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     things.get(index).map(|thing| (index, thing))
                 } {
-                    let result = work(thing, &folder);
+                    let in_time = Instant::now() < place.deadline && !jobs::is_interrupted();
+                    let result = in_time.then(|| work(thing, &folder));
                     results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
@@ -94,13 +105,14 @@ fn is_about(trace: &str, seen: &Seen) -> bool {
     let promise = trace.lines().find_map(|line| line.strip_prefix("# promise: "));
     match &seen.kind {
         Kind::Finding(kind) => promise == Some(kind.as_str()),
-        Kind::Death(_) => false,
+        Kind::Death(_) | Kind::NotOffered => false,
     }
 }
 
 /// Runs the traces of what is known on both kernels. What neither shows is left out.
-pub fn corpus(patched: &Subject, base: &Subject, folder: &Path) -> Vec<Known> {
-    let seen = (patched.corpus(folder), base.corpus(folder));
+pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known> {
+    let seen = (patched.corpus(place), base.corpus(place));
+    let folder = place.folder;
     // Whether it is more than what such a kernel is known for.
     let is_unknown = |trace: &str| {
         let file = trace.parse::<TraceFile>();
@@ -108,6 +120,11 @@ pub fn corpus(patched: &Subject, base: &Subject, folder: &Path) -> Vec<Known> {
     };
     let pairs = seen.0.into_iter().zip(seen.1);
     let known = TRACES.iter().zip(pairs).filter_map(|(&(name, trace), (patched, base))| {
+        let not_offered =
+            |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.kind == Kind::NotOffered);
+        if not_offered(&patched) || not_offered(&base) {
+            return None;
+        }
         let (relation, lines) = match (patched, base) {
             (Some(patched), Some(base)) if patched.kind == base.kind => {
                 (Relation::InBoth, vec![patched.finding])
@@ -137,6 +154,7 @@ pub fn corpus(patched: &Subject, base: &Subject, folder: &Path) -> Vec<Known> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
     TheSame,
+    /// Or that is not known.
     SomethingElse,
     Nothing,
 }
@@ -146,16 +164,19 @@ pub fn elsewhere(
     traces: &[String],
     own: &Subject,
     other: &Subject,
-    folder: &Path,
+    place: Place<'_>,
 ) -> Vec<Elsewhere> {
-    each(traces, folder, |text, folder| {
+    let results = each(traces, place, |text, folder| {
         let Ok(trace) = text.parse::<Trace>() else { return Elsewhere::SomethingElse };
-        // What is known of one of them, it shows nevertheless.
-        let kind = |subject: &Subject| subject.show(&trace, true, folder).map(|seen| seen.kind);
-        match (kind(own), kind(other)) {
-            (_, None) => Elsewhere::Nothing,
-            (Some(own), Some(other)) if own != other => Elsewhere::SomethingElse,
-            _ => Elsewhere::TheSame,
+        let kind =
+            |subject: &Subject, strict| subject.show(&trace, strict, folder).map(|seen| seen.kind);
+        // What the other is known for, it shows nevertheless, and perhaps before the same.
+        let found = kind(own, false);
+        match kind(other, true) {
+            None => Elsewhere::Nothing,
+            first if first == found || kind(other, false) == found => Elsewhere::TheSame,
+            _ => Elsewhere::SomethingElse,
         }
-    })
+    });
+    results.into_iter().map(|result| result.unwrap_or(Elsewhere::SomethingElse)).collect()
 }

@@ -164,6 +164,7 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
         progress.set_message("compiling");
         let built = Built::new(&targets, place)?;
         report.steps.push(built.step());
+        report.notes.extend(built.notes(&targets));
         match &built.same {
             Some(same) => Some(same.clone()),
             None => {

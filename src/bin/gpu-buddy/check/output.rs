@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::report::{Found, Mark, Part, Relation, Report, Step, Verdict};
 
-/// So many findings of a kind are shown on the screen; --json and --markdown have all.
-const SHOWN: usize = 3;
+/// So many notes are shown on the screen; --json and --markdown have all.
+const NOTES: usize = 5;
 
 /// A longer trace is not shown on the screen.
 const MOST_LINES: usize = 14;
@@ -31,21 +31,24 @@ pub fn text(report: &Report) -> io::Result<()> {
     }
     let mut number = 0;
     for (relation, word) in RELATIONS {
-        let found: Vec<_> =
+        let mut found: Vec<_> =
             report.findings.iter().filter(|found| found.relation == relation).collect();
-        for found in found.iter().take(SHOWN) {
+        // What is read most quickly comes first.
+        found.sort_by_key(|found| found.trace.as_ref().map_or(usize::MAX, String::len));
+        let shown = if relation == Relation::New { 3 } else { 2 };
+        for found in found.iter().take(shown) {
             number += 1;
             finding(&mut out, number, word, found)?;
         }
-        if found.len() > SHOWN {
-            writeln!(out, "{} more are {word}; --json has all\n", found.len() - SHOWN)?;
+        if found.len() > shown {
+            writeln!(out, "{} more are {word}; --json has all\n", found.len() - shown)?;
         }
     }
-    for note in report.notes.iter().take(MOST_LINES) {
+    for note in report.notes.iter().take(NOTES) {
         writeln!(out, "note: {note}")?;
     }
-    if report.notes.len() > MOST_LINES {
-        writeln!(out, "note: {} more; --json has all", report.notes.len() - MOST_LINES)?;
+    if report.notes.len() > NOTES {
+        writeln!(out, "note: {} more; --json has all", report.notes.len() - NOTES)?;
     }
     if !report.notes.is_empty() {
         writeln!(out)?;

@@ -47,14 +47,24 @@ pub fn run(
 
     progress.set_message("replaying what was found on the other kernel");
     let plain = Subject { module: built.patched.clone(), environment: Vec::new() };
-    let judge = contract::Judge { patched: &plain, base: &modules.base, place };
+    let deadline = started + Duration::from_secs_f64((seconds - measured).max(1.0));
+    let judge = contract::Judge { patched: &plain, base: &modules.base, place, deadline };
     let names = (report.patched.name.as_str(), report.base.name.as_str());
     let differences = results.differences(names);
     report.steps.push(lockstep(&results, &differences));
     report.steps.push(contract::step(&results, &judge, &differences, &mut report.findings));
     let costs = differences.iter().filter(|found| found.part == Part::Cost).cloned().collect();
     report.findings.extend(differences.into_iter().filter(|found| found.part != Part::Cost));
-    report.steps.push(undefined(&results, targets, built, &modules, place, &mut report.findings));
+    let folder = place.join("undefined");
+    let place_of_reports = judge::Place { folder: &folder, deadline };
+    report.steps.push(undefined(
+        &results,
+        targets,
+        built,
+        &modules,
+        place_of_reports,
+        &mut report.findings,
+    ));
 
     let (step, missed) = coverage::step(
         &targets.patched,
@@ -154,7 +164,7 @@ fn undefined(
     targets: &Targets,
     built: &Built,
     modules: &Modules,
-    place: &Path,
+    place: judge::Place<'_>,
     findings: &mut Vec<Found>,
 ) -> Step {
     let part = Part::UndefinedBehaviour;
@@ -175,12 +185,12 @@ fn undefined(
     found.retain(is_report);
     let mut in_both = 0;
     if !found.is_empty() {
-        let base = targets.base.build(Build::Sanitized, &place.join("base.sanitized"));
+        let base = targets.base.build(Build::Sanitized, &place.folder.join("base"));
         let base = base.map_err(|error| error.to_string()).and_then(with_sanitizer);
         if let Ok(base) = base {
             let traces: Vec<_> =
                 found.iter().map(|found| found.trace.clone().unwrap_or_default()).collect();
-            let in_base = judge::elsewhere(&traces, sanitized, &base, &place.join("undefined"));
+            let in_base = judge::elsewhere(&traces, sanitized, &base, place);
             for (found, in_base) in found.iter_mut().zip(in_base) {
                 if in_base == judge::Elsewhere::TheSame {
                     found.relation = Relation::InBoth;

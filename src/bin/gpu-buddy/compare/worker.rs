@@ -28,6 +28,7 @@ pub fn run(
     let options = Options {
         seed: arguments.seed.unwrap_or_default(),
         operations: u64::MAX,
+        shrink: supervise::shrink_one(arguments.seconds),
         ..Options::default()
     };
     if let Some(thread) = arguments.replay_episode {

@@ -23,6 +23,8 @@ use crate::{Failure, Verdict};
 enum Event {
     /// An operation is begun: its index.
     Begun(usize),
+    /// The kernel does not offer what the trace needs.
+    NotOffered,
     /// Something is wrong.
     Found { kind: String, finding: String, operations: usize },
 }
@@ -43,6 +45,9 @@ pub struct Arguments {
     differences_only: bool,
     #[arg(long)]
     full_check_interval: u64,
+    /// Run nothing of a trace that the kernel does not offer all of
+    #[arg(long)]
+    all_or_nothing: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
@@ -55,6 +60,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     };
     let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), arguments.faults)?;
     let mut out = stdout().lock();
+    if arguments.all_or_nothing
+        && let Ok(made) = pair.start(file.trace().space, settings)
+        && !made.capabilities().contains(file.trace().needs())
+    {
+        say(&mut out, &Event::NotOffered)?;
+        return Ok(Verdict::Failed);
+    }
     let begun = |index: usize| {
         // If it cannot be written, the trace is taken for one that shows nothing.
         let _ = say(&mut out, &Event::Begun(index));
@@ -101,6 +113,8 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Death(Death),
+    /// The kernel does not offer what the trace needs.
+    NotOffered,
     /// A promise, or an aspect.
     Finding(String),
 }
@@ -156,6 +170,10 @@ pub fn try_trace_with(
         (Status::Exited(Some(1)), Some(Event::Found { kind, finding, operations: count })) => {
             let kind = Kind::Finding(kind);
             Some(Seen { kind, finding, operations: operations(count), after })
+        }
+        (Status::Exited(Some(1)), Some(Event::NotOffered)) => {
+            let finding = "not offered".to_owned();
+            Some(Seen { kind: Kind::NotOffered, finding, operations: 0, after })
         }
         (Status::Exited(_), _) => None,
     };

@@ -26,6 +26,11 @@ use process::{INTERRUPTED, wait};
 /// How long the trace of a finding may be made short.
 pub const SHRINK: Duration = Duration::from_secs(60);
 
+/// How long the trace of each kind may be shrunk in a run of so many seconds that goes on.
+pub fn shrink_one(seconds: f64) -> Duration {
+    Duration::from_secs_f64((seconds / 4.0).clamp(0.2, 2.0))
+}
+
 /// How long it may take to find out what killed a process, and to make its trace short.
 pub const SHRINK_DEATH: Duration = Duration::from_secs(30);
 
