@@ -380,3 +380,44 @@ fn an_interrupt_ends_it_with_what_was_found() {
     assert!(stdout.contains("interrupted"), "{stdout}");
     place.assert_clean();
 }
+
+/// A mail that changes the allocator gets a reply, and another does not.
+#[test]
+fn the_mail_bot_replies() {
+    let Some(place) = with_another_order() else { return };
+    place.git(&["init", "-q"]);
+    place.commit("patched");
+    fs::copy(kernel_tree().join(ALLOCATOR), place.file()).expect("a file");
+    place.commit("drm: as it was");
+    let mail = |range: &str| {
+        let git = Command::new("git")
+            .current_dir(place.path())
+            .args(["format-patch", "--stdout", "--thread", "-R", range])
+            .output();
+        git.expect("git").stdout
+    };
+    let bot = |mail: &[u8]| {
+        let file = place.temporary.path().join("mail");
+        fs::write(&file, mail).expect("a file");
+        let output = Command::new(common::project().join("docs/ci/mail-bot"))
+            .arg(kernel_tree())
+            .stdin(fs::File::open(&file).expect("a file"))
+            .env("GPU_BUDDY", env!("CARGO_BIN_EXE_gpu-buddy"))
+            .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+            .env("TMPDIR", place.temporary.path())
+            .output()
+            .expect("it runs");
+        fs::remove_file(&file).expect("a file");
+        place.assert_clean();
+        (output.status.code(), text(&output.stdout))
+    };
+    // In reverse, so that it applies to the kernel.
+    let (code, reply) = bot(&mail("HEAD^..HEAD"));
+    assert_eq!(code, Some(0), "{reply}");
+    for line in ["Subject: Re: [PATCH] drm: as it was", "In-Reply-To: <", "| lockstep | changed |"] {
+        assert!(reply.contains(line), "{line}: {reply}");
+    }
+    fs::write(place.path().join("README"), "Elsewhere.\n").expect("a file");
+    place.commit("elsewhere");
+    assert_eq!(bot(&mail("HEAD^..HEAD")), (Some(0), String::new()));
+}

@@ -111,6 +111,28 @@ impl Judge<'_> {
         found
     }
 
+    /// Finds out which of the two it is that crashes or hangs in the lockstep.
+    pub fn attribute(&self, found: &mut Found) {
+        if !found.dies() {
+            return;
+        }
+        let folder = self.place.join("deaths");
+        let place = Place { folder: &folder, deadline: self.deadline };
+        let dies = |subject| found.trace.as_ref().is_some_and(|trace| {
+            judge::dies(trace, subject, place)
+        });
+        (found.relation, found.lines) = match (dies(self.patched), dies(self.base)) {
+            (true, true) => (Relation::InBoth, found.lines.clone()),
+            (true, false) => (Relation::New, found.lines.clone()),
+            (false, true) => (Relation::Fixed, vec![format!("the base: {}", found.lines.join("; "))]),
+            // The runs of each kernel alone decide.
+            (false, false) => {
+                let which = "in one of the two kernels; neither shows it alone".to_owned();
+                (Relation::Different, [found.lines.clone(), vec![which]].concat())
+            }
+        };
+    }
+
     /// What some kernel is known for, on these two.
     fn known(&self) -> Vec<Found> {
         let folder = self.place.join("known");

@@ -88,6 +88,13 @@ pub struct Found {
     pub cut_short: bool,
 }
 
+impl Found {
+    /// Whether it ends the process, or does not end.
+    pub fn dies(&self) -> bool {
+        self.lines.iter().any(|line| line.starts_with("crash") || line.starts_with("hang"))
+    }
+}
+
 /// One of the two kernels.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kernel {
@@ -192,11 +199,7 @@ fn broken(failed: &[Part], findings: &[Found]) -> String {
                     words.push("hangs");
                 }
                 let other = findings.iter().any(|found| {
-                    let dies =
-                        |line: &String| line.starts_with("crash") || line.starts_with("hang");
-                    found.part == part
-                        && found.relation == Relation::New
-                        && !found.lines.iter().any(dies)
+                    found.part == part && found.relation == Relation::New && !found.dies()
                 });
                 if other {
                     words.push("breaks a promise");

@@ -50,7 +50,8 @@ pub fn run(
     let deadline = started + Duration::from_secs_f64((seconds - measured).max(1.0));
     let judge = contract::Judge { patched: &plain, base: &modules.base, place, deadline };
     let names = (report.patched.name.as_str(), report.base.name.as_str());
-    let differences = results.differences(names);
+    let mut differences = results.differences(names);
+    differences.iter_mut().for_each(|found| judge.attribute(found));
     report.steps.push(lockstep(&results, &differences));
     report.steps.push(contract::step(&results, &judge, &differences, &mut report.findings));
     let costs = differences.iter().filter(|found| found.part == Part::Cost).cloned().collect();
@@ -144,7 +145,11 @@ fn lockstep(results: &Results, differences: &[Found]) -> Step {
     }
     let differences: Vec<_> =
         differences.iter().filter(|found| found.part == Part::Lockstep).collect();
-    let operations = count(results.operations(Run::Lockstep));
+    // A process that dies does not say how far it came.
+    let operations = match results.operations(Run::Lockstep) {
+        0 => "an unknown number of".to_owned(),
+        number => count(number),
+    };
     let is_new = |found: &&&Found| found.relation == Relation::New;
     let new = differences.iter().filter(is_new).count();
     let (mark, what) = match (differences.len(), new) {
