@@ -31,7 +31,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(in crate::diff) fn new(
+    pub(crate) fn new(
         found: FirstFinding,
         trace: Trace,
         operations: u64,

@@ -53,6 +53,7 @@ pub(in crate::diff) fn capabilities(module: Module) -> Capabilities {
     let mut capabilities = Capabilities::all();
     for (feature, capability) in [
         ("clear", Capability::Clear),
+        ("clear", Capability::FreeCleared),
         ("reset_clear", Capability::ResetClear),
         ("contiguous", Capability::Contiguous),
         ("trim_disable", Capability::TrimDisable),
