@@ -46,11 +46,8 @@ pub fn find_beside<W: Implementation, R: Implementation>(
     if failure.is_some() {
         return (Report::default(), failure);
     }
-    let (mut report, failure) = torture::run_with(
-        options,
-        |space, settings| start::<W, R>(space, settings),
-        &mut watch,
-    );
+    let (mut report, failure) =
+        torture::run_with(options, |space, settings| start::<W, R>(space, settings), &mut watch);
     if failure.is_some() || !watch(&report) {
         return (report, failure);
     }
@@ -85,10 +82,8 @@ pub fn find_in_creation<W: Implementation>() -> Option<Box<Failure>> {
         let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
         let outcome = created.as_ref().map(|_| ()).map_err(|errno| *errno);
         monitor.run(|| drop(created));
-        let trace = || Trace {
-            space: SPACE,
-            operations: vec![Operation::FailNth { nth, times: 1 }],
-        };
+        let trace =
+            || Trace { space: SPACE, operations: vec![Operation::FailNth { nth, times: 1 }] };
         if let Some(failure) = judge(&monitor, trace) {
             return Some(failure);
         }
@@ -152,8 +147,7 @@ fn judge(monitor: &Monitor, trace: impl FnOnce() -> Trace) -> Option<Box<Failure
     if let Some(bug) = seen.bug {
         return Some(failure_of(Breach::of_bug(bug, SPACE), trace()));
     }
-    let misuse: Option<Misuse> =
-        seen.misuses.into_iter().chain(monitor.finish()).next();
+    let misuse: Option<Misuse> = seen.misuses.into_iter().chain(monitor.finish()).next();
     misuse.map(|misuse| failure_of(Breach::of_misuse(misuse, SPACE), trace()))
 }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
 //! wrongly.
 
+mod binding;
 mod compare;
 mod generate;
 mod info;
@@ -33,6 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Binding(binding::Arguments),
     #[command(hide = true)]
     Candidate(supervise::candidate::Arguments),
     Compare(compare::Arguments),
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
     };
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", level)).init();
     let result = match command {
+        Command::Binding(arguments) => binding::run(&arguments),
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
