@@ -77,6 +77,7 @@ pub use subject::{
     Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
     SafeAllocation, SafeApi, Shareable, Space,
 };
+pub(crate) use subject::kept_away;
 pub use tally::{Count, Tally};
 pub use trace::{
     FirstFinding, Found, Id, Operation, ParseError, ParseSizeError, Trace, TraceFile, TraceLine,

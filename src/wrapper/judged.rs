@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::diff::{
-    Block, Capabilities, Capability, Implementation, Operation, Report, Shareable, Space,
+    Block, Capabilities, Capability, Implementation, Operation, Report, Shareable, Space, kept_away,
 };
 use crate::fault::Fault;
 use crate::module::{Features, Module};
@@ -23,12 +23,13 @@ pub struct Judged<W> {
     /// `None` after the end.
     wrapper: Option<W>,
     monitor: Arc<Monitor>,
+    space: Space,
     /// Objects that are alive besides blocks.
     arrays: usize,
 }
 
 impl<W: Implementation> Judged<W> {
-    /// Makes a wrapper under a monitor.
+    /// Makes a wrapper for a space under a monitor.
     ///
     /// # Errors
     ///
@@ -37,13 +38,13 @@ impl<W: Implementation> Judged<W> {
     /// # Panics
     ///
     /// If what failed has left something behind, or has broken a rule.
-    pub fn new(create: impl FnOnce() -> Result<W, Errno>) -> Result<Self, Errno> {
+    pub fn new(space: Space, create: impl FnOnce() -> Result<W, Errno>) -> Result<Self, Errno> {
         let monitor = Monitor::new();
         match monitor.run(create) {
             Ok(wrapper) => {
                 let objects = monitor.scan();
                 let arrays = objects.map_or(0, |(_, blocks, live)| live.saturating_sub(blocks));
-                Ok(Self { wrapper: Some(wrapper), monitor: Arc::new(monitor), arrays })
+                Ok(Self { wrapper: Some(wrapper), monitor: Arc::new(monitor), space, arrays })
             }
             Err(errno) => {
                 let mut misuses = monitor.take_seen().misuses;
@@ -104,11 +105,16 @@ impl<W: Implementation> Implementation for Judged<W> {
         if *operation == Operation::Fini && self.monitor.allocated() > 0 {
             return Some("a wrapper is not torn down while something is allocated");
         }
+        if let Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } = operation
+            && let Some(reason) = kept_away(request, self.space)
+        {
+            return Some(reason);
+        }
         self.ask(|wrapper| wrapper.declines(operation))
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        Self::new(|| W::create(space))
+        Self::new(space, || W::create(space))
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<W::Allocation, Errno> {
@@ -208,7 +214,8 @@ impl<W: Implementation> Implementation for Judged<W> {
 impl<W: Shareable> Shareable for Judged<W> {
     fn share(&self) -> Self {
         let wrapper = Some(self.ask(W::share));
-        Self { wrapper, monitor: Arc::clone(&self.monitor), arrays: self.arrays }
+        let (monitor, space, arrays) = (Arc::clone(&self.monitor), self.space, self.arrays);
+        Self { wrapper, monitor, space, arrays }
     }
 
     fn take_last_call(&mut self) -> Option<u64> {
