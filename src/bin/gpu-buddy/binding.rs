@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let mut judge = Command::new(target.join(PROFILE.1).join("judge"));
     judge.arg(arguments.seconds.to_string()).arg(seed.to_string());
     let status = judge.status().map_err(Failure::Output)?;
-    let examples = test_examples(&folder, &target, &kernel)?;
+    let examples = status.success() && test_examples(&folder, &target, &kernel)?;
     match status.code() {
         Some(0) if examples => {
             println!("passed: the binding of {}", binding.display());
