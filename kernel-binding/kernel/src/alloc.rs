@@ -75,9 +75,13 @@ impl<T> InPlaceInit<T> for KBox<T> {
     ) -> Result<Pin<Self>, E> {
         take()?;
         let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
+        // Older trees have no other name for it.
+        #[allow(deprecated)]
         // SAFETY: the memory is for this value, and stays where it is. If the initialiser
         // fails it is freed without a value.
-        unsafe { init.__pinned_init(memory.as_mut_ptr())? };
+        unsafe {
+            init.__pinned_init(memory.as_mut_ptr())?;
+        }
         // SAFETY: it was initialised, and is pinned from here on.
         Ok(unsafe { Pin::new_unchecked(Self(memory.assume_init())) })
     }

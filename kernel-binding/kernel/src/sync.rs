@@ -27,9 +27,13 @@ impl<T> InPlaceInit<T> for Arc<T> {
         take()?;
         let mut memory: sync::Arc<MaybeUninit<T>> = sync::Arc::new_uninit();
         let slot = sync::Arc::get_mut(&mut memory).expect("it has one owner").as_mut_ptr();
+        // Older trees have no other name for it.
+        #[allow(deprecated)]
         // SAFETY: the memory is for this value, and stays where it is. If the initialiser
         // fails it is freed without a value.
-        unsafe { init.__pinned_init(slot)? };
+        unsafe {
+            init.__pinned_init(slot)?;
+        }
         // SAFETY: it was initialised.
         Ok(Self(unsafe { memory.assume_init() }))
     }

@@ -4,6 +4,7 @@ mod explain;
 mod workspace;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,6 +64,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         .filter(|folder| !folder.is_empty())
         .map_or_else(|| project.join("target"), PathBuf::from);
     let folder = target.join("binding");
+    let _lock = one_at_a_time(&target).map_err(|error| {
+        Failure::Usage(format!("{} cannot be written: {error}", target.display()))
+    })?;
     workspace::lay_out(&binding, &folder)
         .map_err(|error| Failure::Usage(format!("{}: {error}", folder.display())))?;
     let seed = arguments.seed.or_else(|| getrandom::u64().ok()).unwrap_or(1);
@@ -91,6 +95,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
 /// The profile of the judge is that of this command, and the folder that it is built in.
 const PROFILE: (&str, &str) =
     if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
+
+/// There is one workspace, which another run may be using.
+fn one_at_a_time(target: &Path) -> std::io::Result<File> {
+    std::fs::create_dir_all(target)?;
+    let lock = File::create(target.join("binding.lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
 
 /// Cargo, in the workspace.
 fn cargo(verb: &str, folder: &Path, target: &Path, kernel: &Path) -> Command {
