@@ -4,7 +4,6 @@ use gpu_buddy::{AllocRequest, Errno, ffi, wrapper};
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) struct Wrapper(Box<Mutex<ffi::gpu_buddy>>);
-
 impl Wrapper {
     fn locked<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> R {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -12,7 +11,6 @@ impl Wrapper {
         f(&raw mut *guard)
     }
 }
-
 impl Implementation for Wrapper {
     type Allocation = Box<ffi::list_head>;
     fn create(Space { size, chunk_size, .. }: Space) -> Result<Self, Errno> {
@@ -45,15 +43,16 @@ impl Implementation for Wrapper {
         });
     }
     fn avail(&self) -> u64 {
-        self.locked(|mm| unsafe { (*mm).avail }) // SAFETY: it is initialised and locked.
+        // SAFETY: it is initialised, and locked.
+        self.locked(|mm| unsafe { (*mm).avail })
     }
 }
 impl Drop for Wrapper {
     fn drop(&mut self) {
-        self.locked(|mm| unsafe { ffi::gpu_buddy_fini(mm) }); // SAFETY: nobody else has it.
+        // SAFETY: nobody else has it.
+        self.locked(|mm| unsafe { ffi::gpu_buddy_fini(mm) });
     }
 }
-
 fn main() {
     let (_, failure) = wrapper::find::<Wrapper>(&Options::default());
     print!("{}", failure.expect("a double free is planted"));

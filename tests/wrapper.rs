@@ -81,7 +81,7 @@ impl<const FLAW: u8> Implementation for Wrapper<FLAW> {
         };
         let second = (FLAW == OTHER_ALLOCATOR).then(|| Locked::new(space)).transpose();
         let second = second.inspect_err(|_| main.fini())?;
-        if FLAW == LEAKS_ON_FAILURE && space.size % 3 != 0 {
+        if FLAW == LEAKS_ON_FAILURE && !space.size.is_multiple_of(3) {
             return Err(Errno::EOPNOTSUPP);
         }
         Ok(Self { main, second })

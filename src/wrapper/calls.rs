@@ -129,11 +129,13 @@ pub unsafe fn gpu_buddy_alloc_blocks(
         NAME,
         mm.addr(),
         REFUSED,
-        // SAFETY: as the caller says, for these three.
+        // SAFETY: as the caller says.
         |state| unsafe { links(state, NAME, mm.addr(), blocks) },
+        // SAFETY: as the caller says.
         || unsafe {
             bindings::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, blocks, flags)
         },
+        // SAFETY: the C has returned the list, as the caller says.
         |state, before| unsafe { note(state, mm.addr(), blocks, before) },
     )
 }
@@ -150,9 +152,11 @@ pub unsafe fn gpu_buddy_block_trim(
         NAME,
         mm.addr(),
         REFUSED,
-        // SAFETY: as the caller says, for these three.
+        // SAFETY: as the caller says.
         |state| unsafe { links(state, NAME, mm.addr(), blocks) },
+        // SAFETY: as the caller says.
         || unsafe { bindings::gpu_buddy_block_trim(mm, start, new_size, blocks) },
+        // SAFETY: the C has returned the list, as the caller says.
         |state, before| unsafe { note(state, mm.addr(), blocks, before) },
     )
 }
@@ -164,8 +168,9 @@ pub unsafe fn gpu_buddy_free_list(mm: *mut gpu_buddy, objects: *mut list_head, f
         NAME,
         mm.addr(),
         (),
-        // SAFETY: as the caller says, for these two.
+        // SAFETY: as the caller says.
         |state| unsafe { links(state, NAME, mm.addr(), objects) },
+        // SAFETY: as the caller says.
         || unsafe { bindings::gpu_buddy_free_list(mm, objects, flags) },
         |state, links| links.into_iter().for_each(|link| state.given_back(link)),
     );

@@ -163,7 +163,9 @@ impl Monitor {
         Some(f(unsafe { &*mm }, state.arena.live()))
     }
 
-    pub(super) fn snapshot(&self) -> Option<Snapshot> {
+    /// The whole tree as plain data, if exactly one allocator is alive.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
         self.inspect(|mm, live| tree::inspect(mm, live).snapshot())
     }
 

@@ -1,6 +1,7 @@
 //! Judges the kernel's binding: `judge SECONDS SEED`. Exit codes: 0 passed, 1 failed.
 
 mod documented;
+mod findings;
 mod initialisers;
 mod subject;
 
@@ -33,10 +34,10 @@ fn main() -> ExitCode {
     let part = |part: f64| Duration::from_secs_f64(seconds * part);
     let parts: [(&str, &dyn Fn() -> Found); 5] = [
         ("ends", &ends),
-        ("lockstep with the C", &|| lockstep::<KernelC>(part(0.5), seed)),
-        ("lockstep with this crate's API", &|| lockstep::<SafeApi>(part(0.15), seed)),
+        ("in lockstep with the C", &|| lockstep::<KernelC>(part(0.5), seed)),
+        ("in lockstep with this crate's API", &|| lockstep::<SafeApi>(part(0.15), seed)),
         ("while memory fails", &|| faults(part(0.15), seed)),
-        ("threads", &|| threads(part(0.2), seed)),
+        ("by four threads", &|| threads(part(0.2), seed)),
     ];
     for (name, run) in parts {
         match run() {
@@ -51,9 +52,9 @@ fn main() -> ExitCode {
         println!("initialisers: FAILED\n\n{reason}");
         return ExitCode::from(1);
     }
-    println!(
-        "initialisers: each way to end early leaves nothing behind; allocations change threads"
-    );
+    println!("initialisers: all ways to end early leave nothing; allocations may change threads");
+    println!("rules: the lock was held at each call, each block was freed once, nothing was left");
+    println!("{}", findings::say());
     ExitCode::SUCCESS
 }
 
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 fn ends() -> Found {
     match wrapper::find_in_creation::<Binding>().or_else(wrapper::find_in_drops::<Binding>) {
         Some(failure) => Err(failure),
-        None => Ok("creation without memory leaves nothing; all orders of drops are fine".into()),
+        None => Ok("creation without memory leaves nothing; all orders of drops are right".into()),
     }
 }
 
@@ -78,8 +79,8 @@ fn verdict((report, failure): (Report, Option<Box<Failure>>), start: Instant) ->
     let seconds = start.elapsed().as_secs_f64();
     let rate = operations as f64 / seconds;
     Ok(format!(
-        "{operations} operations on {allocators} allocators in {seconds:.1} s, {rate:.0} a \
-         second: no difference, each call with its lock held, each block freed once"
+        "nothing wrong in {operations} operations on {allocators} allocators, {seconds:.1} s, \
+         {rate:.0} a second"
     ))
 }
 

@@ -16,6 +16,8 @@ use crate::{Failure, Verdict};
 /// into the C is watched: the lock is held, each block is freed once, nothing is left. Takes
 /// a checkout of this project and cargo.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  gpu-buddy binding\n  gpu-buddy binding --kernel 7.2\n  \
+                        gpu-buddy binding --binding ~/linux --seconds 60")]
 pub struct Arguments {
     /// The kernel whose C and binding are compiled: a series under vendor/linux such as 7.2,
     /// or the path of a kernel tree [default: the kernel that is compiled in]
