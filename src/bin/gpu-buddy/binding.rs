@@ -73,8 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         .map_err(|error| Failure::Usage(format!("{}: {error}", folder.display())))?;
     let seed = arguments.seed.or_else(|| getrandom::u64().ok()).unwrap_or(1);
 
-    build(&folder, &target, &kernel)?;
-    let mut judge = Command::new(target.join(PROFILE.1).join("judge"));
+    let mut judge = Command::new(build(&folder, &target, &kernel)?);
     judge.arg(arguments.seconds.to_string()).arg(seed.to_string());
     let status = judge.status().map_err(Failure::Output)?;
     let examples = status.success() && test_examples(&folder, &target, &kernel)?;
@@ -94,9 +93,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
 }
 
-/// The profile of the judge is that of this command, and the folder that it is built in.
-const PROFILE: (&str, &str) =
-    if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
+/// The profile of the judge is that of this command.
+const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
 /// There is one workspace, which another run may be using.
 fn one_at_a_time(target: &Path) -> std::io::Result<File> {
@@ -112,7 +110,7 @@ fn cargo(verb: &str, folder: &Path, target: &Path, kernel: &Path) -> Command {
     let mut command = Command::new(cargo);
     command
         .arg(verb)
-        .args(["--quiet", "--profile", PROFILE.0, "--manifest-path"])
+        .args(["--quiet", "--profile", PROFILE, "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
@@ -121,8 +119,8 @@ fn cargo(verb: &str, folder: &Path, target: &Path, kernel: &Path) -> Command {
     command
 }
 
-/// Compiles the binding and what judges it.
-fn build(folder: &Path, target: &Path, kernel: &Path) -> Result<(), Failure> {
+/// Compiles the binding and what judges it, and returns where that is.
+fn build(folder: &Path, target: &Path, kernel: &Path) -> Result<PathBuf, Failure> {
     eprintln!("compiling the binding");
     let mut command = cargo("build", folder, target, kernel);
     command.args(["--package", "judge", "--message-format", "json"]);
@@ -130,10 +128,12 @@ fn build(folder: &Path, target: &Path, kernel: &Path) -> Result<(), Failure> {
         .stderr(Stdio::piped())
         .output()
         .map_err(|error| Failure::Usage(format!("cargo cannot be run: {error}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
     let messages = String::from_utf8_lossy(&output.stdout);
+    if output.status.success()
+        && let Some(judge) = explain::executable(&messages)
+    {
+        return Ok(judge);
+    }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Failure::Usage(explain::failure(&messages, &said)))
 }

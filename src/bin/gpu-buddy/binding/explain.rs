@@ -1,6 +1,17 @@
-//! Says why a binding does not compile: most often it uses a name that has no stand-in.
+//! Reads cargo's messages: where the program is, or why the binding does not compile. Most
+//! often that is because it uses a name that has no stand-in.
+
+use std::path::PathBuf;
 
 use serde_json::Value;
+
+/// The program that was built.
+pub fn executable(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut programs =
+        messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    programs.next_back()
+}
 
 /// What to say of a failed build: `messages` are cargo's, a JSON object a line.
 pub fn failure(messages: &str, said: &str) -> String {
