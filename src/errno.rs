@@ -25,6 +25,15 @@ impl Errno {
         Self(value.saturating_neg())
     }
 
+    /// What a C function returned: an error number as a negative value, or else success.
+    ///
+    /// # Errors
+    ///
+    /// That error number.
+    pub const fn check(value: core::ffi::c_int) -> Result<(), Self> {
+        if value < 0 { Err(Self::from_return(value)) } else { Ok(()) }
+    }
+
     /// The number, positive: 28 for `ENOSPC`.
     #[must_use]
     pub const fn code(self) -> i32 {

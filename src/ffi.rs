@@ -7,7 +7,8 @@
 //!
 //! # Rules for callers
 //!
-//! - The C does no locking. Calls on one `gpu_buddy` must not overlap.
+//! - The C does no locking. Calls on one `gpu_buddy` must not overlap. [`hold`] tells
+//!   lockdep of a lock.
 //! - Memory comes from `malloc` here, not from an arena, and
 //!   [`live_objects`] counts it.
 //! - A kernel BUG unwinds out of these functions as a Rust panic whose payload
@@ -19,6 +20,8 @@
 //! - The C trusts its arguments. What it makes of wrong ones is undefined
 //!   where the safe API refuses them: see
 //!   [`InvalidArgument`](crate::InvalidArgument).
+//!
+//! A [`Monitor`](crate::wrapper::Monitor) watches whether a caller keeps these rules.
 //!
 //! ```
 //! use core::mem::MaybeUninit;
@@ -54,27 +57,66 @@
 )]
 
 #[allow(clippy::missing_safety_doc)]
-mod bindings {
+pub(crate) mod bindings {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 }
 
-pub use crate::runtime::{Captured, capture, live_objects};
+pub use crate::runtime::{Captured, Held, capture, hold, live_objects};
+#[cfg(addr_to_block)]
+pub use crate::wrapper::calls::gpu_buddy_allocated_addr_to_block;
+// In place of those of the C, which they call.
+pub use crate::wrapper::calls::{
+    gpu_buddy_alloc_blocks, gpu_buddy_block_trim, gpu_buddy_fini, gpu_buddy_free_block,
+    gpu_buddy_free_list, gpu_buddy_init, gpu_buddy_print, gpu_buddy_reset_clear,
+};
 pub use bindings::*;
 
-/// `gpu_buddy_init()`. The first call of it loads the kernel's module, which makes
-/// the cache that the others take their blocks from.
+impl Default for gpu_buddy {
+    /// All zero: for [`gpu_buddy_init`] to initialise.
+    fn default() -> Self {
+        // SAFETY: it consists of numbers and raw pointers.
+        unsafe { core::mem::zeroed() }
+    }
+}
+
+impl list_head {
+    /// An empty list, which must not be moved out of its box: it points to itself.
+    #[must_use]
+    pub fn boxed() -> Box<Self> {
+        let null = core::ptr::null_mut();
+        let mut list = Box::new(Self { next: null, prev: null });
+        (list.next, list.prev) = (&raw mut *list, &raw mut *list);
+        list
+    }
+}
+
+/// The blocks on a list that `gpu_buddy_alloc_blocks` has filled, in its order.
 ///
 /// # Safety
 ///
-/// `mm` points to memory for an allocator, which stays where it is.
-pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> core::ffi::c_int {
-    match crate::module::Module::compiled_in().load() {
-        Ok(()) => {}
-        Err(crate::module::Stopped::Errno(errno)) => return -errno.code(),
-        Err(crate::module::Stopped::Bug(bug)) => std::panic::resume_unwind(Box::new(bug)),
-    }
+/// `list` points to a list head that is initialised, stays in place and is not changed
+/// meanwhile. All on it are blocks that are allocated.
+pub unsafe fn blocks(list: *const list_head) -> impl Iterator<Item = *mut gpu_buddy_block> {
+    let link_of = move |link: *mut list_head| (!core::ptr::eq(link, list)).then_some(link);
     // SAFETY: as the caller says.
-    unsafe { bindings::gpu_buddy_init(mm, size, chunk_size) }
+    let first = link_of(unsafe { (*list).next });
+    // SAFETY: as above.
+    core::iter::successors(first, move |&link| link_of(unsafe { (*link).next })).map(|link| {
+        let link_offset = core::mem::offset_of!(gpu_buddy_block, __bindgen_anon_1);
+        // SAFETY: the link is inside of a block.
+        unsafe { link.byte_sub(link_offset) }.cast()
+    })
+}
+
+/// An allocated block as plain data.
+///
+/// # Safety
+///
+/// The block is allocated, and stays so.
+#[must_use]
+pub unsafe fn block_info(block: *const gpu_buddy_block) -> crate::BlockInfo {
+    // SAFETY: as the caller says.
+    unsafe { crate::tree::info(block) }
 }
 
 /// The init function of the kernel's module, which makes the cache. For tests: it is

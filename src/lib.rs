@@ -23,6 +23,7 @@ mod runtime;
 pub mod sizes;
 mod snapshot;
 mod tree;
+pub mod wrapper;
 
 pub use alignment::Alignment;
 pub use blocks::{AllocatedBlock, AllocatedBlocks, Iter};

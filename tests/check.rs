@@ -414,7 +414,8 @@ fn the_mail_bot_replies() {
     // In reverse, so that it applies to the kernel.
     let (code, reply) = bot(&mail("HEAD^..HEAD"));
     assert_eq!(code, Some(0), "{reply}");
-    for line in ["Subject: Re: [PATCH] drm: as it was", "In-Reply-To: <", "| lockstep | changed |"] {
+    for line in ["Subject: Re: [PATCH] drm: as it was", "In-Reply-To: <", "| lockstep | changed |"]
+    {
         assert!(reply.contains(line), "{line}: {reply}");
     }
     fs::write(place.path().join("README"), "Elsewhere.\n").expect("a file");

@@ -4,7 +4,9 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use gpu_buddy::ffi;
+use gpu_buddy::fault::Fault;
+use gpu_buddy::wrapper::Monitor;
+use gpu_buddy::{Errno, ffi};
 
 const CHUNK: u64 = 4 << 10;
 
@@ -20,6 +22,38 @@ fn empty(head: &mut ffi::list_head) {
 
 fn is_empty(head: &ffi::list_head) -> bool {
     ptr::eq(head.next, head)
+}
+
+/// A request of more than 2^32 chunks is made up of blocks of the order of its low 32 bits:
+/// here of single chunks, until there is no memory for more.
+#[test]
+fn a_request_above_2_to_the_32_chunks_is_made_of_single_ones() {
+    const SPACE: u64 = 32 << 40;
+    // Its monitor has a limit of 2^22 objects.
+    let monitor = Monitor::new();
+    let mut mm = Box::new(ffi::gpu_buddy::default());
+    let mut list = ffi::list_head::boxed();
+    let (mm, list, lock) = (&raw mut *mm, &raw mut *list, ());
+    let _held = ffi::hold(&lock);
+    // SAFETY: the allocator and the list stay in place, are initialised before they are used
+    // and belong to this thread.
+    unsafe {
+        assert_eq!(monitor.run(|| ffi::gpu_buddy_init(mm, SPACE, CHUNK)), 0);
+        let objects = monitor.live_objects();
+        monitor.set_fault(Some(Fault::none()));
+        let alloc = |size| ffi::gpu_buddy_alloc_blocks(mm, 0, SPACE, size, CHUNK, list, 0);
+        assert_eq!(alloc((1 << 44) + CHUNK), -Errno::ENOSPC.code());
+        let attempts = monitor.set_fault(None).unwrap().attempts();
+        assert!(attempts > 4_000_000, "{attempts} objects: take this off the findings");
+        assert_eq!((monitor.live_objects(), (*mm).avail), (objects, SPACE));
+
+        assert_eq!(alloc((1 << 44) + (1 << 32)), 0);
+        assert!(ffi::blocks(list).all(|block| ffi::block_info(block).order == 20));
+        assert_eq!(ffi::blocks(list).count(), 4097);
+        ffi::gpu_buddy_free_list(mm, list, 0);
+        ffi::gpu_buddy_fini(mm);
+    }
+    assert_eq!((monitor.take_seen().misuses, monitor.finish()), (vec![], vec![]));
 }
 
 /// A contiguous request that fails frees what the caller's list held before: the

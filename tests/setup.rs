@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 const OPTIONAL: &str = "rust/kernel/gpu/buddy.rs";
+/// Is wanted only beside that.
+const PART: &str = "rust/kernel/ptr.rs";
 
 /// Files that a tree has and that are not wanted: one of a wanted file's name in
 /// another folder, and what is left of the drm form in a tree of the gpu form.
@@ -453,8 +455,37 @@ fn replaces_other_content() {
     clone.succeeds(&["--from", "k"]);
     assert!(!clone.vendored("7.3").join(OPTIONAL).exists());
     assert!(clone.revision("7.3").contains(&format!("absent: {OPTIONAL}\n")));
+    tree.retain(|path, _| !path.starts_with("rust/"));
     clone.assert_holds("7.3", &tree);
     assert_eq!(clone.succeeds(&[]), "");
+}
+
+/// Older trees have some of the files that the binding is compiled with.
+#[rstest]
+fn takes_the_parts_of_the_binding_only_beside_it() {
+    let clone = Clone::new();
+    let mut tree = clone.tree("one");
+    let part = tree.remove(PART).unwrap();
+    clone.package("sid", "7.3", "7.3.4-1", &tree);
+    clone.succeeds(&[]);
+    clone.assert_holds("7.3", &tree);
+    assert!(clone.revision("7.3").contains(&format!("\nabsent: {PART}\n")));
+    assert_eq!(clone.succeeds(&[]), "");
+    write_tree(&clone.at("k"), &tree);
+    let text = clone.succeeds(&["--from", "k"]);
+    assert!(text.contains(&format!("absent there, and not needed: {PART}\n")), "{text}");
+
+    tree.insert(PART.into(), part);
+    tree.remove(OPTIONAL);
+    clone.package("sid", "7.2", "7.2.1-1", &tree);
+    clone.succeeds(&["--series", "7.2"]);
+    assert!(!clone.vendored("7.2/rust").exists());
+    assert!(clone.revision("7.2").contains(&format!("\nabsent: {PART}\n")));
+    assert_eq!(clone.succeeds(&["--series", "7.2"]), "");
+    fs::remove_dir_all(clone.at("k")).unwrap();
+    write_tree(&clone.at("k"), &tree);
+    let text = clone.succeeds(&["--from", "k"]);
+    assert!(text.contains(&format!("absent there, and not needed: {OPTIONAL}\n")), "{text}");
 }
 
 #[rstest]

@@ -71,7 +71,7 @@ pub fn run<S: Shareable, R: Implementation>(
 
         report.allocators += 1;
         let left = driver.ask(|allocator| allocator.snapshot()).flatten();
-        let finding = panic_of(&drivers, space)
+        let finding = end_of(&drivers, space)
             .map(|finding| (finding, log.len()))
             .or_else(|| replay(serial, &log, left, &mut report));
         drivers.into_iter().for_each(free_all);
@@ -105,7 +105,7 @@ fn contend<S: Shareable>(
         for _ in 0..operations {
             let operation = generator.next(None);
             let outcome = driver.apply(&operation);
-            if outcome == Outcome::Panicked {
+            if outcome == Outcome::Panicked || !driver.report.misuses.is_empty() {
                 break;
             }
             let call = driver.implementation_mut().take_last_call();
@@ -142,10 +142,14 @@ fn contend<S: Shareable>(
     })
 }
 
-/// A panic in one of the threads.
-fn panic_of<S: Shareable>(drivers: &[Driver<S>], space: Space) -> Option<Finding> {
-    let message = drivers.iter().find_map(|driver| driver.report.panic.clone())?;
-    Some(Finding::Breach(Breach::of_panic(message, space)))
+/// A panic in one of the threads, or what a wrapper has done wrong there.
+fn end_of<S: Shareable>(drivers: &[Driver<S>], space: Space) -> Option<Finding> {
+    let breach = drivers.iter().find_map(|driver| {
+        let misuse = driver.report.misuses.first();
+        let panic = || Some(Breach::of_panic(driver.report.panic.clone()?, space));
+        misuse.map(|&misuse| Breach::of_misuse(misuse, space)).or_else(panic)
+    })?;
+    Some(Finding::Breach(breach))
 }
 
 fn free_all<S: Shareable>(mut driver: Driver<S>) {

@@ -8,6 +8,7 @@
 pub(crate) mod arena;
 mod bug;
 mod clock;
+mod held;
 pub(crate) mod kunit;
 mod lockdep;
 mod printk;
@@ -17,9 +18,11 @@ pub(crate) mod slab;
 pub(crate) mod table;
 
 pub use bug::{KernelBug, Warning};
+pub(crate) use held::with_held;
+pub use held::{Held, hold};
 pub use printk::{LogLevel, LogLine};
 pub use scope::{Captured, capture};
-pub(crate) use scope::{Event, Outcome, Scope, Stop, log_event};
+pub(crate) use scope::{Event, Outcome, Scope, Stop, in_arena, log_event};
 
 /// Objects of the C that are alive outside of every allocator of the safe API:
 /// those of callers of the raw layer. 0 after each of them has called

@@ -96,6 +96,11 @@ fn current<R>(f: impl FnOnce(&mut Scope) -> R) -> Option<R> {
     Some(f(unsafe { &mut *scope }))
 }
 
+/// Whether this thread is in a scope that brings its memory.
+pub(crate) fn in_arena() -> bool {
+    !arena().is_null()
+}
+
 /// The arena of the scope that this thread is in, or null.
 pub(super) fn arena() -> *mut Arena {
     current(|scope| scope.arena).unwrap_or(ptr::null_mut())

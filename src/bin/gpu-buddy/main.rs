@@ -3,6 +3,7 @@
 //! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
 //! wrongly.
 
+mod binding;
 mod check;
 mod compare;
 mod generate;
@@ -34,6 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Binding(binding::Arguments),
     #[command(hide = true)]
     Candidate(supervise::candidate::Arguments),
     Check(check::Arguments),
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
     };
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("RUST_LOG", level)).init();
     let result = match command {
+        Command::Binding(arguments) => binding::run(&arguments),
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

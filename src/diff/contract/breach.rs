@@ -4,6 +4,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::diff::{Block, Operation, Space, format_size};
+use crate::wrapper::Misuse;
 use crate::{Errno, Inconsistency, KernelBug, Warning};
 
 use super::{Accounts, Promise};
@@ -29,17 +30,42 @@ pub struct Breach {
 }
 
 impl Breach {
-    /// A panic in no operation that can be named.
-    pub(in crate::diff) fn of_panic(message: String, space: Space) -> Self {
+    /// In no operation that can be named.
+    fn of(promise: Promise, detail: Detail, space: Space) -> Self {
         Self {
-            promise: Promise::NoPanic,
+            promise,
             space,
             operation: None,
             before: Accounts::default(),
             outcome: Ok(()),
             faulted: false,
-            detail: Detail::Panic(message),
+            detail,
         }
+    }
+
+    /// A panic in no operation that can be named.
+    pub(in crate::diff) fn of_panic(message: String, space: Space) -> Self {
+        Self::of(Promise::NoPanic, Detail::Panic(message), space)
+    }
+
+    /// A BUG outside of all operations.
+    pub(crate) fn of_bug(bug: KernelBug, space: Space) -> Self {
+        Self::of(Promise::NoBug, Detail::Bug(bug), space)
+    }
+
+    /// What a wrapper does wrong outside of all operations.
+    pub(crate) fn of_misuse(misuse: Misuse, space: Space) -> Self {
+        Self::of(misuse.promise(), Detail::Misuse(misuse), space)
+    }
+
+    /// Whether it is a wrapper that does something wrong with the raw layer.
+    pub(in crate::diff) fn is_misuse(&self) -> bool {
+        matches!(self.detail, Detail::Misuse(_))
+    }
+
+    /// A wrapper's wrong error number, outside of all operations.
+    pub(crate) fn of_error(outcome: Result<(), Errno>, space: Space) -> Self {
+        Self { outcome, ..Self::of(Promise::KnownError, Detail::HidesNoMemory(outcome), space) }
     }
 
     /// What is wrong with an error number that a valid space was refused with.
@@ -131,6 +157,9 @@ pub(in crate::diff) enum Detail {
     Bug(KernelBug),
     /// What the panic said.
     Panic(String),
+    Misuse(Misuse),
+    /// What creation returned where the init function had no memory.
+    HidesNoMemory(Result<(), Errno>),
 }
 
 /// The name of the promise, then the facts.
@@ -229,6 +258,14 @@ impl fmt::Display for Detail {
             Self::Warning(warning) => write!(f, "{warning}"),
             Self::Bug(bug) => write!(f, "{bug}"),
             Self::Panic(message) => f.write_str(message),
+            Self::Misuse(misuse) => write!(f, "{misuse}"),
+            Self::HidesNoMemory(outcome) => {
+                f.write_str("gpu_buddy_init() returned ENOMEM, and creation ")?;
+                match outcome {
+                    Ok(()) => f.write_str("succeeds"),
+                    Err(errno) => write!(f, "fails with {errno}"),
+                }
+            }
         }
     }
 }

@@ -172,6 +172,9 @@ impl Contract {
         }
         self.faulted = seen.report.faulted;
         let before = self.accounts;
+        for &misuse in &seen.report.misuses {
+            self.breach(misuse.promise(), Detail::Misuse(misuse));
+        }
         if !self.check_end_of_use(seen.report) {
             self.check_operation(operation, seen);
         }

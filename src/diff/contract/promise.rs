@@ -79,6 +79,15 @@ promises! {
     NothingLeaked, "nothing-leaked",
         "When everything is freed, everything is free, and the teardown leaves nothing behind.";
     TeardownWarns, "teardown-warns", "Tearing down what is in use raises a warning.";
+    LockHeld, "lock-held",
+        "A wrapper holds one and the same lock in all calls on an allocator, but for its \
+         initialisation and its teardown.";
+    FreedOnce, "freed-once",
+        "A wrapper gives a block back once, and to the allocator that it is from.";
+    AllocatorAlive, "allocator-alive",
+        "A wrapper uses an allocator between its initialisation and its teardown only.";
+    TornDown, "torn-down",
+        "A wrapper tears each allocator down once, when nothing of it is allocated any more.";
 }
 
 impl fmt::Display for Promise {

@@ -189,7 +189,8 @@ impl<C: Choices> Generator<C> {
 
     /// Whether what is freed next has been cleared.
     fn cleared(&mut self) -> bool {
-        self.capabilities.contains(Capability::Clear) && self.choices.percent(self.mix.cleared)
+        self.capabilities.contains(Capability::FreeCleared)
+            && self.choices.percent(self.mix.cleared)
     }
 
     /// What came of the operation that was made last. `blocks` are those of the

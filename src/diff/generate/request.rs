@@ -71,6 +71,13 @@ impl<C: Choices> Generator<C> {
         if lacks(Capability::Range) {
             (request.range, request.start, request.end) = (false, 0, 0);
         }
+        if lacks(Capability::RawBounds) {
+            if request.range {
+                request.top_down = false;
+            } else {
+                (request.start, request.end) = (0, 0);
+            }
+        }
         request.top_down &= self.capabilities.contains(Capability::TopDown);
         let AllocRequest { size, min_block_size, .. } = *request;
         if size < min_block_size && lacks(Capability::OffsetAlign) {

@@ -192,6 +192,10 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             },
         );
         self.bug = self.bug.or(self.subject.report.bug);
+        // What a wrapper does wrong is no difference between kernels. It comes first, since
+        // it is why they differ then.
+        let (misuses, found): (Vec<_>, _) = found.into_iter().partition(Breach::is_misuse);
+        step.findings.extend(misuses.into_iter().map(Finding::Breach));
         let has_base = self.base.is_some();
         let mut of_subject = Vec::new();
         if has_base {

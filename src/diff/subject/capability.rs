@@ -14,9 +14,9 @@ use super::{Block, Implementation};
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Clear and dirty memory are told apart. Requests for clear memory, and frees as
-    /// cleared. That clear memory is preferred, that only what was freed as cleared is
-    /// handed out as clear ([`Block::clear`]), and [`Implementation::clear_avail`].
+    /// Clear and dirty memory are told apart. Requests for clear memory. That clear memory is
+    /// preferred, that only what was freed as cleared is handed out as clear
+    /// ([`Block::clear`]), and [`Implementation::clear_avail`].
     Clear = 1 << 0,
     /// [`Implementation::reset_clear`]. That every free block is reached, by what
     /// [`Implementation::clear_avail`] says.
@@ -32,9 +32,8 @@ pub enum Capability {
     /// is allocated is what was handed out, and that free buddies are merged. With
     /// [`Comparison::Exact`](crate::diff::Comparison::Exact), that it is the same.
     Snapshot = 1 << 5,
-    /// Requests within a range, exact or with room to spare, with the range flag and without;
-    /// at the end, one for the whole space as an exact range. That each block is in the
-    /// range.
+    /// Requests within a range, exact or with room to spare; at the end, one for the whole
+    /// space as an exact range. That each block is in the range.
     Range = 1 << 6,
     /// Requests from the top down. That the highest place is taken, if there is a
     /// [`Snapshot`](Self::Snapshot) to tell by.
@@ -67,6 +66,12 @@ pub enum Capability {
     AllocOnto = 1 << 16,
     /// [`AllocRequest::extra_flags`](crate::AllocRequest::extra_flags), which are passed on.
     ExtraFlags = 1 << 17,
+    /// Frees as cleared; in addition to [`Clear`](Self::Clear). The kernel's Rust binding
+    /// lacks it.
+    FreeCleared = 1 << 18,
+    /// `start` and `end` without the range flag, and a range from the top down: what the
+    /// arguments of the C function can say, and the kernel's Rust binding cannot.
+    RawBounds = 1 << 19,
 }
 
 /// A set of [`Capability`]s.

@@ -272,7 +272,8 @@ pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilitie
             for (asked, capability) in [
                 (request.range, Capability::Range),
                 // The C looks at both without the flag as well.
-                (request.start != 0 || request.end != 0, Capability::Range),
+                (!request.range && (request.start != 0 || request.end != 0), Capability::RawBounds),
+                (request.range && request.top_down, Capability::RawBounds),
                 (request.top_down, Capability::TopDown),
                 (request.min_block_size > space.chunk_size, Capability::Alignment),
                 (flags.contains(GpuBuddyAllocFlag::Contiguous), Capability::Contiguous),
@@ -289,13 +290,13 @@ pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilitie
         }
         Operation::Free { cleared, .. } => {
             if *cleared {
-                needs |= Capability::Clear;
+                needs |= Capability::FreeCleared;
             }
         }
         Operation::FreeBlock { cleared, .. } => {
             needs |= Capability::FreeBlock;
             if *cleared {
-                needs |= Capability::Clear;
+                needs |= Capability::FreeCleared;
             }
         }
         Operation::Trim { start, .. } => {

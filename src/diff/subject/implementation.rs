@@ -6,6 +6,7 @@ use core::fmt;
 use crate::diff::Capability;
 use crate::diff::{Accounts, Capabilities, Operation};
 use crate::module::Features;
+use crate::wrapper::Misuse;
 use crate::{
     AllocRequest, BlockInfo, Errno, FreeTrees, Inconsistency, KernelBug, Snapshot, Warning,
 };
@@ -174,7 +175,8 @@ pub trait Implementation: Sized {
 
     /// Frees a whole allocation, as `gpu_buddy_free_list()` does. `cleared` says that the
     /// caller has zeroed the memory: it is clear then, whatever it was when it was
-    /// allocated. Otherwise it is dirty. Without [`Clear`](Capability::Clear) it is false.
+    /// allocated. Otherwise it is dirty. Without
+    /// [`FreeCleared`](Capability::FreeCleared) it is false.
     fn free(&mut self, allocation: Self::Allocation, cleared: bool);
 
     /// Takes the block at position `index` out of an allocation and frees it, as
@@ -304,6 +306,8 @@ pub struct Report {
     /// [`KernelC`](crate::diff::KernelC) counts the steps of the C through its trees and
     /// lists, and its calls of the slab.
     pub cost: Option<u64>,
+    /// Rules of the raw layer that a wrapper has broken: see [`wrapper`](crate::wrapper).
+    pub misuses: Vec<Misuse>,
 }
 
 impl Report {
@@ -315,5 +319,6 @@ impl Report {
         leaked: 0,
         panic: None,
         cost: None,
+        misuses: Vec::new(),
     };
 }

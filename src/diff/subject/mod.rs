@@ -13,5 +13,6 @@ pub use driver::Outcome;
 pub(super) use driver::{Driver, needs};
 pub use implementation::{Block, Implementation, Report, Shareable, Space};
 use kernel::capabilities;
+pub(crate) use kernel::kept_away;
 pub use kernel::{KernelAllocation, KernelC};
 pub use safe_api::{SafeAllocation, SafeApi};

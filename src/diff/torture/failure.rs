@@ -31,12 +31,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(in crate::diff) fn new(
-        found: FirstFinding,
-        trace: Trace,
-        operations: u64,
-        cut_short: bool,
-    ) -> Self {
+    pub(crate) fn new(found: FirstFinding, trace: Trace, operations: u64, cut_short: bool) -> Self {
         let FirstFinding { finding, at_end, .. } = found;
         Self { finding, trace, at_end, operations, cut_short }
     }

@@ -118,13 +118,14 @@ impl Judge<'_> {
         }
         let folder = self.place.join("deaths");
         let place = Place { folder: &folder, deadline: self.deadline };
-        let dies = |subject| found.trace.as_ref().is_some_and(|trace| {
-            judge::dies(trace, subject, place)
-        });
+        let dies =
+            |subject| found.trace.as_ref().is_some_and(|trace| judge::dies(trace, subject, place));
         (found.relation, found.lines) = match (dies(self.patched), dies(self.base)) {
             (true, true) => (Relation::InBoth, found.lines.clone()),
             (true, false) => (Relation::New, found.lines.clone()),
-            (false, true) => (Relation::Fixed, vec![format!("the base: {}", found.lines.join("; "))]),
+            (false, true) => {
+                (Relation::Fixed, vec![format!("the base: {}", found.lines.join("; "))])
+            }
             // The runs of each kernel alone decide.
             (false, false) => {
                 let which = "in one of the two kernels; neither shows it alone".to_owned();

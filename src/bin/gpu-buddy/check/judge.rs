@@ -161,9 +161,8 @@ pub enum Elsewhere {
 
 /// Whether a trace crashes a kernel, or makes it hang.
 pub fn dies(trace: &str, subject: &Subject, place: Place<'_>) -> bool {
-    let seen = each(&[trace], place, |text, folder| {
-        subject.show(&text.parse().ok()?, false, folder)
-    });
+    let seen =
+        each(&[trace], place, |text, folder| subject.show(&text.parse().ok()?, false, folder));
     let is_death = |seen: Seen| matches!(seen.kind, Kind::Death(_));
     seen.into_iter().flatten().flatten().any(is_death)
 }

@@ -37,7 +37,7 @@ impl Implementation for KernelC {
     fn declines(&self, operation: &Operation) -> Option<&'static str> {
         match operation {
             Operation::Alloc { request, .. } | Operation::AllocOnto { request, .. } => {
-                self.keeps_away(request)
+                super::kept_away(request, self.shared.space)
             }
             _ => None,
         }

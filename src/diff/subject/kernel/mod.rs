@@ -53,6 +53,7 @@ pub(in crate::diff) fn capabilities(module: Module) -> Capabilities {
     let mut capabilities = Capabilities::all();
     for (feature, capability) in [
         ("clear", Capability::Clear),
+        ("clear", Capability::FreeCleared),
         ("reset_clear", Capability::ResetClear),
         ("contiguous", Capability::Contiguous),
         ("trim_disable", Capability::TrimDisable),
@@ -160,27 +161,27 @@ impl KernelC {
         let inspection = unsafe { self.shared.module.inspect(mm, live) };
         Some(f(mm, &inspection, live))
     }
+}
 
-    /// Why an allocation is kept away from the C.
-    fn keeps_away(&self, request: &AllocRequest) -> Option<&'static str> {
-        let Space { size: space, chunk_size, .. } = self.shared.space;
-        let AllocRequest { start, end, size, min_block_size, .. } = *request;
-        // What is larger than the space, and what is taken exactly, is told apart before.
-        if size > space || start.checked_add(size) == Some(end) {
-            return None;
-        }
-        let rounded = if request.flags.contains(GpuBuddyAllocFlag::Contiguous) {
-            match size.checked_next_power_of_two() {
-                Some(rounded) => rounded,
-                None => return Some("roundup_pow_of_two() is undefined above 2^63"),
-            }
-        } else {
-            size.checked_next_multiple_of(min_block_size).unwrap_or(0)
-        };
-        let chunks = rounded / chunk_size;
-        // The order is that of the low 32 bits. The rest is then made up of small blocks,
-        // as if for a machine with terabytes of memory.
-        let truncated = chunks > u64::from(u32::MAX) && chunks as u32 != 0;
-        truncated.then_some("more than 2^32 chunks are handed out as up to 2^32 single ones")
+/// Why an allocation is kept away from the C.
+pub(crate) fn kept_away(request: &AllocRequest, space: Space) -> Option<&'static str> {
+    let Space { size: space, chunk_size, .. } = space;
+    let AllocRequest { start, end, size, min_block_size, .. } = *request;
+    // What is larger than the space, and what is taken exactly, is told apart before.
+    if size > space || start.checked_add(size) == Some(end) {
+        return None;
     }
+    let rounded = if request.flags.contains(GpuBuddyAllocFlag::Contiguous) {
+        match size.checked_next_power_of_two() {
+            Some(rounded) => rounded,
+            None => return Some("roundup_pow_of_two() is undefined above 2^63"),
+        }
+    } else {
+        size.checked_next_multiple_of(min_block_size).unwrap_or(0)
+    };
+    let chunks = rounded / chunk_size;
+    // The order is that of the low 32 bits. The rest is then made up of small blocks,
+    // as if for a machine with terabytes of memory.
+    let truncated = chunks > u64::from(u32::MAX) && chunks as u32 != 0;
+    truncated.then_some("more than 2^32 chunks are handed out as up to 2^32 single ones")
 }

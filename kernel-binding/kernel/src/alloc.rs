@@ -1,0 +1,111 @@
+//! `kernel::alloc`: memory for Rust values. It is the standard library's, with one kind of
+//! flags, and can be made to fail.
+
+use core::cell::Cell;
+use core::mem::MaybeUninit;
+use core::ops::{Deref, DerefMut};
+use core::pin::Pin;
+
+use pin_init::{Init, PinInit};
+
+use crate::init::InPlaceInit;
+
+/// There is no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocError;
+
+/// Where memory is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(());
+
+/// Flags by name.
+pub mod flags {
+    use super::Flags;
+
+    /// `GFP_KERNEL`
+    pub const GFP_KERNEL: Flags = Flags(());
+    /// `GFP_ATOMIC`, which is the same here.
+    pub const GFP_ATOMIC: Flags = Flags(());
+}
+
+thread_local! {
+    static LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// Not in the kernel: the allocation after so many from now fails on this thread, and all
+/// after it; `u64::MAX` is never.
+pub fn fail_after(count: u64) {
+    LEFT.set(count);
+}
+
+/// Whether there is memory for one more value.
+pub(crate) fn take() -> Result<(), AllocError> {
+    match LEFT.get() {
+        u64::MAX => Ok(()),
+        0 => Err(AllocError),
+        left => {
+            LEFT.set(left - 1);
+            Ok(())
+        }
+    }
+}
+
+/// The kernel's box.
+#[derive(Debug)]
+pub struct KBox<T>(Box<T>);
+
+impl<T> KBox<T> {
+    /// A box with `value` in it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn new(value: T, _flags: Flags) -> Result<Self, AllocError> {
+        take()?;
+        Ok(Self(Box::new(value)))
+    }
+}
+
+impl<T> InPlaceInit<T> for KBox<T> {
+    type PinnedSelf = Pin<Self>;
+
+    fn try_pin_init<E: From<AllocError>>(
+        init: impl PinInit<T, E>,
+        _flags: Flags,
+    ) -> Result<Pin<Self>, E> {
+        take()?;
+        let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
+        // Older trees have no other name for it.
+        #[allow(deprecated)]
+        // SAFETY: the memory is for this value, and stays where it is. If the initialiser
+        // fails it is freed without a value.
+        unsafe {
+            init.__pinned_init(memory.as_mut_ptr())?;
+        }
+        // SAFETY: it was initialised, and is pinned from here on.
+        Ok(unsafe { Pin::new_unchecked(Self(memory.assume_init())) })
+    }
+
+    fn try_init<E: From<AllocError>>(init: impl Init<T, E>, _flags: Flags) -> Result<Self, E> {
+        take()?;
+        let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
+        // SAFETY: as above.
+        unsafe { init.__init(memory.as_mut_ptr())? };
+        // SAFETY: it was initialised.
+        Ok(Self(unsafe { memory.assume_init() }))
+    }
+}
+
+impl<T> Deref for KBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for KBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}

@@ -1,0 +1,103 @@
+//! Reads cargo's messages: where the program is, or why the binding does not compile. Most
+//! often that is because it uses a name that has no stand-in.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// The program that was built.
+pub fn executable(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut programs =
+        messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    programs.next_back()
+}
+
+/// What to say of a failed build: `messages` are cargo's, a JSON object a line.
+pub fn failure(messages: &str, said: &str) -> String {
+    let errors: Vec<Value> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-message")
+        .map(|message| message["message"].clone())
+        .filter(|message| message["level"] == "error" && !message["spans"][0].is_null())
+        .collect();
+    if errors.is_empty() {
+        return format!("cargo could not build the binding:\n{}", said.trim_end());
+    }
+    let mut text = String::from("the binding does not compile:\n");
+    let mut stand_ins: Vec<String> = Vec::new();
+    for error in &errors {
+        text += &format!("\n{}", error["rendered"].as_str().unwrap_or_default());
+        if let Some(stand_in) = stand_in(error)
+            && !stand_ins.contains(&stand_in)
+        {
+            stand_ins.push(stand_in);
+        }
+    }
+    if !stand_ins.is_empty() {
+        text += "\nIt uses names of the kernel crate that have no stand-in here. Add them:\n";
+        for stand_in in stand_ins {
+            text += &format!("  {stand_in}\n");
+        }
+        text += "UPGRADE.md says how.";
+    }
+    text
+}
+
+/// Which stand-in an error asks for, and where it belongs.
+fn stand_in(error: &Value) -> Option<String> {
+    let message = error["message"].as_str()?;
+    let code = error["code"]["code"].as_str();
+    let missing_macro = message.starts_with("cannot find macro");
+    let missing = ["E0425", "E0432", "E0433", "E0412", "E0405", "E0599", "E0583"];
+    if !missing_macro && !code.is_some_and(|code| missing.contains(&code)) {
+        return None;
+    }
+    let span = error["spans"].as_array()?.iter().find(|span| span["is_primary"] == true)?;
+    let file = span["file_name"].as_str()?;
+    let line = span["line_start"].as_u64()?;
+    let name = message.split('`').nth(1).unwrap_or(message);
+    let module = name
+        .split("::")
+        .find(|part| !["crate", "kernel", "super"].contains(part))
+        .filter(|_| name.contains("::"))
+        .map(|module| format!(", in kernel-binding/kernel/src/{module}.rs"))
+        .unwrap_or_default();
+    Some(format!("`{name}`{module} (used in {file}:{line})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(code: &str, message: &str) -> String {
+        let span = serde_json::json!({
+            "is_primary": true, "file_name": "kernel/src/gpu/buddy.rs", "line_start": 7,
+        });
+        serde_json::json!({
+            "reason": "compiler-message",
+            "message": {
+                "level": "error", "message": message, "code": { "code": code },
+                "rendered": format!("error: {message}\n"), "spans": [span],
+            },
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn names_the_stand_in() {
+        let text = failure(&message("E0432", "unresolved import `crate::sync::SpinLock`"), "");
+        let expected = "  `crate::sync::SpinLock`, in kernel-binding/kernel/src/sync.rs \
+                        (used in kernel/src/gpu/buddy.rs:7)\n";
+        assert!(text.contains(expected), "{text}");
+        assert!(text.ends_with("UPGRADE.md says how."), "{text}");
+    }
+
+    #[test]
+    fn says_what_else_is_wrong() {
+        let text = failure(&message("E0308", "mismatched types"), "");
+        assert!(text.contains("error: mismatched types") && !text.contains("stand-in"), "{text}");
+        assert!(failure("", "error: no network\n").ends_with("error: no network"));
+    }
+}

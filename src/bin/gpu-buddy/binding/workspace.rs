@@ -1,0 +1,88 @@
+//! Lays out a cargo workspace in which the files of a kernel tree and our stand-ins for
+//! others are one crate.
+//!
+//! A tree's files are not copied: the workspace has links to them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The binding itself.
+pub const BINDING: &str = "rust/kernel/gpu/buddy.rs";
+
+/// What is a link to a tree, and to which file or folder of it.
+const LINKS: [(&str, &str); 9] = [
+    ("kernel/src/gpu/buddy.rs", BINDING),
+    ("kernel/src/impl_flags.rs", "rust/kernel/impl_flags.rs"),
+    ("kernel/src/init.rs", "rust/kernel/init.rs"),
+    ("kernel/src/interop/list.rs", "rust/kernel/interop/list.rs"),
+    ("kernel/src/ptr.rs", "rust/kernel/ptr.rs"),
+    ("kernel/src/ptr/projection.rs", "rust/kernel/ptr/projection.rs"),
+    ("kernel/src/sizes.rs", "rust/kernel/sizes.rs"),
+    ("pin-init/src", "rust/pin-init/src"),
+    ("pin-init-internal/src", "rust/pin-init/internal/src"),
+];
+
+/// The project's own source, which has the stand-ins.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a tree lacks of what the binding is compiled with.
+pub fn lacks(tree: &Path) -> Vec<&'static str> {
+    LINKS.iter().map(|link| link.1).filter(|file| !tree.join(file).exists()).collect()
+}
+
+/// Lays out the workspace for a tree in `folder`, anew.
+pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        // Removes links, and nothing behind them.
+        fs::remove_dir_all(folder)?;
+    }
+    let pattern = project().join("kernel-binding");
+    for file in files(&pattern)? {
+        let place = folder.join(&file);
+        let source = pattern.join(&file);
+        create_parent(&place)?;
+        if file.file_name().is_some_and(|name| name == "Cargo.toml") {
+            let text = fs::read_to_string(&source)?;
+            let path = format!("path = {:?}", project());
+            fs::write(&place, text.replace("path = \"..\"", &path))?;
+        } else if file.file_name().is_some_and(|name| name == "Cargo.lock") {
+            // Cargo writes to it.
+            fs::copy(&source, &place)?;
+        } else {
+            symlink(&source, &place)?;
+        }
+    }
+    for (link, file) in LINKS {
+        let place = folder.join(link);
+        create_parent(&place)?;
+        symlink(tree.join(file), &place)?;
+    }
+    Ok(())
+}
+
+fn create_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// The files in a folder, relative to it.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(inner) = open.pop() {
+        for entry in fs::read_dir(folder.join(&inner))? {
+            let entry = entry?;
+            let path = inner.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                open.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

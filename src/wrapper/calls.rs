@@ -1,0 +1,224 @@
+//! The functions of the C that take an allocator, watched.
+
+#![allow(clippy::missing_safety_doc, reason = "see the rules for callers of `ffi`")]
+
+use core::ffi::{c_int, c_uint, c_ulong};
+use core::mem::offset_of;
+use core::ptr;
+
+use crate::Errno;
+use crate::ffi::{bindings, gpu_buddy, gpu_buddy_block, list_head};
+
+use super::Misuse;
+use super::monitor::{State, enter, init};
+
+/// Where a block has the link that is its user's.
+const LINK: usize = offset_of!(gpu_buddy_block, __bindgen_anon_1);
+
+const REFUSED: c_int = -Errno::ENOTRECOVERABLE.code();
+
+/// Checks that a block is allocated from `mm`.
+fn check_block(state: &mut State, function: &'static str, mm: usize, link: usize) -> bool {
+    let misuse = match state.owner(link) {
+        Some(owner) if owner == mm => return true,
+        Some(_) => Misuse::OtherAllocator { function },
+        None => Misuse::NotAllocated { function },
+    };
+    state.misuse(misuse);
+    false
+}
+
+/// The links of a list, all of which have to be of blocks that are allocated from `mm`.
+///
+/// # Safety
+///
+/// `list` points to a list head.
+unsafe fn links(
+    state: &mut State,
+    function: &'static str,
+    mm: usize,
+    list: *mut list_head,
+) -> Option<Vec<usize>> {
+    let mut links = Vec::new();
+    // SAFETY: as the caller says.
+    let mut link = unsafe { (*list).next };
+    while link != list {
+        // What is not allocated is not read: its memory may be gone.
+        if !check_block(state, function, mm, link.addr()) || links.len() > state.blocks() {
+            return None;
+        }
+        links.push(link.addr());
+        // SAFETY: the link is one of a block that is allocated.
+        link = unsafe { (*link).next };
+    }
+    Some(links)
+}
+
+/// Takes note of what the C has left on a list.
+///
+/// # Safety
+///
+/// `list` points to a list head that the C has returned.
+unsafe fn note(state: &mut State, mm: usize, list: *mut list_head, before: Vec<usize>) {
+    for link in before {
+        state.given_back(link);
+    }
+    // SAFETY: as the caller says; all on it are blocks that are allocated.
+    let mut link = unsafe { (*list).next };
+    while link != list {
+        state.handed_out(link.addr(), mm);
+        // SAFETY: as above.
+        link = unsafe { (*link).next };
+    }
+}
+
+/// Loads the kernel's module, which the first call of the init function does.
+fn load() -> Result<(), c_int> {
+    use crate::module::Stopped;
+    crate::module::Module::compiled_in().load().map_err(|stopped| match stopped {
+        Stopped::Errno(errno) => -errno.code(),
+        Stopped::Bug(bug) => std::panic::resume_unwind(Box::new(bug)),
+    })
+}
+
+/// `gpu_buddy_init()`. The first call of it loads the kernel's module, which makes
+/// the cache that the others take their blocks from.
+///
+/// # Safety
+///
+/// `mm` points to memory for an allocator, which stays where it is.
+pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> c_int {
+    if let Err(error) = load() {
+        return error;
+    }
+    init(mm.expose_provenance(), REFUSED, || {
+        // SAFETY: as the caller says.
+        unsafe { bindings::gpu_buddy_init(mm, size, chunk_size) }
+    })
+}
+
+/// `gpu_buddy_fini()`.
+pub unsafe fn gpu_buddy_fini(mm: *mut gpu_buddy) {
+    let address = mm.addr();
+    enter(
+        "gpu_buddy_fini",
+        address,
+        (),
+        |state| {
+            state.check_unused(address);
+            Some(())
+        },
+        // SAFETY: as the caller says.
+        || unsafe { bindings::gpu_buddy_fini(mm) },
+        |state, ()| state.torn_down(address),
+    );
+}
+
+/// `gpu_buddy_alloc_blocks()`.
+pub unsafe fn gpu_buddy_alloc_blocks(
+    mm: *mut gpu_buddy,
+    start: u64,
+    end: u64,
+    size: u64,
+    min_block_size: u64,
+    blocks: *mut list_head,
+    flags: c_ulong,
+) -> c_int {
+    const NAME: &str = "gpu_buddy_alloc_blocks";
+    enter(
+        NAME,
+        mm.addr(),
+        REFUSED,
+        // SAFETY: as the caller says.
+        |state| unsafe { links(state, NAME, mm.addr(), blocks) },
+        // SAFETY: as the caller says.
+        || unsafe {
+            bindings::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, blocks, flags)
+        },
+        // SAFETY: the C has returned the list, as the caller says.
+        |state, before| unsafe { note(state, mm.addr(), blocks, before) },
+    )
+}
+
+/// `gpu_buddy_block_trim()`.
+pub unsafe fn gpu_buddy_block_trim(
+    mm: *mut gpu_buddy,
+    start: *mut u64,
+    new_size: u64,
+    blocks: *mut list_head,
+) -> c_int {
+    const NAME: &str = "gpu_buddy_block_trim";
+    enter(
+        NAME,
+        mm.addr(),
+        REFUSED,
+        // SAFETY: as the caller says.
+        |state| unsafe { links(state, NAME, mm.addr(), blocks) },
+        // SAFETY: as the caller says.
+        || unsafe { bindings::gpu_buddy_block_trim(mm, start, new_size, blocks) },
+        // SAFETY: the C has returned the list, as the caller says.
+        |state, before| unsafe { note(state, mm.addr(), blocks, before) },
+    )
+}
+
+/// `gpu_buddy_free_list()`.
+pub unsafe fn gpu_buddy_free_list(mm: *mut gpu_buddy, objects: *mut list_head, flags: c_uint) {
+    const NAME: &str = "gpu_buddy_free_list";
+    enter(
+        NAME,
+        mm.addr(),
+        (),
+        // SAFETY: as the caller says.
+        |state| unsafe { links(state, NAME, mm.addr(), objects) },
+        // SAFETY: as the caller says.
+        || unsafe { bindings::gpu_buddy_free_list(mm, objects, flags) },
+        |state, links| links.into_iter().for_each(|link| state.given_back(link)),
+    );
+}
+
+/// `gpu_buddy_free_block()`.
+pub unsafe fn gpu_buddy_free_block(mm: *mut gpu_buddy, block: *mut gpu_buddy_block) {
+    const NAME: &str = "gpu_buddy_free_block";
+    let link = block.addr() + LINK;
+    enter(
+        NAME,
+        mm.addr(),
+        (),
+        |state| check_block(state, NAME, mm.addr(), link).then_some(()),
+        // SAFETY: as the caller says.
+        || unsafe { bindings::gpu_buddy_free_block(mm, block) },
+        |state, ()| state.given_back(link),
+    );
+}
+
+/// `gpu_buddy_reset_clear()`.
+pub unsafe fn gpu_buddy_reset_clear(mm: *mut gpu_buddy, is_clear: bool) {
+    let call = || {
+        // SAFETY: as the caller says.
+        unsafe { bindings::gpu_buddy_reset_clear(mm, is_clear) }
+    };
+    enter("gpu_buddy_reset_clear", mm.addr(), (), |_| Some(()), call, |_, ()| {});
+}
+
+/// `gpu_buddy_print()`.
+pub unsafe fn gpu_buddy_print(mm: *mut gpu_buddy) {
+    let call = || {
+        // SAFETY: as the caller says.
+        unsafe { bindings::gpu_buddy_print(mm) }
+    };
+    enter("gpu_buddy_print", mm.addr(), (), |_| Some(()), call, |_, ()| {});
+}
+
+/// `gpu_buddy_allocated_addr_to_block()`.
+#[cfg(addr_to_block)]
+pub unsafe fn gpu_buddy_allocated_addr_to_block(
+    mm: *mut gpu_buddy,
+    addr: u64,
+) -> *mut gpu_buddy_block {
+    let call = || {
+        // SAFETY: as the caller says.
+        unsafe { bindings::gpu_buddy_allocated_addr_to_block(mm, addr) }
+    };
+    let name = "gpu_buddy_allocated_addr_to_block";
+    enter(name, mm.addr(), ptr::null_mut(), |_| Some(()), call, |_, ()| {})
+}

@@ -1,0 +1,159 @@
+//! All that is asked of a wrapper, in one call.
+
+use crate::diff::torture::{self, Failure, Options, Report};
+use crate::diff::{
+    Breach, Finding, FirstFinding, Implementation, KernelC, Lockstep, NotCreated, Operation,
+    Settings, Space, Trace,
+};
+use crate::fault::Fault;
+use crate::sizes::{SZ_1M, SZ_4K};
+use crate::{AllocRequest, Errno};
+
+use super::{Judged, Misuse, Monitor};
+
+/// A small space, in which the ends of an allocator's use are tried.
+const SPACE: Space = Space::new(SZ_1M as u64, SZ_4K as u64);
+
+/// Judges a wrapper over the [raw layer](crate::ffi), for tests: see [the module](super).
+///
+/// # Panics
+///
+/// If it breaks a rule or a promise, or differs from the kernel's C, with a short trace.
+#[track_caller]
+pub fn check<W: Implementation>(options: &Options) -> Report {
+    match find::<W>(options) {
+        (report, None) => report,
+        (_, Some(failure)) => panic!("{failure}"),
+    }
+}
+
+/// As [`check`], but returns what it has found.
+///
+/// In this order: [creation](find_in_creation) and [teardown](find_in_drops), then random
+/// operations in lockstep with the kernel's C, then under the contract alone while memory
+/// fails.
+pub fn find<W: Implementation>(options: &Options) -> (Report, Option<Box<Failure>>) {
+    find_beside::<W, KernelC>(options, |_| true)
+}
+
+/// As [`find`], beside another reference than the kernel's C. `watch` is as for
+/// [`torture::run`].
+pub fn find_beside<W: Implementation, R: Implementation>(
+    options: &Options,
+    mut watch: impl FnMut(&Report) -> bool,
+) -> (Report, Option<Box<Failure>>) {
+    let failure = find_in_creation::<W>().or_else(find_in_drops::<W>);
+    if failure.is_some() {
+        return (Report::default(), failure);
+    }
+    let (mut report, failure) =
+        torture::run_with(options, |space, settings| start::<W, R>(space, settings), &mut watch);
+    if failure.is_some() || !watch(&report) {
+        return (report, failure);
+    }
+    let faults = if options.faults > 0.0 { options.faults } else { 0.02 };
+    let operations = options.operations / 4;
+    let options = Options { faults, operations, ..options.clone() };
+    let (more, failure) = torture::run_alone::<Judged<W>>(&options, watch);
+    report.add(&more);
+    (report, failure)
+}
+
+/// A wrapper in lockstep with a reference.
+///
+/// # Errors
+///
+/// If there can be no allocator of the space.
+pub fn start<W: Implementation, R: Implementation>(
+    space: Space,
+    settings: Settings,
+) -> Result<Lockstep<Judged<W>, R>, NotCreated> {
+    Lockstep::new(space, settings)
+}
+
+/// Lets each allocation that the init function makes fail in turn: the wrapper fails with
+/// `ENOMEM`, and nothing is left.
+#[must_use]
+pub fn find_in_creation<W: Implementation>() -> Option<Box<Failure>> {
+    for nth in 1.. {
+        let monitor = Monitor::new();
+        monitor.set_fault(Some(Fault::nth(nth)));
+        let created = monitor.run(|| W::create(SPACE));
+        let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
+        let outcome = created.as_ref().map(|_| ()).map_err(|errno| *errno);
+        monitor.run(|| drop(created));
+        let trace =
+            || Trace { space: SPACE, operations: vec![Operation::FailNth { nth, times: 1 }] };
+        if let Some(failure) = judge(&monitor, trace) {
+            return Some(failure);
+        }
+        if failed && outcome != Err(Errno::ENOMEM) {
+            return Some(failure_of(Breach::of_error(outcome, SPACE), trace()));
+        }
+        if !failed {
+            break;
+        }
+    }
+    None
+}
+
+/// Drops a wrapper and two of its allocations in all orders, if dropping an allocation frees
+/// it: nothing is left then, and no rule is broken.
+#[must_use]
+pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
+    const CHUNK: u64 = SPACE.chunk_size;
+    let request =
+        AllocRequest { size: 3 * CHUNK, min_block_size: CHUNK, ..AllocRequest::default() };
+    // 0 is the wrapper, the others are allocations.
+    for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 1, 2], [0, 2, 1]] {
+        let monitor = Monitor::new();
+        let done = monitor.run(|| {
+            let mut wrapper = W::create(SPACE).ok()?;
+            let mut allocations = [wrapper.alloc(&request).ok(), wrapper.alloc(&request).ok()];
+            let before = monitor.allocated();
+            let mut wrapper = Some(wrapper);
+            for (index, which) in order.into_iter().enumerate() {
+                match which {
+                    0 => drop(wrapper.take()),
+                    which => drop(allocations[which - 1].take()),
+                }
+                // Of others, whoever frees an allocation needs the wrapper.
+                let frees = monitor.allocated() < before;
+                if index == 0 && which != 0 && !frees {
+                    let allocation = allocations.iter_mut().find_map(Option::take)?;
+                    wrapper.as_mut()?.free(allocation, false);
+                    return None;
+                }
+            }
+            Some(())
+        });
+        done?;
+        let trace = || Trace {
+            space: SPACE,
+            operations: (0..2)
+                .map(|id| Operation::Alloc { id, request: request.clone() })
+                .collect(),
+        };
+        if let Some(failure) = judge(&monitor, trace) {
+            return Some(failure);
+        }
+    }
+    None
+}
+
+/// What a monitor has seen, when all is gone.
+fn judge(monitor: &Monitor, trace: impl FnOnce() -> Trace) -> Option<Box<Failure>> {
+    let seen = monitor.take_seen();
+    if let Some(bug) = seen.bug {
+        return Some(failure_of(Breach::of_bug(bug, SPACE), trace()));
+    }
+    let misuse: Option<Misuse> = seen.misuses.into_iter().chain(monitor.finish()).next();
+    misuse.map(|misuse| failure_of(Breach::of_misuse(misuse, SPACE), trace()))
+}
+
+fn failure_of(breach: Breach, trace: Trace) -> Box<Failure> {
+    let operations = trace.operations.len();
+    let finding = Finding::Breach(breach);
+    let found = FirstFinding { finding, operations, at_end: true };
+    Box::new(Failure::new(found, trace, operations as u64, false))
+}
