@@ -6,6 +6,7 @@ mod corpus;
 mod coverage;
 mod jobs;
 mod judge;
+mod kunit;
 mod output;
 mod patch;
 mod report;

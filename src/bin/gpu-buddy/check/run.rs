@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::jobs::{self, Done, Job};
 use super::judge::Subject;
+use super::kunit::Kunit;
 use super::report::{Found, Mark, Part, Relation, Step, count};
 use crate::torture::report::Report as TortureReport;
 
@@ -240,62 +241,10 @@ impl Results {
         differences.iter().map(|value| difference(value, names)).collect()
     }
 
-    /// The cases of a KUnit run that failed, each with its messages, and how many there
-    /// were.
+    /// What a KUnit run came to; `None` if there was none.
     pub fn kunit(&self, run: Run) -> Option<Kunit> {
         let done = self.done.get(&run)?;
-        let mut kunit = Kunit::default();
-        let mut messages = Vec::new();
-        for line in done.stdout.lines().map(str::trim_start) {
-            let result = |words: &str| {
-                let rest = line.strip_prefix(words)?;
-                let (number, name) = rest.split_once(' ')?;
-                number.parse::<u32>().ok().map(|_| name.to_owned())
-            };
-            if let Some(name) = result("ok ") {
-                kunit.passed += 1;
-                kunit.last = Some(name);
-                messages.clear();
-            } else if let Some(name) = result("not ok ") {
-                kunit.last = Some(name.clone());
-                kunit.failed.insert(name, std::mem::take(&mut messages));
-            } else if let Some(message) = line.strip_prefix("# ") {
-                messages.push(message.to_owned());
-            }
-        }
-        kunit.ended = done.stdout.contains("# Totals:") || done.stdout.contains(" total:");
-        // The suite itself has a result, too.
-        let suite = done.stdout.lines().find_map(|line| line.trim().strip_prefix("# Subtest: "));
-        if let Some(suite) = suite {
-            kunit.passed -= usize::from(kunit.ended && kunit.failed.is_empty());
-            kunit.failed.remove(suite);
-        }
-        kunit.late = done.late;
-        Some(kunit)
-    }
-}
-
-/// What a KUnit run came to.
-#[derive(Default)]
-pub struct Kunit {
-    pub passed: usize,
-    pub failed: BTreeMap<String, Vec<String>>,
-    /// The last case that had a result.
-    last: Option<String>,
-    ended: bool,
-    late: bool,
-}
-
-impl Kunit {
-    /// Why it did not come to its end, if it did not.
-    pub fn death(&self) -> Option<String> {
-        let how = match (self.ended, self.late) {
-            (true, _) => return None,
-            (_, true) => "hang: the suite does not end",
-            _ => "crash: the suite ends its process",
-        };
-        let after = self.last.as_ref().map(|last| format!(", after {last}")).unwrap_or_default();
-        Some(format!("{how}{after}"))
+        Some(Kunit::read(&done.stdout, done.late))
     }
 }
 

@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use super::build::{Built, with_sanitizer};
 use super::jobs::{self, Job};
 use super::judge::{self, Subject};
+use super::kunit::Kunit;
 use super::report::{Found, Mark, Part, Relation, Report, Step, count};
 use super::run::{self, Modules, Results, Run, not_run, plural};
 use super::target::Targets;
@@ -100,7 +101,7 @@ fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
     };
     let mut new = Vec::new();
     let mut known = 0;
-    let mut add = |suite: &str, kunit: &run::Kunit, new: &mut Vec<Found>| {
+    let mut add = |suite: &str, kunit: &Kunit, new: &mut Vec<Found>| {
         if let Some(death) = kunit.death() {
             let relation = if of_base.death().is_some() { Relation::InBoth } else { Relation::New };
             new.push(found(suite.to_owned(), relation, vec![death]));
@@ -183,7 +184,8 @@ fn undefined(
     }
     let is_report = |found: &Found| {
         found.lines.first().is_some_and(|line| {
-            ["undefined behaviour: ", "heap-", "attempting "].iter().any(|word| line.contains(word))
+            let words = ["undefined behaviour: ", "-overflow", "-use-after-", "attempting "];
+            words.iter().any(|word| line.contains(word))
         })
     };
     let mut found: Vec<_> = results.torture_findings(Run::Sanitized, part);
