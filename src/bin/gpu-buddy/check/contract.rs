@@ -63,9 +63,10 @@ pub fn step(
     parts.extend(failures.iter().cloned());
     let operations = [Run::Contract, Run::Faults, Run::Threads].map(|run| results.operations(run));
     let operations = count(operations.into_iter().sum());
-    let mark = match (new > 0 || !failures.is_empty(), fixed > 0) {
-        (true, _) => Mark::Failed,
-        (_, true) => Mark::Changed,
+    let mark = match (new > 0, failures.is_empty(), fixed > 0) {
+        (true, ..) => Mark::Failed,
+        (_, false, _) => Mark::NoResult,
+        (.., true) => Mark::Changed,
         _ => Mark::Passed,
     };
     findings.extend(found);

@@ -82,6 +82,7 @@ pub fn step(patched: &Tree, base: &Tree, module: Result<&Path, String>) -> (Step
     let counts = match folder.and_then(counts) {
         Ok(counts) => counts,
         Err(reason) => {
+            let reason = reason.lines().last().unwrap_or_default();
             return (of_part(Mark::NotRun, format!("not measured: {reason}")), Vec::new());
         }
     };

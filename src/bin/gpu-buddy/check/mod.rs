@@ -33,8 +33,8 @@ use target::Targets;
 /// and a build with sanitizers is run. Which of the changed lines ran is counted, and what
 /// calls cost is compared. Nothing in the trees is written to.
 ///
-/// The object of --json has: verdict (same_behaviour, no_difference, behaviour_changes or
-/// broken), sentence, patched and base (name, revision, sha256 by file), seed, seconds,
+/// The object of --json has: verdict (same_behaviour, no_difference, behaviour_changes,
+/// broken or incomplete), sentence, patched and base (name, revision, sha256 by file), seed, seconds,
 /// operations, interrupted, notes, steps (part, mark, summary), and findings (part,
 /// relation: new, different, fixed or in_both, kind, lines, count, trace, cut_short).
 #[derive(clap::Args)]
@@ -42,8 +42,8 @@ use target::Targets;
     about = "Say whether a change to the allocator is all right, and what it changes",
     after_help = "Without --base, a working tree is held against its last commit; if nothing is \
                   uncommitted, the last commit against the one before.\n\n\
-                  Exit codes: 0 nothing is wrong, 1 something is broken, 2 wrong usage, or a tree \
-                  that does not compile, 130 interrupted. With --bisect: 0 good, 1 bad, 125 the \
+                  Exit codes: 0 nothing is wrong, 1 something is broken, 2 wrong usage, a tree \
+                  that does not compile, or a part that could not be run, 130 interrupted. With --bisect: 0 good, 1 bad, 125 the \
                   tree does not compile, 128 wrong usage.\n\n\
                   Examples:\n  gpu-buddy check ~/linux\n  \
                   gpu-buddy check ~/linux --base v7.2\n  \
@@ -93,10 +93,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     match check(arguments) {
         Ok(report) => {
             print(arguments, &report)?;
-            match (report.interrupted, report.passed()) {
+            match (report.interrupted, report.verdict) {
                 (true, _) => Err(Failure::Told(130)),
-                (_, true) => Ok(Verdict::Passed),
-                (_, false) => Ok(Verdict::Failed),
+                (_, report::Verdict::Incomplete) => {
+                    Err(Failure::Told(if arguments.bisect { 128 } else { 2 }))
+                }
+                (_, report::Verdict::Broken) => Ok(Verdict::Failed),
+                _ => Ok(Verdict::Passed),
             }
         }
         Err(Stopped::DoesNotCompile(message)) if arguments.bisect => {
@@ -140,7 +143,10 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
         None => u64::from(getrandom::u32().map_err(|error| Failure::Usage(error.to_string()))?),
     };
     jobs::handle_interrupt().map_err(|error| Failure::Usage(error.to_string()))?;
-    let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
+    let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir().map_err(|error| {
+        let help = "TMPDIR can name another folder for temporary files";
+        Failure::Usage(format!("{error}. {help}"))
+    })?;
     let place = folder.path();
     let targets =
         Targets::find(&arguments.targets, arguments.base.as_deref(), &place.join("patched"))?;

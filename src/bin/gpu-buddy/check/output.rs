@@ -54,7 +54,7 @@ pub fn text(report: &Report) -> io::Result<()> {
         writeln!(out)?;
     }
     let style = match report.verdict {
-        Verdict::Broken => colour(AnsiColor::Red),
+        Verdict::Broken | Verdict::Incomplete => colour(AnsiColor::Red),
         Verdict::BehaviourChanges => colour(AnsiColor::Yellow),
         _ => colour(AnsiColor::Green),
     };
@@ -72,6 +72,7 @@ fn mark(mark: Mark) -> (&'static str, Style) {
         Mark::Changed => ("changed", colour(AnsiColor::Yellow)),
         Mark::Failed => ("FAILED", colour(AnsiColor::Red)),
         Mark::NotRun => ("not run", Style::new().dimmed()),
+        Mark::NoResult => ("ERROR", colour(AnsiColor::Red)),
     }
 }
 
@@ -160,7 +161,7 @@ pub fn ktap(report: &Report) -> io::Result<()> {
         }
         writeln!(out, "    # {name}: {summary}")?;
         match mark {
-            Mark::Failed => {
+            Mark::Failed | Mark::NoResult => {
                 failed += 1;
                 writeln!(out, "    not ok {number} {name}")?;
             }

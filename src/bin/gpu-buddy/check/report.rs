@@ -46,6 +46,8 @@ impl Part {
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     NotRun,
+    /// It should have been run, and could not be.
+    NoResult,
     Passed,
     /// Something is different, and not wrong.
     Changed,
@@ -133,6 +135,8 @@ pub enum Verdict {
     BehaviourChanges,
     /// Something is broken.
     Broken,
+    /// A part could not be run, and the others found nothing wrong.
+    Incomplete,
 }
 
 impl Report {
@@ -154,6 +158,9 @@ impl Report {
         };
         (self.verdict, self.sentence) = if !failed.is_empty() {
             (Verdict::Broken, format!("{}{fixed}", broken(&failed, &self.findings)))
+        } else if let Some(step) = self.steps.iter().find(|step| step.mark == Mark::NoResult) {
+            let why = format!("not checked: {}: {}", step.part.name(), step.summary);
+            (Verdict::Incomplete, why)
         } else if let Some(why) = same_code {
             (Verdict::SameBehaviour, format!("same behaviour: {why}"))
         } else if of(Relation::Different).next().is_some() || fixes > 0 {
@@ -173,7 +180,7 @@ impl Report {
     }
 
     pub fn passed(&self) -> bool {
-        self.verdict != Verdict::Broken
+        !matches!(self.verdict, Verdict::Broken | Verdict::Incomplete)
     }
 }
 

@@ -87,7 +87,7 @@ fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
         return not_run(Part::Kunit, "the tree has no KUnit suite");
     };
     if let Some(why) = results.failure(Run::Kunit).filter(|_| ours.death().is_none()) {
-        return Step { part: Part::Kunit, mark: Mark::Failed, summary: why };
+        return Step { part: Part::Kunit, mark: Mark::NoResult, summary: why };
     }
     let of_base = results.kunit(Run::BaseKunit).unwrap_or_default();
     let found = |kind: String, relation, lines| Found {
@@ -142,7 +142,7 @@ fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
 
 fn lockstep(results: &Results, differences: &[Found]) -> Step {
     if let Some(why) = results.failure(Run::Lockstep) {
-        return Step { part: Part::Lockstep, mark: Mark::Failed, summary: why };
+        return Step { part: Part::Lockstep, mark: Mark::NoResult, summary: why };
     }
     let differences: Vec<_> =
         differences.iter().filter(|found| found.part == Part::Lockstep).collect();
@@ -176,11 +176,10 @@ fn undefined(
     let part = Part::UndefinedBehaviour;
     let Some(sanitized) = &modules.sanitized else {
         let why = built.sanitized.as_ref().err().cloned().unwrap_or_default();
-        let line = why.lines().next().unwrap_or_default();
-        return not_run(part, format!("not run: {line}"));
+        return not_run(part, why.lines().last().unwrap_or_default());
     };
     if let Some(why) = results.failure(Run::Sanitized) {
-        return not_run(part, format!("not run: {why}"));
+        return not_run(part, why);
     }
     let is_report = |found: &Found| {
         found.lines.first().is_some_and(|line| {
