@@ -219,7 +219,19 @@ impl Results {
 
     /// What the torture of one kernel found.
     pub fn torture_findings(&self, run: Run, part: Part) -> Vec<Found> {
-        let failures = self.torture(run).map(|report| report.failures).unwrap_or_default();
+        let report = self.torture(run);
+        let died =
+            report.as_ref().is_some_and(|report| !report.passed && report.failures.is_empty());
+        let unknown = died.then(|| Found {
+            part,
+            relation: Relation::New,
+            kind: "unknown".to_owned(),
+            lines: vec!["crash: the process dies; no trace shows it".to_owned()],
+            count: 1,
+            trace: None,
+            cut_short: false,
+        });
+        let failures = report.map(|report| report.failures).unwrap_or_default();
         failures
             .into_iter()
             .map(|found| Found {
@@ -231,6 +243,7 @@ impl Results {
                 trace: (!found.trace.is_empty()).then_some(found.trace),
                 cut_short: found.cut_short,
             })
+            .chain(unknown)
             .collect()
     }
 
