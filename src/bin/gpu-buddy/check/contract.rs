@@ -39,6 +39,7 @@ pub fn step(
         of_threads.map(|found| Found { kind: format!("threads: {}", found.kind), ..found }),
     );
     let known = judge.known();
+    let has_time = Instant::now() < judge.deadline;
     let in_both = known.iter().filter(|found| found.relation == Relation::InBoth).count();
     found.extend(known);
     // What the lockstep has told already.
@@ -59,6 +60,9 @@ pub fn step(
     }
     if in_both > 0 {
         parts.push(format!("{in_both} known quirks of both"));
+    }
+    if !has_time {
+        parts.push("known quirks not all replayed".to_owned());
     }
     parts.extend(failures.iter().cloned());
     let operations = [Run::Contract, Run::Faults, Run::Threads].map(|run| results.operations(run));
@@ -99,10 +103,17 @@ impl Judge<'_> {
         let mut found: Vec<_> = ours
             .into_iter()
             .zip(in_base)
-            .map(|(found, in_base)| {
-                let is_same = in_base == Elsewhere::TheSame;
-                let relation = if is_same { Relation::InBoth } else { Relation::New };
-                Found { relation, ..found }
+            .map(|(mut found, in_base)| {
+                // Without a trace: whether that of the base has died as well.
+                let both_died = found.trace.is_none()
+                    && theirs.iter().any(|other| other.trace.is_none() && other.dies());
+                if in_base == Elsewhere::TheSame || both_died {
+                    found.relation = Relation::InBoth;
+                }
+                if in_base == Elsewhere::NotKnown {
+                    found.lines.push("not replayed on the base, for want of time".to_owned());
+                }
+                found
             })
             .collect();
         let in_patched = judge::elsewhere(&traces(&theirs), self.base, self.patched, place);

@@ -59,6 +59,16 @@ pub struct Place<'a> {
     pub deadline: Instant,
 }
 
+/// So long may it take to replay what was found, if there is no time left.
+const LEAST: Duration = Duration::from_secs(3);
+
+impl Place<'_> {
+    /// With some time left: without it, what is new is not told from what is old.
+    fn at_least(self) -> Self {
+        Self { deadline: self.deadline.max(Instant::now() + LEAST), ..self }
+    }
+}
+
 /// Does the same with each of several things, some of them at a time, each with a folder.
 /// For what is left at the deadline there is nothing.
 fn each<T: Sync, R: Send>(
@@ -154,15 +164,17 @@ pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
     TheSame,
-    /// Or that is not known.
     SomethingElse,
     Nothing,
+    /// There was no time to replay it.
+    NotKnown,
 }
 
 /// Whether a trace crashes a kernel, or makes it hang.
 pub fn dies(trace: &str, subject: &Subject, place: Place<'_>) -> bool {
-    let seen =
-        each(&[trace], place, |text, folder| subject.show(&text.parse().ok()?, false, folder));
+    let seen = each(&[trace], place.at_least(), |text, folder| {
+        subject.show(&text.parse().ok()?, false, folder)
+    });
     let is_death = |seen: Seen| matches!(seen.kind, Kind::Death(_));
     seen.into_iter().flatten().flatten().any(is_death)
 }
@@ -174,7 +186,7 @@ pub fn elsewhere(
     other: &Subject,
     place: Place<'_>,
 ) -> Vec<Elsewhere> {
-    let results = each(traces, place, |text, folder| {
+    let results = each(traces, place.at_least(), |text, folder| {
         let Ok(trace) = text.parse::<Trace>() else { return Elsewhere::SomethingElse };
         let kind =
             |subject: &Subject, strict| subject.show(&trace, strict, folder).map(|seen| seen.kind);
@@ -186,5 +198,5 @@ pub fn elsewhere(
             _ => Elsewhere::SomethingElse,
         }
     });
-    results.into_iter().map(|result| result.unwrap_or(Elsewhere::SomethingElse)).collect()
+    results.into_iter().map(|result| result.unwrap_or(Elsewhere::NotKnown)).collect()
 }

@@ -194,6 +194,11 @@ impl Results {
         serde_json::from_str(&self.done.get(&run)?.stdout).ok()
     }
 
+    /// Whether its process has died, and left no count of what it did.
+    pub fn died(&self, run: Run) -> bool {
+        self.torture(run).is_some_and(|report| report.done.is_none())
+    }
+
     pub fn operations(&self, run: Run) -> u64 {
         self.json(run).and_then(|value| value["operations"].as_u64()).unwrap_or(0)
     }

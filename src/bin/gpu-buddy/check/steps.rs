@@ -181,6 +181,9 @@ fn undefined(
     if let Some(why) = results.failure(Run::Sanitized) {
         return not_run(part, why);
     }
+    if results.died(Run::Sanitized) {
+        return not_run(part, "its process died");
+    }
     let is_report = |found: &Found| {
         found.lines.first().is_some_and(|line| {
             let words = ["undefined behaviour: ", "-overflow", "-use-after-", "attempting "];
