@@ -18,6 +18,8 @@ pub struct Job {
     pub environment: Vec<(&'static str, OsString)>,
     /// It is ended if it takes longer.
     pub patience: Duration,
+    /// It is left out if another has said this, which takes time each time.
+    pub unless: Option<&'static str>,
 }
 
 /// What came of it.
@@ -28,6 +30,8 @@ pub struct Done {
     pub stderr: String,
     /// It took longer than it may.
     pub late: bool,
+    /// It was left out for this reason.
+    pub left_out: Option<&'static str>,
 }
 
 /// The user wants an end.
@@ -68,13 +72,20 @@ pub fn lanes() -> usize {
 pub fn run(jobs: &[Job], each: impl Fn(usize) + Sync) -> io::Result<Vec<Done>> {
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<(usize, io::Result<Done>)>> = Mutex::new(Vec::new());
+    let was_said = |words: &str| {
+        let results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        results.iter().any(|(_, done)| done.as_ref().is_ok_and(|done| done.stdout.contains(words)))
+    };
     thread::scope(|scope| {
         for _ in 0..lanes() {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(index) else { break };
-                    let done = job.run();
+                    let done = match job.unless.filter(|words| was_said(words)) {
+                        Some(words) => Ok(Done { left_out: Some(words), ..Done::none() }),
+                        None => job.run(),
+                    };
                     each(index);
                     results.lock().unwrap_or_else(PoisonError::into_inner).push((index, done));
                 }
@@ -110,7 +121,13 @@ impl Job {
 
 impl Done {
     fn none() -> Self {
-        Self { code: None, stdout: String::new(), stderr: String::new(), late: false }
+        Self {
+            code: None,
+            stdout: String::new(),
+            stderr: String::new(),
+            late: false,
+            left_out: None,
+        }
     }
 }
 
@@ -135,7 +152,7 @@ fn wait(child: &mut Child, patience: Duration) -> io::Result<Done> {
             thread::sleep(Duration::from_millis(2));
         };
         let text = |thread: thread::ScopedJoinHandle<'_, String>| thread.join().unwrap_or_default();
-        Ok(Done { code: status.code(), stdout: text(out), stderr: text(err), late })
+        Ok(Done { code: status.code(), stdout: text(out), stderr: text(err), late, left_out: None })
     })
 }
 

@@ -16,7 +16,7 @@ use super::report::Relation;
 use crate::supervise::candidate::{Kind, Seen, try_trace_with};
 
 /// How long one operation may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A kernel, as a module.
 #[derive(Clone)]

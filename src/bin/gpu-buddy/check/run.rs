@@ -52,8 +52,11 @@ pub struct Modules {
     pub has_suite: [bool; 2],
 }
 
-/// A call that makes no progress for so long hangs.
-const PATIENCE: f64 = 3.0;
+/// A call that makes no progress for so many seconds hangs: less in a short run.
+const PATIENCE: std::ops::RangeInclusive<f64> = 1.5..=3.0;
+
+/// What a run says that hangs. The others of that kernel would hang as well.
+const HANG: &str = "hang: a call";
 
 /// How often memory fails in the runs that have it fail, as a part of all operations.
 const FAULTS: &str = "0.02";
@@ -178,10 +181,13 @@ impl Modules {
             let number = |value: f64| OsString::from(format!("{value:.2}"));
             arguments.extend(["--seconds".into(), number(seconds)]);
             arguments.extend(["--seed".into(), seed.to_string().into()]);
-            arguments.extend(["--patience".into(), number(PATIENCE)]);
-            patience = Duration::from_secs_f64(seconds + 8.0 * PATIENCE);
+            let hangs = seconds.clamp(*PATIENCE.start(), *PATIENCE.end());
+            arguments.extend(["--patience".into(), number(hangs)]);
+            patience = Duration::from_secs_f64(seconds + 8.0 * hangs);
         }
-        Job { arguments, environment: subject.environment.clone(), patience }
+        let is_of_base = matches!(run, Run::BaseContract | Run::BaseFaults | Run::BaseKunit);
+        let unless = (!is_of_base).then_some(HANG);
+        Job { arguments, environment: subject.environment.clone(), patience, unless }
     }
 }
 
@@ -213,6 +219,9 @@ impl Results {
         if has_result {
             return None;
         }
+        if done.left_out.is_some() {
+            return Some(format!("{} was not run, since the kernel hangs", run.name()));
+        }
         let last = done.stderr.lines().rfind(|line| !line.trim().is_empty());
         Some(match (done.late, done.code, last) {
             (true, ..) => format!("{} took too long", run.name()),
@@ -231,7 +240,7 @@ impl Results {
             part,
             relation: Relation::New,
             kind: "unknown".to_owned(),
-            lines: vec!["crash: the process dies; no trace shows it".to_owned()],
+            lines: vec!["crash or hang: no trace shows it".to_owned()],
             count: 1,
             trace: None,
             cut_short: false,
@@ -261,7 +270,7 @@ impl Results {
 
     /// What a KUnit run came to; `None` if there was none.
     pub fn kunit(&self, run: Run) -> Option<Kunit> {
-        let done = self.done.get(&run)?;
+        let done = self.done.get(&run).filter(|done| done.left_out.is_none())?;
         Some(Kunit::read(&done.stdout, done.late))
     }
 }

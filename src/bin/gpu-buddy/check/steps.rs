@@ -84,7 +84,8 @@ pub fn run(
 /// The suites. A case that fails on the base as well is not the patch's.
 fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
     let Some(ours) = results.kunit(Run::Kunit) else {
-        return not_run(Part::Kunit, "the tree has no KUnit suite");
+        let why = results.failure(Run::Kunit);
+        return not_run(Part::Kunit, why.unwrap_or_else(|| "the tree has no KUnit suite".into()));
     };
     if let Some(why) = results.failure(Run::Kunit).filter(|_| ours.death().is_none()) {
         return Step { part: Part::Kunit, mark: Mark::NoResult, summary: why };
@@ -235,7 +236,7 @@ fn cost(
         format!("--seed={seed}").into(),
     ];
     let patience = Duration::from_secs_f64(3.0 * seconds + 5.0);
-    let jobs = [Job { arguments, environment: Vec::new(), patience }];
+    let jobs = [Job { arguments, environment: Vec::new(), patience, unless: None }];
     let done = jobs::run(&jobs, |_| {})?;
     let ratios: Vec<Ratio> =
         done.first().and_then(|done| serde_json::from_str(&done.stdout).ok()).unwrap_or_default();
