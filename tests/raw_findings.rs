@@ -28,6 +28,10 @@ fn is_empty(head: &ffi::list_head) -> bool {
 /// here of single chunks, until there is no memory for more.
 #[test]
 fn a_request_above_2_to_the_32_chunks_is_made_of_single_ones() {
+    if !gpu_buddy::KERNEL.has("undo_splits") {
+        common::not_tested("a request without an end", "memory that runs out is a BUG here");
+        return;
+    }
     const SPACE: u64 = 32 << 40;
     // Its monitor has a limit of 2^22 objects.
     let monitor = Monitor::new();
