@@ -1,6 +1,8 @@
 //! Findings about the C that only callers of the raw layer can meet, since the
 //! safe API never asks for them. See docs/findings.md.
 
+mod common;
+
 use core::mem::MaybeUninit;
 use core::ptr;
 
