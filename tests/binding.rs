@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use command::text;
 use common::{kernel_tree, not_tested};
@@ -234,6 +235,30 @@ fn says_what_is_missing() {
     ]);
     fs::remove_file(folder.path().join("rust/kernel/ptr.rs")).unwrap();
     fails(&["has no rust/kernel/ptr.rs, which its binding is compiled with"]);
+}
+
+/// A tree whose files are older than the last build is compiled nevertheless.
+#[test]
+fn takes_what_is_there_and_not_what_was() {
+    let Some(binding) = binding() else { return };
+    let _lock = ONE_AT_A_TIME.lock().unwrap();
+    let folder = TempDir::new().unwrap();
+    copy(&kernel_tree().join("rust"), &folder.path().join("rust"));
+    let path = folder.path().join(BINDING);
+    // `size()` is too large by one.
+    let other = binding.replacen("self.0.params.size", "self.0.params.size + 1", 1);
+    for (text, passes) in [(&binding, true), (&other, false), (&binding, true)] {
+        fs::write(&path, text).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30)).unwrap();
+        let output = judge(folder.path(), 0, &["--seconds", "0"]);
+        // An example of the binding's own asserts it.
+        assert_eq!(output.status.success(), passes, "{}", text_of(&output));
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
 }
 
 fn copy(from: &Path, to: &Path) {

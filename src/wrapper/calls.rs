@@ -4,7 +4,6 @@
 
 use core::ffi::{c_int, c_uint, c_ulong};
 use core::mem::offset_of;
-use core::ptr;
 
 use crate::Errno;
 use crate::ffi::{bindings, gpu_buddy, gpu_buddy_block, list_head};
@@ -220,5 +219,5 @@ pub unsafe fn gpu_buddy_allocated_addr_to_block(
         unsafe { bindings::gpu_buddy_allocated_addr_to_block(mm, addr) }
     };
     let name = "gpu_buddy_allocated_addr_to_block";
-    enter(name, mm.addr(), ptr::null_mut(), |_| Some(()), call, |_, ()| {})
+    enter(name, mm.addr(), core::ptr::null_mut(), |_| Some(()), call, |_, ()| {})
 }

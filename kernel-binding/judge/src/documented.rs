@@ -1,9 +1,7 @@
 //! What the binding is compared with: the C, and this crate's own API. Both do what the
 //! binding does on top of the C: it refuses a range that is empty or inverted.
 
-use gpu_buddy::diff::{
-    Accounts, Block, Capabilities, Implementation, Operation, Report, Space,
-};
+use gpu_buddy::diff::{Accounts, Block, Capabilities, Implementation, Operation, Report, Space};
 use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, FreeTrees, Inconsistency, Snapshot};
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use gpu_buddy::KERNEL;
 use gpu_buddy::diff::torture::{self, Failure, Options, Report};
-use gpu_buddy::diff::{Implementation, KernelC, Lockstep, SafeApi, Settings, Shareable, Space, shared};
+use gpu_buddy::diff::{
+    Implementation, KernelC, Lockstep, SafeApi, Settings, Shareable, Space, shared,
+};
 use gpu_buddy::wrapper::{self, Judged};
 
 use documented::Documented;

@@ -42,7 +42,8 @@ fn capabilities() -> Capabilities {
             | Capability::TrimDisable
             | Capability::OffsetAlign
             | Capability::RoundsUp;
-        KernelC::create(Space::new(1 << 20, 1 << 12)).map_or(can_say, |c| c.capabilities() & can_say)
+        KernelC::create(Space::new(1 << 20, 1 << 12))
+            .map_or(can_say, |c| c.capabilities() & can_say)
     })
 }
 

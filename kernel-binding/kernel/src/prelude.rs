@@ -4,9 +4,7 @@ pub use core::ffi::{c_int, c_uint, c_ulong, c_void};
 pub use core::mem::{align_of, align_of_val, size_of, size_of_val};
 pub use core::pin::Pin;
 
-pub use pin_init::{
-    InPlaceWrite, Init, PinInit, Zeroable, init, pin_data, pin_init, pinned_drop,
-};
+pub use pin_init::{InPlaceWrite, Init, PinInit, Zeroable, init, pin_data, pin_init, pinned_drop};
 
 pub use crate::alloc::{KBox, flags::*};
 pub use crate::build_assert::{build_assert, build_error, const_assert, static_assert};

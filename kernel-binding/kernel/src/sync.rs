@@ -1,6 +1,8 @@
-//! `kernel::sync`: shared ownership and locks, over the standard library's.
+//! `kernel::sync`: shared ownership over the standard library's, and locks over those of
+//! `parking_lot`. The monitor of `gpu-buddy` is told of each lock that is taken.
 //!
-//! The monitor of `gpu-buddy` is told of each lock that is taken.
+//! A lock of the standard library waits in code that comes compiled, so that ThreadSanitizer
+//! does not see who waited for whom.
 
 use core::mem::MaybeUninit;
 use core::ops::Deref;
@@ -62,31 +64,30 @@ pub mod lock {
     /// `kernel::sync::lock::mutex`
     pub mod mutex {
         use core::ops::{Deref, DerefMut};
-        use std::sync::{self, PoisonError};
 
         use gpu_buddy::ffi::{Held, hold};
 
         /// A mutex. The kernel's is not poisoned.
         #[derive(Debug)]
-        pub struct Mutex<T>(sync::Mutex<T>);
+        pub struct Mutex<T>(parking_lot::Mutex<T>);
 
         /// What a mutex guards, until this is dropped.
         #[derive(Debug)]
         pub struct MutexGuard<'a, T> {
             // It is dropped first, while the lock is held.
             _held: Held<'a>,
-            guard: sync::MutexGuard<'a, T>,
+            guard: parking_lot::MutexGuard<'a, T>,
         }
 
         impl<T> Mutex<T> {
             /// A mutex, in its place.
             pub const fn new(value: T) -> Self {
-                Self(sync::Mutex::new(value))
+                Self(parking_lot::Mutex::new(value))
             }
 
             /// Waits for the lock.
             pub fn lock(&self) -> MutexGuard<'_, T> {
-                let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let guard = self.0.lock();
                 MutexGuard { _held: hold(self), guard }
             }
         }

@@ -37,9 +37,7 @@ impl<T> Opaque<T> {
     }
 
     /// As [`ffi_init`](Self::ffi_init), if the C function can fail.
-    pub fn try_ffi_init<E>(
-        init: impl FnOnce(*mut T) -> Result<(), E>,
-    ) -> impl PinInit<Self, E> {
+    pub fn try_ffi_init<E>(init: impl FnOnce(*mut T) -> Result<(), E>) -> impl PinInit<Self, E> {
         // SAFETY: any memory is a valid value, and its place does not matter to Rust.
         unsafe { pin_init_from_closure(move |slot: *mut Self| init(slot.cast())) }
     }

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// The binding itself.
 pub const BINDING: &str = "rust/kernel/gpu/buddy.rs";
 
@@ -41,6 +43,9 @@ pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
         fs::remove_dir_all(folder)?;
     }
     let pattern = project().join("kernel-binding");
+    // Cargo goes by times, and a link may now lead to an older file. So what is compiled has
+    // a version of its own for each content.
+    let version = format!("version = \"0.0.0+{}\"", digest(tree)?);
     for file in files(&pattern)? {
         let place = folder.join(&file);
         let source = pattern.join(&file);
@@ -48,7 +53,8 @@ pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
         if file.file_name().is_some_and(|name| name == "Cargo.toml") {
             let text = fs::read_to_string(&source)?;
             let path = format!("path = {:?}", project());
-            fs::write(&place, text.replace("path = \"..\"", &path))?;
+            let text = text.replace("path = \"..\"", &path);
+            fs::write(&place, text.replace("version = \"0.0.0\"", &version))?;
         } else if file.file_name().is_some_and(|name| name == "Cargo.lock") {
             // Cargo writes to it.
             fs::copy(&source, &place)?;
@@ -62,6 +68,22 @@ pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
         symlink(tree.join(file), &place)?;
     }
     Ok(())
+}
+
+/// A digest of all that is linked to in a tree.
+fn digest(tree: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    for (_, file) in LINKS {
+        let path = tree.join(file);
+        let all = if path.is_dir() { files(&path)? } else { vec![PathBuf::new()] };
+        for inner in all {
+            // An empty path would add a slash to that of a file.
+            let file = if inner == Path::new("") { path.clone() } else { path.join(&inner) };
+            hash.update(inner.as_os_str().as_encoded_bytes());
+            hash.update(Sha256::digest(fs::read(file)?));
+        }
+    }
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn create_parent(path: &Path) -> io::Result<()> {
