@@ -38,18 +38,7 @@ pub fn collect<S: Implementation, R: Implementation>(
     let mut runner = Runner { options, start, report: Report::default(), pulse };
     let mut choices = Seeded::new(options.seed);
     let mut kinds = Kinds::default();
-    while runner.report.operations < options.operations {
-        let made_none = runner.report.refused + runner.report.declined >= super::MOST_REFUSED;
-        if runner.report.allocators == 0 && made_none {
-            break;
-        }
-        let episode = runner.draw(&mut choices);
-        runner.report.episode = Some(episode);
-        // Told before it begins: it may be the one that ends the process.
-        if !watch(&runner.report) {
-            break;
-        }
-        let Some(first) = runner.run_episode(episode, &mut watch) else { continue };
+    while let Some((episode, first)) = runner.next_finding(&mut choices, &mut watch) {
         let operations = runner.operations(episode, first.operations as u64).operations;
         let last = if first.at_end { None } else { operations.last() };
         let kind = kind(&first.finding, last);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::generate::Seeded;
 use super::shrink::{self, pruned};
+use super::trace::FirstFinding;
 use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace};
 
 pub use check::check;
@@ -157,23 +158,36 @@ where
 {
     fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
         let mut choices = Seeded::new(self.options.seed);
+        let Some((episode, found)) = self.next_finding(&mut choices, &mut watch) else {
+            watch(&self.report);
+            return (self.report, None);
+        };
+        self.report.shrinking = true;
+        let failure = self.shrink(episode, found, watch);
+        (self.report, Some(Box::new(failure)))
+    }
+
+    /// Runs episodes until one shows something; `None` at the end of the run.
+    fn next_finding(
+        &mut self,
+        choices: &mut Seeded,
+        watch: &mut impl FnMut(&Report) -> bool,
+    ) -> Option<(Episode, FirstFinding)> {
         while self.report.operations < self.options.operations {
             let made_none = self.report.refused + self.report.declined >= MOST_REFUSED;
             if self.report.allocators == 0 && made_none {
                 break;
             }
-            let episode = self.draw(&mut choices);
+            let episode = self.draw(choices);
             self.report.episode = Some(episode);
+            // Told before it begins: it may be the one that ends the process.
             if !watch(&self.report) {
                 break;
             }
-            if let Some(found) = self.run_episode(episode, &mut watch) {
-                self.report.shrinking = true;
-                let failure = self.shrink(episode, found, watch);
-                return (self.report, Some(Box::new(failure)));
+            if let Some(found) = self.run_episode(episode, watch) {
+                return Some((episode, found));
             }
         }
-        watch(&self.report);
-        (self.report, None)
+        None
     }
 }
