@@ -1,6 +1,6 @@
 //! `gpu-buddy compare`
 
-mod report;
+pub mod report;
 mod worker;
 
 use std::ffi::OsString;

@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::jobs::{self, Done, Job};
 use super::judge::Subject;
 use super::kunit::Kunit;
 use super::report::{Found, Mark, Part, Relation, Step, count};
+use crate::compare::report::Shown;
 use crate::torture::report::Report as TortureReport;
 
 /// What is run.
@@ -264,8 +266,8 @@ impl Results {
     /// The differences between the two kernels, and the promises that only one breaks.
     pub fn differences(&self, names: (&str, &str)) -> Vec<Found> {
         let report = self.json(Run::Lockstep).unwrap_or_default();
-        let differences = report["differences"].as_array().cloned().unwrap_or_default();
-        differences.iter().map(|value| difference(value, names)).collect()
+        let differences = Vec::<Shown>::deserialize(&report["differences"]).unwrap_or_default();
+        differences.into_iter().map(|shown| difference(shown, names)).collect()
     }
 
     /// What a KUnit run came to; `None` if there was none.
@@ -275,24 +277,19 @@ impl Results {
     }
 }
 
-fn difference(value: &Value, (patched, base): (&str, &str)) -> Found {
-    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let names = |name: &str| -> Vec<String> {
-        let names = value[name].as_array().into_iter().flatten();
-        names.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let mut lines = match value["base"].as_str() {
+fn difference(shown: Shown, (patched, base): (&str, &str)) -> Found {
+    let dies = shown.base.is_none();
+    let mut lines = match shown.base {
         Some(of_base) => {
             let width = patched.len().max(base.len()) + 1;
             vec![
-                format!("{:width$} {}", format!("{patched}:"), text("kernel")),
+                format!("{:width$} {}", format!("{patched}:"), shown.kernel),
                 format!("{:width$} {of_base}", format!("{base}:")),
             ]
         }
-        None => vec![text("kernel")],
+        None => vec![shown.kernel],
     };
-    let (new, fixed) = (names("new"), names("fixed"));
-    let dies = value["base"].is_null();
+    let (new, fixed) = (shown.new, shown.fixed);
     if !new.is_empty() {
         lines.push(format!("breaks, and the base does not: {}", new.join(", ")));
     }
@@ -307,13 +304,13 @@ fn difference(value: &Value, (patched, base): (&str, &str)) -> Found {
         (false, true) => Relation::Different,
     };
     Found {
-        part: if text("kind").ends_with(": cost") { Part::Cost } else { Part::Lockstep },
+        part: if shown.kind.ends_with(": cost") { Part::Cost } else { Part::Lockstep },
         relation,
-        kind: text("kind"),
+        kind: shown.kind,
         lines,
-        count: value["count"].as_u64().unwrap_or(1),
-        trace: Some(text("trace")).filter(|trace| !trace.is_empty()),
-        cut_short: value["cut_short"].as_bool().unwrap_or(false),
+        count: shown.count,
+        trace: Some(shown.trace).filter(|trace| !trace.is_empty()),
+        cut_short: shown.cut_short,
     }
 }
 

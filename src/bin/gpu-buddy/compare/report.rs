@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
-use gpu_buddy::diff::{Trace, compare};
+use gpu_buddy::diff::compare::{self, Difference};
+use gpu_buddy::diff::{Promise, Trace};
 use gpu_buddy::module::Module;
 use indicatif::HumanCount;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The file that a process under supervision leaves its report in.
@@ -26,60 +28,70 @@ pub struct Comparison {
 }
 
 /// One kind of difference, as it is shown.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Shown {
-    kind: String,
-    count: u64,
-    /// What the two answer; or nothing but what became of the process.
-    answers: Result<(String, String), String>,
+    pub kind: String,
+    pub count: u64,
+    /// What the kernel answers; or, if the base has no answer, what became of the process.
+    pub kernel: String,
+    pub base: Option<String>,
     /// The promises that only the kernel breaks here, and only the base.
-    new: Vec<String>,
-    fixed: Vec<String>,
-    trace: String,
-    cut_short: bool,
+    pub new: Vec<String>,
+    pub fixed: Vec<String>,
+    pub trace: String,
+    pub cut_short: bool,
 }
 
 impl Shown {
+    /// A difference, and the text of its trace.
+    pub fn difference(difference: &Difference, trace: String) -> Self {
+        let names = |promises: &[Promise]| {
+            promises.iter().map(|promise| promise.name().to_owned()).collect()
+        };
+        let Difference { kind, count, divergence, cut_short, .. } = difference;
+        Self {
+            kind: kind.clone(),
+            count: *count,
+            kernel: divergence.subject.clone(),
+            base: Some(divergence.reference.clone()),
+            new: names(&divergence.new),
+            fixed: names(&divergence.fixed),
+            trace,
+            cut_short: *cut_short,
+        }
+    }
+
     /// A trace that kills a process, and its text.
     pub fn death(what: &str, trace: &Trace, text: String) -> Self {
-        Self {
-            kind: compare::call(trace.operations.last()),
-            count: 1,
-            answers: Err(what.to_owned()),
-            new: Vec::new(),
-            fixed: Vec::new(),
-            trace: text,
-            cut_short: false,
-        }
+        Self::of_process(compare::call(trace.operations.last()), what.to_owned(), text)
     }
 
     /// A process that has died, and no trace shows why.
     pub fn unknown_death(what: &str) -> Self {
-        Self {
-            kind: "unknown".to_owned(),
-            count: 1,
-            answers: Err(format!("{what}; no trace shows it")),
-            new: Vec::new(),
-            fixed: Vec::new(),
-            trace: String::new(),
-            cut_short: false,
-        }
+        let what = format!("{what}; no trace shows it");
+        Self::of_process("unknown".to_owned(), what, String::new())
     }
 
-    fn read(value: &Value) -> Option<Self> {
-        let text = |name: &str| value[name].as_str().map(str::to_owned);
-        let names = |name: &str| {
-            let names = value[name].as_array().into_iter().flatten();
-            names.filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        Some(Self {
-            kind: text("kind")?,
-            count: value["count"].as_u64()?,
-            answers: Ok((text("kernel")?, text("base")?)),
-            new: names("new"),
-            fixed: names("fixed"),
-            trace: text("trace")?,
-            cut_short: value["cut_short"].as_bool()?,
-        })
+    fn of_process(kind: String, what: String, trace: String) -> Self {
+        let (new, fixed) = (Vec::new(), Vec::new());
+        Self { kind, count: 1, kernel: what, base: None, new, fixed, trace, cut_short: false }
+    }
+}
+
+/// What a process under supervision leaves for the one that supervises it.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Left {
+    pub operations: u64,
+    pub allocators: u64,
+    pub not_asked_for: Vec<String>,
+    pub differences: Vec<Shown>,
+}
+
+impl Left {
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        let new = folder.join("report.new");
+        std::fs::write(&new, serde_json::to_string(self)?)?;
+        std::fs::rename(new, folder.join(REPORT))
     }
 }
 
@@ -112,7 +124,7 @@ impl Comparison {
     /// Adds a difference, or counts it if there is one of its kind.
     pub fn add(&mut self, shown: Shown) {
         let same = |other: &&mut Shown| {
-            other.kind == shown.kind && other.answers.is_ok() == shown.answers.is_ok()
+            other.kind == shown.kind && other.base.is_some() == shown.base.is_some()
         };
         match self.differences.iter_mut().find(same) {
             Some(same) => same.count += shown.count,
@@ -125,17 +137,15 @@ impl Comparison {
         let file = folder.join(REPORT);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let _ = std::fs::remove_file(file);
-        let Ok(report) = serde_json::from_str::<Value>(&text) else { return };
-        self.operations += report["operations"].as_u64().unwrap_or(0);
-        self.allocators += report["allocators"].as_u64().unwrap_or(0);
-        for name in report["not_asked_for"].as_array().into_iter().flatten() {
-            let name = name.as_str().unwrap_or_default();
-            if !self.not_asked_for.iter().any(|known| known == name) {
-                self.not_asked_for.push(name.to_owned());
+        let Ok(left) = serde_json::from_str::<Left>(&text) else { return };
+        self.operations += left.operations;
+        self.allocators += left.allocators;
+        for name in left.not_asked_for {
+            if !self.not_asked_for.contains(&name) {
+                self.not_asked_for.push(name);
             }
         }
-        let differences = report["differences"].as_array().into_iter().flatten();
-        differences.filter_map(Shown::read).for_each(|shown| self.add(shown));
+        left.differences.into_iter().for_each(|shown| self.add(shown));
     }
 
     pub fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
@@ -146,17 +156,18 @@ impl Comparison {
             kinds => writeln!(out, "{name} and {base} differ in {kinds} ways")?,
         }
         for (number, difference) in (1..).zip(&self.differences) {
-            let Shown { kind, count, answers, trace, cut_short, new, fixed } = difference;
+            let Shown { kind, count, kernel, base: theirs, trace, cut_short, new, fixed } =
+                difference;
             let times = if *count == 1 { String::new() } else { format!(", met {count} times") };
             let cut_short = if *cut_short { "; the trace may become shorter" } else { "" };
             writeln!(out, "\n{number}. {kind}{times}{cut_short}")?;
             let width = name.len().max(base.len()) + 1;
-            match answers {
-                Ok((kernel, theirs)) => {
+            match theirs {
+                Some(theirs) => {
                     writeln!(out, "   {:width$} {kernel}", format!("{name}:"))?;
                     writeln!(out, "   {:width$} {theirs}", format!("{base}:"))?;
                 }
-                Err(what) => writeln!(out, "   {what}")?,
+                None => writeln!(out, "   {kernel}")?,
             }
             for (what, promises) in [("new breach", new), ("fixed breach", fixed)] {
                 if !promises.is_empty() {
@@ -193,22 +204,6 @@ impl Comparison {
     }
 
     pub fn json(&self) -> Value {
-        let difference = |shown: &Shown| {
-            let (kernel, base) = match &shown.answers {
-                Ok((kernel, base)) => (Some(kernel), Some(base)),
-                Err(what) => (Some(what), None),
-            };
-            json!({
-                "kind": shown.kind,
-                "count": shown.count,
-                "kernel": kernel,
-                "base": base,
-                "new": shown.new,
-                "fixed": shown.fixed,
-                "trace": shown.trace,
-                "cut_short": shown.cut_short,
-            })
-        };
         json!({
             "kernel": self.kernel.name(),
             "base": self.base.name(),
@@ -221,7 +216,7 @@ impl Comparison {
             "only_kernel": only(self.kernel, self.base),
             "only_base": only(self.base, self.kernel),
             "not_asked_for": self.not_asked_for,
-            "differences": self.differences.iter().map(difference).collect::<Vec<_>>(),
+            "differences": self.differences,
         })
     }
 }

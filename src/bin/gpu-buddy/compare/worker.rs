@@ -1,6 +1,5 @@
 //! The work of `gpu-buddy compare`, in a process under supervision.
 
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -8,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::compare::{self, Difference};
 use gpu_buddy::diff::torture::{Options, Report};
-use gpu_buddy::diff::{NotCreated, Promise, Trace};
+use gpu_buddy::diff::{NotCreated, Trace};
 use gpu_buddy::module::Module;
-use serde_json::{Value, json};
 
 use super::Arguments;
-use super::report::REPORT;
+use super::report::{Left, Shown};
 use crate::kernel::{Against, Pair, start_both};
 use crate::replay::read_trace;
 use crate::watchdog::Watchdog;
@@ -80,31 +78,13 @@ fn leave(
     differences: &[Difference],
     text: impl Fn(&Trace) -> String,
 ) -> std::io::Result<()> {
-    let not_asked_for: Vec<_> = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
-    let report = json!({
-        "operations": report.operations,
-        "allocators": report.allocators,
-        "not_asked_for": not_asked_for,
-        "differences": differences.iter().map(|found| shown(found, text(&found.trace))).collect::<Vec<_>>(),
-    });
-    let new = folder.join("report.new");
-    fs::write(&new, report.to_string())?;
-    fs::rename(new, folder.join(REPORT))
-}
-
-fn shown(difference: &Difference, trace: String) -> Value {
-    json!({
-        "kind": difference.kind,
-        "count": difference.count,
-        "kernel": difference.divergence.subject,
-        "base": difference.divergence.reference,
-        "new": names(&difference.divergence.new),
-        "fixed": names(&difference.divergence.fixed),
-        "trace": trace,
-        "cut_short": difference.cut_short,
-    })
-}
-
-fn names(promises: &[Promise]) -> Vec<&'static str> {
-    promises.iter().map(|promise| promise.name()).collect()
+    let not_asked_for = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
+    let shown = |found| Shown::difference(found, text(&found.trace));
+    let left = Left {
+        operations: report.operations,
+        allocators: report.allocators,
+        not_asked_for,
+        differences: differences.iter().map(shown).collect(),
+    };
+    left.write(folder)
 }
