@@ -13,7 +13,7 @@ use gpu_buddy::module::Module;
 
 use crate::kernel::open;
 use crate::replay::read_trace;
-use crate::supervise::{Death, SHRINK_DEATH, Status, Supervisor, is_interrupted};
+use crate::supervise::{Death, Status, Supervisor, is_interrupted};
 use crate::watchdog::PATIENCE;
 use crate::{Failure, Verdict};
 use report::{Comparison, Shown};
@@ -196,6 +196,6 @@ fn supervisor<'a>(
     again.extend(["--patience".into(), arguments.patience.to_string().into()]);
     let candidate =
         ["--kernel".into(), kernel, "--against".into(), base, "--differences-only".into()];
-    let shrink = SHRINK_DEATH.min(Duration::from_secs_f64(2.0 * arguments.patience));
-    Supervisor { arguments: again, candidate: candidate.to_vec(), threads: 1, shrink, folder }
+    let (candidate, patience) = (candidate.to_vec(), arguments.patience);
+    Supervisor { arguments: again, candidate, threads: 1, patience, folder }
 }

@@ -68,33 +68,44 @@ pub fn lanes() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(4)
 }
 
-/// Runs the jobs, in their order as far as there is room, and calls `each` when one is done.
-pub fn run(jobs: &[Job], each: impl Fn(usize) + Sync) -> io::Result<Vec<Done>> {
+/// Does the same with each of several things, some of them at a time, and returns what came
+/// of each in their order. `work` gets the lane, the index and the thing.
+pub fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(usize, usize, &T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, io::Result<Done>)>> = Mutex::new(Vec::new());
-    let was_said = |words: &str| {
-        let results = results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.iter().any(|(_, done)| done.as_ref().is_ok_and(|done| done.stdout.contains(words)))
-    };
+    let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for _ in 0..lanes() {
-            scope.spawn(|| {
+        for lane in 0..lanes() {
+            let (next, results, work) = (&next, &results, &work);
+            scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(index) else { break };
-                    let done = match job.unless.filter(|words| was_said(words)) {
-                        Some(words) => Ok(Done { left_out: Some(words), ..Done::none() }),
-                        None => job.run(),
-                    };
-                    each(index);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, done));
+                    let Some(thing) = things.get(index) else { break };
+                    let result = work(lane, index, thing);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
         }
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, done)| done).collect()
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Runs the jobs, in their order as far as there is room, and calls `told` when one is done.
+pub fn run(jobs: &[Job], told: impl Fn(usize) + Sync) -> io::Result<Vec<Done>> {
+    // What jobs that are done have said of what others ask for.
+    let said: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    let said = || said.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = each(jobs, |_, index, job| {
+        let done = match job.unless.filter(|words| said().contains(words)) {
+            Some(words) => Done { left_out: Some(words), ..Done::none() },
+            None => job.run()?,
+        };
+        said().extend(job.unless.filter(|words| done.stdout.contains(words)));
+        told(index);
+        Ok(done)
+    });
+    done.into_iter().collect()
 }
 
 impl Job {

@@ -2,10 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::{Trace, TraceFile};
@@ -76,29 +72,15 @@ fn each<T: Sync, R: Send>(
     place: Place<'_>,
     work: impl Fn(&T, &Path) -> R + Sync,
 ) -> Vec<Option<R>> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for lane in 0..jobs::lanes() {
-            let (next, results, work) = (&next, &results, &work);
-            let folder = place.folder.join(lane.to_string());
-            scope.spawn(move || {
-                // If it cannot be made, nothing is seen, as if it were full.
-                let _ = std::fs::create_dir_all(&folder);
-                while let Some((index, thing)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    things.get(index).map(|thing| (index, thing))
-                } {
-                    let in_time = Instant::now() < place.deadline && !jobs::is_interrupted();
-                    let result = in_time.then(|| work(thing, &folder));
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
+    jobs::each(things, |lane, _, thing| {
+        if Instant::now() >= place.deadline || jobs::is_interrupted() {
+            return None;
         }
-    });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+        let folder = place.folder.join(lane.to_string());
+        // If it cannot be made, nothing is seen, as if it were full.
+        let _ = std::fs::create_dir_all(&folder);
+        Some(work(thing, &folder))
+    })
 }
 
 /// One of the known traces, and what it shows.

@@ -186,31 +186,21 @@ impl Report {
 
 /// What is broken, in words.
 fn broken(failed: &[Part], findings: &[Found]) -> String {
-    let is_new = |part: Part, word: &str| {
-        findings.iter().any(|found| {
-            found.part == part
-                && found.relation == Relation::New
-                && found.lines.iter().any(|line| line.starts_with(word))
-        })
-    };
     let mut words = Vec::new();
     for &part in failed {
         match part {
             Part::Build => words.push("does not start"),
             Part::Kunit => words.push("fails its KUnit suite"),
             Part::Lockstep | Part::Contract => {
-                if is_new(part, "crash") {
-                    words.push("crashes");
-                }
-                if is_new(part, "hang") {
-                    words.push("hangs");
-                }
-                let other = findings.iter().any(|found| {
-                    found.part == part && found.relation == Relation::New && !found.dies()
-                });
-                if other {
-                    words.push("breaks a promise");
-                }
+                let is_new = |found: &&Found| found.part == part && found.relation == Relation::New;
+                let new: Vec<_> = findings.iter().filter(is_new).collect();
+                let dies = |word: &str| {
+                    new.iter().any(|found| found.lines.iter().any(|line| line.starts_with(word)))
+                };
+                words.extend(dies("crash").then_some("crashes"));
+                words.extend(dies("hang").then_some("hangs"));
+                let breaks = new.iter().any(|found| !found.dies());
+                words.extend(breaks.then_some("breaks a promise"));
             }
             Part::UndefinedBehaviour => words.push("has undefined behaviour"),
             Part::Coverage => {}

@@ -32,7 +32,7 @@ pub fn shrink_one(seconds: f64) -> Duration {
 }
 
 /// How long it may take to find out what killed a process, and to make its trace short.
-pub const SHRINK_DEATH: Duration = Duration::from_secs(30);
+const SHRINK_DEATH: Duration = Duration::from_secs(30);
 
 /// How long one operation may take when an episode is replayed.
 const SOME_PATIENCE: Duration = Duration::from_secs(2);
@@ -51,8 +51,9 @@ pub struct Supervisor<'a> {
     /// What `gpu-buddy candidate` needs to see what was seen.
     pub candidate: Vec<OsString>,
     pub threads: u64,
-    /// How long it may take to find out what killed the process.
-    pub shrink: Duration,
+    /// In seconds, how long a call may make no progress. What finds out which one killed the
+    /// process takes its time accordingly.
+    pub patience: f64,
     /// Where the child leaves which allocators it works on.
     pub folder: &'a Path,
 }
@@ -71,6 +72,11 @@ pub struct Found {
 static INPUT: Mutex<Option<ChildStdin>> = Mutex::new(None);
 
 impl Supervisor<'_> {
+    /// Until when it may take to find out what killed the process.
+    fn deadline(&self) -> Instant {
+        Instant::now() + SHRINK_DEATH.min(Duration::from_secs_f64(2.0 * self.patience))
+    }
+
     /// Does the work in a child process.
     pub fn work(&self) -> Result<Status, Failure> {
         let mut child = self.again()?.stdin(Stdio::piped()).spawn()?;
@@ -99,7 +105,7 @@ impl Supervisor<'_> {
     /// Finds what killed the child.
     pub fn after_death(&self, death: Death) -> Result<Vec<Found>, Failure> {
         eprintln!("{death}; looking for the operation");
-        let deadline = Instant::now() + self.shrink;
+        let deadline = self.deadline();
         let mut found = Vec::new();
         for thread in 0..self.threads {
             let Some(episode) = episode_left(self.folder, thread) else { continue };
@@ -125,7 +131,7 @@ impl Supervisor<'_> {
 
     /// Makes a trace short that kills a process, or that has shown something else by now.
     pub fn shrink(&self, trace: Trace) -> Option<Found> {
-        self.shrink_until(Instant::now() + self.shrink, trace, 0, 0)
+        self.shrink_until(self.deadline(), trace, 0, 0)
     }
 
     fn shrink_until(

@@ -2,11 +2,11 @@
 
 use std::io::{Write, stdout};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::report::{Done, Found, Report};
 use super::{Arguments, Limit, candidate, limit, replay};
-use crate::supervise::{Death, SHRINK_DEATH, Status, Supervisor, is_interrupted};
+use crate::supervise::{Death, Status, Supervisor, is_interrupted};
 use crate::{Failure, Verdict};
 
 /// The file that the child leaves its report in.
@@ -80,7 +80,7 @@ fn run_once(
         arguments: again,
         candidate: candidate(arguments),
         threads: arguments.threads,
-        shrink: SHRINK_DEATH.min(Duration::from_secs_f64(2.0 * arguments.patience)),
+        patience: arguments.patience,
         folder,
     };
     let _ = std::fs::remove_file(folder.join(REPORT));
