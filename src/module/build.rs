@@ -14,6 +14,15 @@ use super::tree::Signs;
 /// The files of a kernel's allocator, as they were when it was looked for.
 pub struct Tree(Source);
 
+/// The path that the C compiler prints for an argument such as `-print-prog-name=gcov`;
+/// `None` if it has none there, or cannot be run.
+#[must_use]
+pub fn ask_compiler(argument: &str) -> Option<PathBuf> {
+    let output = Compiler::find().ok()?.command().arg(argument).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(PathBuf::from(text.trim())).filter(|path| output.status.success() && path.is_absolute())
+}
+
 impl Tree {
     /// Reads the files of a kernel, which is named as for
     /// [`Module::open`](super::Module::open).

@@ -49,7 +49,7 @@ use std::sync::OnceLock;
 
 use abi::Table;
 #[cfg(feature = "module")]
-pub use build::Tree;
+pub use build::{Tree, ask_compiler};
 #[cfg(feature = "module")]
 pub use compile::{Build, Object};
 pub(crate) use inspect::Inspection;

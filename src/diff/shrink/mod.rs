@@ -235,18 +235,8 @@ fn without_allocations(trace: &Trace, run: Range<usize>) -> Trace {
 /// The trace without operations on allocations that it does not make, or has freed: those
 /// are skipped, and have no line in its text.
 pub(super) fn pruned(trace: Trace) -> Trace {
-    let mut held = HashSet::new();
-    let is_held = |operation: &Operation| match *operation {
-        Operation::Alloc { id, .. } => {
-            held.insert(id);
-            true
-        }
-        Operation::Free { id, .. } => held.remove(&id),
-        _ => operation.allocation().is_none_or(|id| held.contains(&id)),
-    };
-    let Trace { space, mut operations } = trace;
-    operations.retain(is_held);
-    Trace { space, operations }
+    let kept = trace.written().into_iter().map(|index| trace.operations[index].clone());
+    Trace { space: trace.space, operations: kept.collect() }
 }
 
 /// The same, with its allocations named from 0 on.

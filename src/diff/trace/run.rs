@@ -1,9 +1,11 @@
 //! Running a trace.
 
+use std::collections::HashSet;
+
 use crate::diff::torture::Failure;
 use crate::diff::{
-    Capabilities, Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Settings,
-    Space,
+    Capabilities, Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation,
+    Settings, Space,
 };
 
 use super::Trace;
@@ -27,6 +29,23 @@ const TAIL: usize = 256;
 const TAIL_BLOCKS: usize = 1 << 16;
 
 impl Trace {
+    /// The operations that have a line in its text, by index: all but those on an allocation
+    /// that was never made, or is freed.
+    #[must_use]
+    pub fn written(&self) -> Vec<usize> {
+        let mut held = HashSet::new();
+        let has_line = |operation: &Operation| match *operation {
+            Operation::Alloc { id, .. } => {
+                held.insert(id);
+                true
+            }
+            Operation::Free { id, .. } => held.remove(&id),
+            _ => operation.allocation().is_none_or(|id| held.contains(&id)),
+        };
+        let lines: Vec<_> = self.operations.iter().map(has_line).collect();
+        (0..lines.len()).filter(|&index| lines[index]).collect()
+    }
+
     /// What an implementation must offer to do all of it.
     #[must_use]
     pub fn needs(&self) -> Capabilities {

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
-use gpu_buddy::module::{Build, Module, ModuleError, Object};
+use gpu_buddy::module::{Build, Module, ModuleError, Object, ask_compiler};
 
 use super::Stopped;
 use super::judge::Subject;
@@ -177,15 +176,9 @@ fn new_warnings(ours: &Object, theirs: &Object) -> Vec<String> {
 
 /// A module built with sanitizers, and what a process needs to load it.
 pub fn with_sanitizer(module: PathBuf) -> Result<Subject, String> {
-    let compiler = std::env::var_os("CC").filter(|name| !name.is_empty());
-    let compiler = compiler.unwrap_or_else(|| OsString::from("cc"));
     let library = ["libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan.so"]
         .into_iter()
-        .find_map(|name| {
-            let asked = Command::new(&compiler).arg(format!("-print-file-name={name}")).output();
-            let path = String::from_utf8_lossy(&asked.ok()?.stdout).trim().to_owned();
-            Path::new(&path).is_absolute().then_some(path)
-        })
+        .find_map(|name| ask_compiler(&format!("-print-file-name={name}")))
         .ok_or("the compiler has no library of the address sanitizer")?;
     // Reports come as warnings of the call that they are about, each time; a signal ends the
     // process as it does without.

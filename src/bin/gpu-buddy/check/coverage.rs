@@ -2,11 +2,10 @@
 //! two sources says which lines those are.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use gpu_buddy::module::Tree;
+use gpu_buddy::module::{Tree, ask_compiler};
 use serde::Deserialize;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
@@ -160,12 +159,5 @@ fn ordinary(branches: &[Branch]) -> impl Iterator<Item = &Branch> {
 
 /// The gcov of the compiler.
 fn tool() -> PathBuf {
-    let compiler = std::env::var_os("CC").filter(|name| !name.is_empty());
-    let compiler = compiler.unwrap_or_else(|| OsString::from("cc"));
-    let asked = Command::new(compiler).arg("-print-prog-name=gcov").output();
-    let name = asked
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
-    name.filter(|name| !name.as_os_str().is_empty()).unwrap_or_else(|| PathBuf::from("gcov"))
+    ask_compiler("-print-prog-name=gcov").unwrap_or_else(|| PathBuf::from("gcov"))
 }

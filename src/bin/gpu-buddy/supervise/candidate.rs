@@ -1,7 +1,6 @@
 //! A trace is tried in a process of its own: `gpu-buddy candidate`, which says in lines of
 //! JSON how far it has come.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write, stdout};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use gpu_buddy::diff::{FirstFinding, NotCreated, Operation, Settings, Trace};
+use gpu_buddy::diff::{FirstFinding, NotCreated, Settings, Trace};
 use serde::{Deserialize, Serialize};
 
 use super::process::{Death, Status, wait};
@@ -153,7 +152,7 @@ pub fn try_trace_with(
     let text = fs::read_to_string(&output)?;
     // The last line may have been cut off.
     let mut events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
-    let written = written(trace);
+    let written = trace.written();
     let operations = |count: usize| match count.checked_sub(1) {
         Some(last) => written.get(last).map_or(trace.operations.len(), |index| index + 1),
         None => 0,
@@ -178,20 +177,4 @@ pub fn try_trace_with(
         (Status::Exited(_), _) => None,
     };
     Ok(seen)
-}
-
-/// The operations that have a line in the text of a trace: all but those on an allocation
-/// that was never made, or is freed.
-fn written(trace: &Trace) -> Vec<usize> {
-    let mut held = HashSet::new();
-    let has_line = |operation: &Operation| match *operation {
-        Operation::Alloc { id, .. } => {
-            held.insert(id);
-            true
-        }
-        Operation::Free { id, .. } => held.remove(&id),
-        _ => operation.allocation().is_none_or(|id| held.contains(&id)),
-    };
-    let lines: Vec<_> = trace.operations.iter().map(has_line).collect();
-    (0..lines.len()).filter(|&index| lines[index]).collect()
 }
