@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use crate::buddy::Free;
@@ -16,9 +15,6 @@ use crate::{BlockInfo, Error, GpuBuddy, InvalidArgument, Result, ffi, tree};
 pub(crate) struct Ring {
     first: *mut ffi::list_head,
 }
-
-/// Where a block has the link that is its user's.
-const LINK: usize = offset_of!(ffi::gpu_buddy_block, __bindgen_anon_1);
 
 impl Ring {
     pub const fn empty() -> Self {
@@ -97,7 +93,7 @@ impl Ring {
 
     fn remove(&mut self, block: NonNull<ffi::gpu_buddy_block>) -> *mut ffi::list_head {
         // SAFETY: the link is inside of the block.
-        let link = unsafe { block.byte_add(LINK) }.cast::<ffi::list_head>().as_ptr();
+        let link = unsafe { block.byte_add(ffi::LINK) }.cast::<ffi::list_head>().as_ptr();
         // SAFETY: `block` is one of this ring, whose links are valid and ours.
         unsafe {
             let (next, prev) = ((*link).next, (*link).prev);
@@ -117,7 +113,7 @@ impl Ring {
 
 fn block_of(link: NonNull<ffi::list_head>) -> NonNull<ffi::gpu_buddy_block> {
     // SAFETY: the links of a ring are inside of blocks.
-    unsafe { link.byte_sub(LINK) }.cast()
+    unsafe { link.byte_sub(ffi::LINK) }.cast()
 }
 
 /// What one allocation got: blocks, which are freed as dirty when this is

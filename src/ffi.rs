@@ -90,6 +90,23 @@ impl list_head {
     }
 }
 
+/// Where a block has the link that is its user's.
+pub(crate) const LINK: usize = core::mem::offset_of!(gpu_buddy_block, __bindgen_anon_1);
+
+/// The links of a list, without its head.
+///
+/// # Safety
+///
+/// `list` points to a list head that is initialised, stays in place and is not changed
+/// meanwhile.
+pub(crate) unsafe fn links(list: *const list_head) -> impl Iterator<Item = *mut list_head> {
+    let link_of = move |link: *mut list_head| (!core::ptr::eq(link, list)).then_some(link);
+    // SAFETY: as the caller says.
+    let first = link_of(unsafe { (*list).next });
+    // SAFETY: as above.
+    core::iter::successors(first, move |&link| link_of(unsafe { (*link).next }))
+}
+
 /// The blocks on a list that `gpu_buddy_alloc_blocks` has filled, in its order.
 ///
 /// # Safety
@@ -97,15 +114,8 @@ impl list_head {
 /// `list` points to a list head that is initialised, stays in place and is not changed
 /// meanwhile. All on it are blocks that are allocated.
 pub unsafe fn blocks(list: *const list_head) -> impl Iterator<Item = *mut gpu_buddy_block> {
-    let link_of = move |link: *mut list_head| (!core::ptr::eq(link, list)).then_some(link);
-    // SAFETY: as the caller says.
-    let first = link_of(unsafe { (*list).next });
-    // SAFETY: as above.
-    core::iter::successors(first, move |&link| link_of(unsafe { (*link).next })).map(|link| {
-        let link_offset = core::mem::offset_of!(gpu_buddy_block, __bindgen_anon_1);
-        // SAFETY: the link is inside of a block.
-        unsafe { link.byte_sub(link_offset) }.cast()
-    })
+    // SAFETY: as the caller says; a link is inside of its block.
+    unsafe { links(list).map(|link| link.byte_sub(LINK).cast()) }
 }
 
 /// An allocated block as plain data.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use command_line::{command, text};
-use common::{copy_of_kernel, kernel_tree, not_found};
+use common::{copy_of_kernel, edit_allocator, kernel_tree};
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -49,16 +49,7 @@ impl Place {
 
     /// Replaces a text where it comes first after another.
     fn edit(&self, after: &str, from: &str, to: &str) -> bool {
-        let source = fs::read_to_string(self.file()).expect("the allocator");
-        let at = source.find(after).and_then(|begin| Some(begin + source[begin..].find(from)?));
-        let Some(at) = at else {
-            not_found("a patched kernel", &format!("{from:?} after {after:?}"));
-            return false;
-        };
-        let (head, tail) = source.split_at(at);
-        fs::write(self.file(), format!("{head}{to}{}", &tail[from.len()..]))
-            .expect("it is written");
-        true
+        edit_allocator(self.path(), after, from, to)
     }
 
     fn git(&self, arguments: &[&str]) {

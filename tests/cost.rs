@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Output;
 
 use command_line::{command, text};
-use common::{copy_of_kernel, kernel_tree, not_found, project};
+use common::{copy_of_kernel, edit_allocator, kernel_tree, project};
 use gpu_buddy::diff::{Implementation, KernelC, Space};
 use gpu_buddy::module::Module;
 use gpu_buddy::{AllocRequest, GpuBuddyAllocFlag};
@@ -19,7 +19,6 @@ use rstest::rstest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const ALLOCATOR: &str = "drivers/gpu/buddy.c";
 const CHUNK: u64 = 4 << 10;
 
 fn run(arguments: &[&dyn AsRef<OsStr>], environment: &[(&str, &str)]) -> Output {
@@ -30,20 +29,10 @@ fn run(arguments: &[&dyn AsRef<OsStr>], environment: &[(&str, &str)]) -> Output 
     command.output().expect("it runs")
 }
 
-/// The tree, with a text of `buddy.c` replaced where it comes first after another one. A
-/// later kernel may not have it any more.
+/// A tree with a text of `buddy.c` replaced where it comes first after another one.
 fn planted(after: &str, from: &str, to: &str) -> Option<TempDir> {
     let tree = copy_of_kernel();
-    let file = tree.path().join(ALLOCATOR);
-    let source = fs::read_to_string(&file).expect("the allocator");
-    let at = source.find(after).and_then(|begin| Some(begin + source[begin..].find(from)?));
-    let Some(at) = at else {
-        not_found("a slow kernel", &format!("{from:?} after {after:?}"));
-        return None;
-    };
-    let (head, tail) = source.split_at(at);
-    fs::write(&file, format!("{head}{to}{}", &tail[from.len()..])).expect("it is written");
-    Some(tree)
+    edit_allocator(tree.path(), after, from, to).then_some(tree)
 }
 
 /// Every kernel that is there.

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use command_line::{assert_wrong_usage, command, text};
-use common::{kernel_tree, not_found};
+use common::{edit_allocator, kernel_tree, not_found};
 use gpu_buddy::diff::{KernelC, Space};
 use gpu_buddy::module::Module;
 use rstest::rstest;
@@ -37,17 +37,7 @@ impl Place {
     fn tree(&self, name: &str, function: &str, text: &str, by: &str) -> Option<PathBuf> {
         let tree = self.folder.path().join(name);
         copy(&kernel_tree(), &tree);
-        let file = tree.join(ALLOCATOR);
-        let source = fs::read_to_string(&file).expect("the allocator");
-        let Some((head, tail)) = source.find(function).and_then(|begin| {
-            let at = source[begin..].find(text)?;
-            Some(source.split_at(begin + at))
-        }) else {
-            not_found(&format!("the {name} kernel"), &format!("{text:?} in {function}"));
-            return None;
-        };
-        fs::write(&file, format!("{head}{by}{}", &tail[text.len()..])).expect("it is written");
-        Some(tree)
+        edit_allocator(&tree, function, text, by).then_some(tree)
     }
 
     /// The tree with another text, but the same code.

@@ -3,16 +3,12 @@
 #![allow(clippy::missing_safety_doc, reason = "see the rules for callers of `ffi`")]
 
 use core::ffi::{c_int, c_uint, c_ulong};
-use core::mem::offset_of;
 
 use crate::Errno;
-use crate::ffi::{bindings, gpu_buddy, gpu_buddy_block, list_head};
+use crate::ffi::{self, LINK, bindings, gpu_buddy, gpu_buddy_block, list_head};
 
 use super::Misuse;
 use super::monitor::{State, enter, init};
-
-/// Where a block has the link that is its user's.
-const LINK: usize = offset_of!(gpu_buddy_block, __bindgen_anon_1);
 
 const REFUSED: c_int = -Errno::ENOTRECOVERABLE.code();
 
@@ -62,13 +58,8 @@ unsafe fn note(state: &mut State, mm: usize, list: *mut list_head, before: Vec<u
     for link in before {
         state.given_back(link);
     }
-    // SAFETY: as the caller says; all on it are blocks that are allocated.
-    let mut link = unsafe { (*list).next };
-    while link != list {
-        state.handed_out(link.addr(), mm);
-        // SAFETY: as above.
-        link = unsafe { (*link).next };
-    }
+    // SAFETY: as the caller says.
+    unsafe { ffi::links(list) }.for_each(|link| state.handed_out(link.addr(), mm));
 }
 
 /// Loads the kernel's module, which the first call of the init function does.

@@ -285,6 +285,21 @@ pub fn copy_of_kernel() -> tempfile::TempDir {
     copy
 }
 
+/// Replaces a text of the allocator of a tree, where it comes first after another one. A later
+/// kernel may not have it any more, and false is the answer.
+pub fn edit_allocator(tree: &Path, after: &str, from: &str, to: &str) -> bool {
+    let file = tree.join("drivers/gpu/buddy.c");
+    let source = std::fs::read_to_string(&file).expect("the allocator");
+    let at = source.find(after).and_then(|begin| Some(begin + source[begin..].find(from)?));
+    let Some(at) = at else {
+        not_found("a patched kernel", &format!("{from:?} after {after:?}"));
+        return false;
+    };
+    let (head, tail) = source.split_at(at);
+    std::fs::write(&file, format!("{head}{to}{}", &tail[from.len()..])).expect("it is written");
+    true
+}
+
 /// What the kernel's own `kunit.py parse` makes of `ktap`; `None`, and a line on
 /// stderr, if there is no such script or no Python.
 pub fn kunit_py_parse(ktap: &str) -> Option<std::process::Output> {

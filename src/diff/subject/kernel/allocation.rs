@@ -1,7 +1,5 @@
 //! A list of blocks, as the C has it.
 
-use core::ptr;
-
 use crate::ffi;
 
 /// An allocation of [`KernelC`](super::KernelC): the head of a list of blocks.
@@ -13,10 +11,7 @@ unsafe impl Send for KernelAllocation {}
 
 impl KernelAllocation {
     pub(super) fn new() -> Self {
-        let mut head = Box::new(ffi::list_head { next: ptr::null_mut(), prev: ptr::null_mut() });
-        let place = &raw mut *head;
-        (head.next, head.prev) = (place, place);
-        Self(head)
+        Self(ffi::list_head::boxed())
     }
 
     pub(super) fn head(&mut self) -> *mut ffi::list_head {
@@ -25,17 +20,9 @@ impl KernelAllocation {
 
     /// The links of its blocks, in order.
     pub(super) fn links(&self) -> impl Iterator<Item = *mut ffi::list_head> {
-        let head = &raw const *self.0;
-        let mut next = self.0.next;
-        core::iter::from_fn(move || {
-            let link = next;
-            if link.cast_const() == head {
-                return None;
-            }
-            // SAFETY: the links of allocated blocks belong to the owner of the list.
-            next = unsafe { (*link).next };
-            Some(link)
-        })
+        // SAFETY: the head stays in its box, and the links of allocated blocks belong to the
+        // owner of the list.
+        unsafe { ffi::links(&raw const *self.0) }
     }
 
     /// Takes a block out, into a list of its own.
