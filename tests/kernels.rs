@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use command_line::{assert_wrong_usage, command, text};
-use common::{edit_allocator, kernel_tree, not_found};
+use common::{edit_allocator, kernel_tree};
 use gpu_buddy::diff::{KernelC, Space};
 use gpu_buddy::module::Module;
 use rstest::rstest;
