@@ -10,6 +10,7 @@ mod generate;
 mod info;
 mod kernel;
 mod kunit;
+mod map;
 mod replay;
 mod supervise;
 mod torture;
@@ -43,6 +44,7 @@ enum Command {
     Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
+    Map(map::Arguments),
     Replay(replay::Arguments),
     #[command(hide = true)]
     Time(check::time::Arguments),
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
