@@ -1,6 +1,7 @@
 //! `gpu-buddy map`
 
 mod cells;
+mod draw;
 mod grid;
 mod orders;
 pub mod state;
