@@ -11,6 +11,7 @@ mod info;
 mod kernel;
 mod kunit;
 mod map;
+mod plot;
 mod replay;
 mod supervise;
 mod torture;
@@ -45,6 +46,7 @@ enum Command {
     Info(info::Arguments),
     Kunit(kunit::Arguments),
     Map(map::Arguments),
+    Plot(plot::Arguments),
     Replay(replay::Arguments),
     #[command(hide = true)]
     Time(check::time::Arguments),
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Map(arguments) => map::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),

@@ -72,7 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let state = state::state(&file, module, at)
         .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.file.display())))?;
     let title = format!("{}, {}", file_name(&arguments.file), when(&file, &state));
-    let subtitle = stopped(&file, &state).unwrap_or_default();
+    let subtitle =
+        state.stopped.as_ref().map(|why| stopped(&file, state.operations, why)).unwrap_or_default();
     let base = file.trace().space.base;
     match output {
         Some(output) => {
@@ -156,16 +157,13 @@ fn when(file: &TraceFile, state: &State) -> String {
     }
 }
 
-/// Why it is not the state that was asked for.
-fn stopped(file: &TraceFile, state: &State) -> Option<String> {
-    let line = |index| {
-        let line = file.operation(index);
-        format!("operation {} (line {}: {})", index + 1, line.number(), line.words())
+/// Why a trace was not followed further than so many operations.
+pub fn stopped(file: &TraceFile, operations: usize, stopped: &Stopped) -> String {
+    let line = file.operation(operations);
+    let why = match stopped {
+        Stopped::Bug(bug) => bug.to_string(),
+        Stopped::Fini => "nothing is left after it".to_owned(),
     };
-    Some(match state.stopped.as_ref()? {
-        Stopped::Bug(bug) => format!("stopped before {}: {bug}", line(state.operations)),
-        Stopped::Fini => {
-            format!("stopped before {}: nothing is left after it", line(state.operations))
-        }
-    })
+    let (number, words) = (line.number(), line.words());
+    format!("stopped before operation {} (line {number}: {words}): {why}", operations + 1)
 }

@@ -64,7 +64,7 @@ pub fn svg(snapshot: &Snapshot, options: &Options<'_>) -> String {
     body.append(text(MARGIN, y, "title", options.title));
     let lines = [
         options.subtitle,
-        &words::space(snapshot, options.base),
+        &words::space(snapshot.size, snapshot.chunk_size, options.base),
         &words::free(snapshot, &totals, options.base),
     ];
     for line in lines.iter().filter(|line| !line.is_empty()) {

@@ -41,7 +41,7 @@ pub fn print(out: &mut impl Write, snapshot: &Snapshot, options: &Options<'_>) -
     for line in options.title.iter().filter(|line| !line.is_empty()) {
         writeln!(out, "{line}")?;
     }
-    writeln!(out, "{}", words::space(snapshot, options.base))?;
+    writeln!(out, "{}", words::space(snapshot.size, snapshot.chunk_size, options.base))?;
     writeln!(out, "{}\n", words::free(snapshot, &totals, options.base))?;
 
     let grid = grid(snapshot, options);

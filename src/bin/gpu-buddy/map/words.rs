@@ -42,8 +42,8 @@ pub fn percent(part: u64, whole: u64) -> String {
 }
 
 /// The space: `64M in chunks of 4K, from 4G`.
-pub fn space(snapshot: &Snapshot, base: u64) -> String {
-    let (size, chunk) = (short_size(snapshot.size), format_size(snapshot.chunk_size));
+pub fn space(size: u64, chunk_size: u64, base: u64) -> String {
+    let (size, chunk) = (short_size(size), format_size(chunk_size));
     let from = if base == 0 { String::new() } else { format!(", from {}", format_size(base)) };
     format!("{size} in chunks of {chunk}{from}")
 }
