@@ -119,13 +119,13 @@ impl Cells {
 }
 
 impl Mixed {
-    /// The bytes as shares of `levels`, in the order of [`State`]. What is there has a share
-    /// of 1 at least, however small it is.
+    /// The bytes as shares of `levels`, in the order of [`State`]. What is there has a sixth of
+    /// them at least, so that it is seen however small it is.
     pub fn shares(&self, cell_size: u64, levels: u64) -> ByState {
         let cell_size = u128::from(cell_size.max(1));
         let share = |bytes: u64| {
             let rounded = (u128::from(bytes) * u128::from(levels) + cell_size / 2) / cell_size;
-            (rounded as u64).max(u64::from(bytes > 0))
+            if bytes == 0 { 0 } else { (rounded as u64).max((levels / 6).max(1)) }
         };
         let mut shares = self.bytes.map(share);
         // The largest makes up for what rounding has added.
@@ -170,6 +170,6 @@ mod tests {
     #[test]
     fn what_is_there_is_seen() {
         let mixed = Mixed { cell: 0, bytes: [1, (1 << 30) - 2, 1] };
-        assert_eq!(mixed.shares(1 << 30, 12), [1, 10, 1]);
+        assert_eq!(mixed.shares(1 << 30, 12), [2, 8, 2]);
     }
 }

@@ -54,7 +54,7 @@ impl Map {
         };
         let letters = (0..grid.rows())
             .filter_map(|row| grid.row_start(row))
-            .map(|start| format_size(options.base.wrapping_add(start)).len() as i64)
+            .map(|start| words::address(options.base.wrapping_add(start)).len() as i64)
             .max();
         let left = MARGIN + letters.map_or(0, |letters| letters * LETTER + 8);
         let prefix =
@@ -85,7 +85,9 @@ impl Map {
     }
 
     pub fn draw(&self, options: &Options<'_>, top: i64) -> Group {
-        let mut group = Group::new().set("transform", format!("translate({} {top})", self.left));
+        let mut group = Group::new()
+            .set("class", "map")
+            .set("transform", format!("translate({} {top})", self.left));
         let areas: Vec<_> = self
             .cells
             .whole
@@ -112,7 +114,7 @@ impl Map {
         group.append(self.row_edges(&areas));
         for row in 0..self.grid.rows() {
             if let Some(start) = self.grid.row_start(row) {
-                let address = format_size(options.base.wrapping_add(start));
+                let address = words::address(options.base.wrapping_add(start));
                 let y = row as i64 * self.cell.1 + self.cell.1.min(ROW_HEIGHT) - 5;
                 group.append(text(-8, y, "mono dim end", &address));
             }
@@ -198,7 +200,7 @@ impl Map {
             .collect();
         if options.layout == Layout::Hilbert && height >= 36 && !lines.is_empty() {
             let address = options.base.wrapping_add(whole.offset);
-            lines.extend(Some(format!("at {}", format_size(address))).filter(fits));
+            lines.extend(Some(format!("at {}", words::address(address))).filter(fits));
         }
         let class = match whole.state {
             State::Allocated => "mono mid on-allocated",
@@ -228,7 +230,7 @@ impl Map {
             let cell = words::short_size(self.grid.cell_size());
             notes.push(format!(
                 "Blocks below {cell} are shares of {cell}: allocated at the bottom, dirty above, \
-                 clear on top. What is there has 1 pixel at least."
+                 clear on top. What is there has a sixth at least."
             ));
         }
         notes

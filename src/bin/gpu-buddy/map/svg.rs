@@ -171,3 +171,49 @@ impl Rectangles {
         let _ = write!(self.text, "m{} {}h{width}v{height}h-{width}z", x - left, y - top);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gpu_buddy::{BlockInfo, BlockState};
+
+    use super::*;
+
+    /// Single chunks whose states no rule describes.
+    fn scattered(chunks: u64) -> Snapshot {
+        let mut number = 1_u64;
+        let block = |chunk| {
+            // A linear congruential generator.
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let state =
+                if (number >> 40) % 3 == 0 { BlockState::Allocated } else { BlockState::Free };
+            BlockInfo { offset: chunk << 12, order: 0, state, clear: (number >> 50) % 2 == 0 }
+        };
+        let blocks = (0..chunks).map(block).collect();
+        Snapshot { chunk_size: 4096, size: chunks << 12, avail: 0, clear_avail: 0, blocks }
+    }
+
+    #[test]
+    fn a_file_is_small_whatever_it_shows() {
+        for chunks in [1 << 14, 1 << 18, 100_003] {
+            let snapshot = scattered(chunks);
+            for layout in [Layout::Rows, Layout::Hilbert] {
+                let options = Options { layout, labels: true, ..Options::default() };
+                let length = svg(&snapshot, &options).len();
+                assert!((50_000..1_000_000).contains(&length), "{chunks} {layout:?}: {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_of_one_page_have_their_own_ids() {
+        let snapshot = scattered(64);
+        let ids = |id| {
+            let drawn = svg(&snapshot, &Options { id, ..Options::default() });
+            let ids = drawn.split(" id=\"").skip(1).filter_map(|it| it.split('"').next());
+            ids.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (one, two) = (ids("1"), ids("2"));
+        assert_eq!(one.len(), 3);
+        assert!(one.iter().all(|id| !two.contains(id)), "{one:?} {two:?}");
+    }
+}

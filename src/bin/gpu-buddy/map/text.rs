@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use anstyle::{Ansi256Color, Style};
 use gpu_buddy::Snapshot;
-use gpu_buddy::diff::format_size;
 
 use super::cells::{Cells, Mixed, State, Totals, Whole};
 use super::grid::{Grid, Layout};
@@ -90,7 +89,7 @@ fn grid(snapshot: &Snapshot, options: &Options<'_>) -> Grid {
 /// Of each row.
 fn addresses(grid: &Grid, base: u64) -> Vec<String> {
     let starts = (0..grid.rows()).filter_map(|row| grid.row_start(row));
-    starts.map(|start| format_size(base.wrapping_add(start))).collect()
+    starts.map(|start| words::address(base.wrapping_add(start))).collect()
 }
 
 fn place(whole: &Whole, grid: &Grid, map: &mut [Cell<'_>], index: impl Fn((u64, u64)) -> usize) {

@@ -18,6 +18,12 @@ pub fn short_size(bytes: u64) -> String {
     format!("{number:.digits$}{suffix}").replace(' ', "")
 }
 
+/// An address: as a size if that is short, else in hexadecimal.
+pub fn address(bytes: u64) -> String {
+    let size = format_size(bytes);
+    if size.len() <= 8 { size } else { format!("{bytes:#x}") }
+}
+
 /// A number as people read it: exact up to four digits, else about so many.
 pub fn short_count(count: u64) -> String {
     match count {
@@ -44,7 +50,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 /// The space: `64M in chunks of 4K, from 4G`.
 pub fn space(size: u64, chunk_size: u64, base: u64) -> String {
     let (size, chunk) = (short_size(size), format_size(chunk_size));
-    let from = if base == 0 { String::new() } else { format!(", from {}", format_size(base)) };
+    let from = if base == 0 { String::new() } else { format!(", from {}", address(base)) };
     format!("{size} in chunks of {chunk}{from}")
 }
 
@@ -61,7 +67,7 @@ pub fn free(snapshot: &Snapshot, totals: &Totals, base: u64) -> String {
         percent(free, snapshot.size),
         short_size(snapshot.largest_free_block()),
         short_size(run.end - run.start),
-        format_size(base.wrapping_add(run.start)),
+        address(base.wrapping_add(run.start)),
     )
 }
 
@@ -95,6 +101,8 @@ mod tests {
         assert_eq!(short_size(4097), "4097");
         assert_eq!(short_size(55_768 << 10), "54.5M");
         assert_eq!(short_size(1_234_567), "1.18M");
+        assert_eq!(address(4_194_336 << 10), "4194336K");
+        assert_eq!(address((4 << 40) + 4096), "0x40000001000");
         assert_eq!(short_count(9_999), "9999");
         assert_eq!(short_count(123_456), "123k");
         assert_eq!(percent(1, 3), "33 %");

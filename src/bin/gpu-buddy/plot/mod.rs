@@ -78,7 +78,7 @@ fn notes(file: &TraceFile, series: &Series) -> Vec<String> {
     }
     let interval = series.sample_interval();
     if interval > 1 {
-        notes.push(format!("blocks are counted after every {interval} operations at least"));
+        notes.push(format!("the tree is read every {interval} operations"));
     }
     notes
 }

@@ -21,8 +21,8 @@ const MARGIN: u32 = 16;
 /// Of the numbers on the left.
 const LABELS: u32 = 64;
 /// Of the title of a panel, and of the numbers below it.
-const HEAD: u32 = 24;
-const FOOT: u32 = 22;
+const HEAD: u32 = 30;
+const FOOT: u32 = 24;
 const BYTES: u32 = 220;
 const INDEX: u32 = 130;
 const STEPS: u32 = 130;
@@ -69,7 +69,7 @@ pub fn svg(series: &Series, title: &str, lines: &[String]) -> Drawn<String> {
     let clean = |text: &str| text.replace(char::is_control, " ");
     let lines: Vec<_> = lines.iter().map(|line| clean(line)).collect();
     let rows = series.orders().len() as u32 * ROW;
-    let head = MARGIN + 30 + 18 * lines.len() as u32;
+    let head = MARGIN + 40 + 18 * lines.len() as u32;
     let panels = [BYTES, INDEX, rows, rows, STEPS].map(|height| height + HEAD + FOOT);
     let height = head + panels.iter().sum::<u32>() + MARGIN;
     let mut text = String::new();
@@ -120,7 +120,7 @@ fn font(size: u32, colour: &RGBColor) -> TextStyle<'static> {
 /// The title of a panel, and its lines by name.
 fn head(area: &Area<'_>, title: &str, lines: &[(String, RGBColor, u32)]) -> Drawn {
     area.draw_text(title, &font(17, &INK), (0, 4))?;
-    let mut x = 12 + 8 * title.len() as i32;
+    let mut x = (12 + 8 * title.len() as i32).max(LABELS as i32 + 4);
     for (name, colour, width) in lines {
         let line = PathElement::new([(x, 12), (x + 28, 12)], colour.stroke_width(*width));
         area.draw(&line)?;
@@ -159,9 +159,10 @@ impl Ranged for Axis {
     }
 }
 
-/// An empty panel; `x` and `y` are the ends of its axes.
+/// An empty panel: its vertical axis, how the numbers there are written, how many they are,
+/// and whether each has a line.
 macro_rules! panel {
-    ($area:expr, $series:expr, $y:expr, $label:expr, $labels:expr) => {{
+    ($area:expr, $series:expr, $y:expr, $label:expr, $labels:expr, $mesh:expr) => {{
         let operations = $series.operations.max(1) as f64;
         let mut chart = ChartBuilder::on($area)
             .margin_top(HEAD)
@@ -175,7 +176,7 @@ macro_rules! panel {
             .x_labels(10)
             .y_labels($labels)
             .max_light_lines(0)
-            .bold_line_style(GRID)
+            .bold_line_style(if $mesh { GRID.into() } else { ShapeStyle::from(TRANSPARENT) })
             .axis_style(DIM)
             .label_style(font(14, &DIM))
             .x_label_formatter(&|x| HumanCount(*x as u64).to_string())
@@ -200,7 +201,7 @@ fn bytes(area: &Area<'_>, series: &Series) -> Drawn {
     let size = series.size as f64;
     let quarters = (0..=4).map(|quarter| size / 4.0 * f64::from(quarter)).collect();
     let axis = Axis::new(size, quarters);
-    let mut chart = panel!(area, series, axis, |bytes: &f64| short_size(*bytes as u64), 5);
+    let mut chart = panel!(area, series, axis, |bytes: &f64| short_size(*bytes as u64), 5, true);
     let columns = |value: fn(&super::series::Column) -> (u64, u64)| {
         series.columns.iter().flat_map(move |column| {
             let (low, high) = value(column);
@@ -230,7 +231,7 @@ fn index(area: &Area<'_>, series: &Series) -> Drawn {
     });
     head(area, "Fragmentation: how much of what is free is", &named.collect::<Vec<_>>())?;
     let percent = |share: &f64| format!("{:.0} %", share * 100.0);
-    let mut chart = panel!(area, series, 0.0..1.0, percent, 5);
+    let mut chart = panel!(area, series, 0.0..1.0, percent, 5, true);
     for index in 0..=series.pages.len() {
         let (colour, width) = style(index);
         let points = series.samples.iter().filter_map(|sample| {
@@ -259,7 +260,7 @@ fn blocks(
     let first = orders.start;
     let chunk_size = series.chunk_size;
     let label = move |row: &f64| format_size(chunk_size << (first + *row as usize));
-    let mut chart = panel!(area, series, axis, label, orders.len());
+    let mut chart = panel!(area, series, axis, label, orders.len(), false);
     let columns = (RECTANGLES / 2 / orders.len().max(1)).min(COLUMNS / 4);
     for (row, order) in orders.enumerate() {
         let runs = runs(series, columns, |sample| shade(by_order(sample)[order], most));
@@ -314,7 +315,7 @@ fn steps(area: &Area<'_>, series: &Series) -> Drawn {
     let points = points.filter_map(|it| Some((it.operations as f64, it.steps?.max(1) as f64)));
     let most = points.clone().map(|(_, steps)| steps).fold(10.0, f64::max);
     let label = |steps: &f64| short_count(*steps as u64);
-    let mut chart = panel!(area, series, (1.0..most).log_scale(), label, 4);
+    let mut chart = panel!(area, series, (1.0..most).log_scale(), label, 4, true);
     chart.draw_series(LineSeries::new(points, ALLOCATED))?;
     Ok(())
 }

@@ -116,7 +116,7 @@ fn accounts(series: &Series) -> Vec<Line> {
     };
     vec![
         columns("free", |column| column.free),
-        columns("free and clear", |column| column.clear),
+        columns("free, clear", |column| column.clear),
         samples("longest free run", |sample| sample.longest_free_run),
         samples("largest free block", |sample| sample.largest_free_block),
     ]
@@ -129,7 +129,7 @@ fn bytes(name: &str, series: &Series, points: Vec<(usize, f64)>) -> Line {
 /// What each line of the index is called.
 pub fn index_names(series: &Series) -> impl Iterator<Item = String> {
     let pages = series.pages.iter().map(|&page| format!("in blocks below {}", format_size(page)));
-    std::iter::once("outside the largest block".to_owned()).chain(pages)
+    std::iter::once("outside the largest".to_owned()).chain(pages)
 }
 
 /// Its values, in the same order.
@@ -139,7 +139,7 @@ pub fn index_values(sample: &Sample) -> impl Iterator<Item = f64> {
 
 fn fragmentation(series: &Series) -> Vec<Line> {
     let line = |(index, name): (usize, String)| Line {
-        name: format!("of it {name}"),
+        name: format!("free, {name}"),
         points: series
             .samples
             .iter()
