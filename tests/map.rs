@@ -308,13 +308,13 @@ impl Place {
 fn the_documentation_has_this_picture() {
     let place = Place::new();
     let pictures = project().join("docs/pictures");
-    let drawn = place.path("card.svg");
-    let trace = pictures.join("card.trace");
+    let drawn = place.path("map.svg");
+    let trace = pictures.join("map.trace");
     passes(command(&["map", "--labels", "-o"]).arg(&drawn).arg(&trace));
-    let [drawn, kept] = [drawn, pictures.join("card.svg")].map(fs::read_to_string);
+    let [drawn, kept] = [drawn, pictures.join("map.svg")].map(fs::read_to_string);
     assert!(
         drawn.expect("a picture") == kept.expect("a picture"),
-        "draw docs/pictures/card.svg anew"
+        "draw docs/pictures/map.svg anew"
     );
     let page = fs::read_to_string(project().join("docs/pictures.md")).expect("a page");
     let text = passes(command(&["map"]).arg(&trace).env("COLUMNS", "80"));
