@@ -238,6 +238,26 @@ fn it_stops_where_it_is_told() {
     assert!(!place.svg(SMALL, &["--at", "3"]).contains("scanout"));
 }
 
+/// A block has the name of the allocation that it is of now.
+#[test]
+fn labels_follow_the_blocks() {
+    let mut trace = "space size=64K chunk=4K\n".to_owned();
+    let all = |line: &dyn Fn(u64, String) -> String| {
+        let range = |index: u64| format!("range={}K..{}K", 4 * index, 4 * index + 4);
+        (0..14).map(|index| line(index, range(index))).collect::<String>()
+    };
+    trace += &all(&|index, range| format!("old{index} = alloc 4K {range}\n"));
+    trace += &all(&|index, _| format!("free old{index}\n"));
+    // Onto one list, of which the first block is freed.
+    trace += "new = alloc 4K range=56K..60K\n";
+    trace += &all(&|_, range| format!("new += alloc 4K {range}\n"));
+    trace += "free new[0]\nlast = alloc 8K range=56K..64K\ntrim last 4K\n";
+    let svg = Place::new().svg(&trace, &["--labels"]);
+    assert_eq!(svg.matches("\nnew 4K\n").count(), 14, "{svg}");
+    assert_eq!(svg.matches("\nlast 4K\n").count(), 1, "{svg}");
+    assert!(!svg.contains("\nold"), "{svg}");
+}
+
 #[test]
 fn it_can_be_read_by_those_who_do_not_see_it() {
     let svg = Place::new().svg(SMALL, &[]);
