@@ -248,14 +248,24 @@ fn labels_follow_the_blocks() {
     };
     trace += &all(&|index, range| format!("old{index} = alloc 4K {range}\n"));
     trace += &all(&|index, _| format!("free old{index}\n"));
-    // Onto one list, of which the first block is freed.
     trace += "new = alloc 4K range=56K..60K\n";
     trace += &all(&|_, range| format!("new += alloc 4K {range}\n"));
-    trace += "free new[0]\nlast = alloc 8K range=56K..64K\ntrim last 4K\n";
-    let svg = Place::new().svg(&trace, &["--labels"]);
-    assert_eq!(svg.matches("\nnew 4K\n").count(), 14, "{svg}");
-    assert_eq!(svg.matches("\nlast 4K\n").count(), 1, "{svg}");
+    let place = Place::new();
+    let svg = place.svg(&trace, &["--labels"]);
+    assert_eq!(svg.matches("\nnew 4K\n").count(), 15, "{svg}");
     assert!(!svg.contains("\nold"), "{svg}");
+
+    // Block by block, the list loses all but its last one.
+    trace += &"free new[0]\n".repeat(14);
+    trace += "other = alloc 8K range=56K..64K\ntrim other 4K\n";
+    trace += &all(&|index, range| match index {
+        13 => String::new(),
+        _ => format!("last{index} = alloc 4K {range}\n"),
+    });
+    let svg = place.svg(&trace, &["--labels"]);
+    for (label, count) in [("new 4K", 1), ("other 4K", 1), ("other 8K", 0), ("last0 4K", 1)] {
+        assert_eq!(svg.matches(&format!("\n{label}\n")).count(), count, "{label}\n{svg}");
+    }
 }
 
 #[test]
