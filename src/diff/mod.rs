@@ -50,6 +50,7 @@
 //! | [`mod@reference`] | the twin, which makes the C's choices in safe Rust |
 //! | [`Lockstep`] | one operation on both sides, compared and judged |
 //! | [`torture`] | episodes of random operations, and short traces of what breaks |
+//! | [`Load`] | operations as drivers ask for them |
 //! | [`compare`] | every kind of difference between two kernels, once |
 //! | [`cost`] | what calls cost, in steps that do not depend on the machine |
 
@@ -59,6 +60,7 @@ mod contract;
 pub mod cost;
 mod generate;
 mod known;
+mod loads;
 mod lockstep;
 pub mod reference;
 pub mod shared;
@@ -71,6 +73,7 @@ pub mod torture;
 mod trace;
 
 pub use contract::{Accounts, Breach, Contract, Observation, Promise};
+pub use loads::{Load, UnknownLoad};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub(crate) use subject::kept_away;

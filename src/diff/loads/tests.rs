@@ -1,0 +1,3 @@
+//! What the loads ask for.
+
+use super::*;
