@@ -73,8 +73,8 @@ pub mod torture;
 mod trace;
 
 pub use contract::{Accounts, Breach, Contract, Observation, Promise};
-pub use loads::{Load, UnknownLoad};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
+pub use loads::{Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub(crate) use subject::kept_away;
 pub use subject::{

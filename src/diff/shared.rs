@@ -54,9 +54,8 @@ pub fn run<S: Shareable, R: Implementation>(
     let mut report = Report::default();
     let mut choices = Seeded::new(options.seed);
     while report.operations < options.operations && watch(&report) {
-        let space = options.space.unwrap_or_else(|| {
-            generate::space_for(options.load, &mut choices)
-        });
+        let space =
+            options.space.unwrap_or_else(|| generate::space_for(options.load, &mut choices));
         let left = (options.operations - report.operations).div_ceil(threads.get().into());
         let operations = choices.log_uniform(MOST_OPERATIONS).min(left);
         let (Ok(allocator), Ok(serial)) = (create(space), start(space, options.settings)) else {
@@ -68,7 +67,8 @@ pub fn run<S: Shareable, R: Implementation>(
         };
         let seeds: Vec<u64> = (0..threads.get()).map(|_| choices.number()).collect();
         let mut driver = Driver::of(allocator);
-        let (mut log, drivers) = contend(driver.implementation(), (space, options.load), &seeds, operations);
+        let (mut log, drivers) =
+            contend(driver.implementation(), (space, options.load), &seeds, operations);
         log.sort_by_key(|entry| entry.call);
 
         report.allocators += 1;

@@ -16,7 +16,8 @@ use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Collected, Options, Report};
 use gpu_buddy::diff::{
-    Finding, Implementation, KernelC, Load, Lockstep, NotCreated, Settings, Space, parse_size, shared,
+    Finding, Implementation, KernelC, Load, Lockstep, NotCreated, Settings, Space, parse_size,
+    shared,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};

@@ -158,9 +158,9 @@ impl<C: Choices> Generator<C> {
 
 /// Takes away what is not offered.
 pub(in crate::diff) fn restrict(
-request: &mut AllocRequest,
-capabilities: Capabilities,
-chunk_size: u64,
+    request: &mut AllocRequest,
+    capabilities: Capabilities,
+    chunk_size: u64,
 ) {
     let lacks = |capability| !capabilities.contains(capability);
     for (flag, capability) in [
@@ -189,8 +189,7 @@ chunk_size: u64,
     }
     if lacks(Capability::RoundsUp) && min_block_size.is_power_of_two() {
         let bits = size.trailing_zeros().min(63);
-        request.min_block_size =
-            request.min_block_size.min(1 << bits).max(chunk_size);
+        request.min_block_size = request.min_block_size.min(1 << bits).max(chunk_size);
     }
     if lacks(Capability::Alignment) {
         request.min_block_size = request.min_block_size.min(chunk_size);

@@ -148,11 +148,8 @@ impl Amdgpu {
     }
 
     fn page_table(&self, process: Process) -> Want {
-        let flags = Flags {
-            contiguous: true,
-            by_processor: self.tables_by_processor,
-            ..Flags::default()
-        };
+        let flags =
+            Flags { contiguous: true, by_processor: self.tables_by_processor, ..Flags::default() };
         self.want(PAGE, PAGE, flags, Kept::ByAddressSpace, Some(process))
     }
 
@@ -186,6 +183,11 @@ impl Amdgpu {
 
     fn most(&self) -> u64 {
         sizes::most(self.space.size / self.partitions)
+    }
+
+    /// Nobody asks for all that the processor can reach.
+    fn most_of(&self, flags: Flags) -> u64 {
+        if flags.by_processor { sizes::most(self.visible).min(self.most()) } else { self.most() }
     }
 }
 
@@ -241,12 +243,11 @@ impl Driver for Amdgpu {
             let flags = Flags { contiguous: true, by_processor, compressed, ..Flags::default() };
             self.buffer_of(size, self.alignment(choices, size), flags, kept, process)
         } else {
-            let classes: &[Class] =
-                if program == Program::Graphics { &GRAPHICS } else { &COMPUTE };
-            let size = sizes::draw(choices, classes, PAGE, self.most());
+            let classes: &[Class] = if program == Program::Graphics { &GRAPHICS } else { &COMPUTE };
             let by_processor = choices.one_in(5);
             let contiguous = program == Program::Compute && choices.one_in(16);
             let flags = Flags { by_processor, contiguous, ..Flags::default() };
+            let size = sizes::draw(choices, classes, PAGE, self.most_of(flags));
             self.buffer_of(size, self.alignment(choices, size), flags, kept, process)
         };
         let by_large_pages = want.request.min_block_size >= LARGE_PAGE;
@@ -257,8 +258,8 @@ impl Driver for Amdgpu {
     }
 
     fn frame(&self, process: Process, choices: &mut dyn Choices) -> Want {
-        let size = sizes::draw(choices, &FRAME, PAGE, self.most());
         let flags = Flags { by_processor: choices.one_in(3), ..Flags::default() };
+        let size = sizes::draw(choices, &FRAME, PAGE, self.most_of(flags));
         self.buffer_of(size, self.alignment(choices, size), flags, Kept::ForFrames, process)
     }
 

@@ -140,6 +140,3 @@ impl FromStr for Load {
         load.ok_or_else(|| UnknownLoad(name.chars().take(40).collect()))
     }
 }
-
-#[cfg(test)]
-mod tests;

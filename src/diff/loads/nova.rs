@@ -35,7 +35,7 @@ pub struct Nova {
 
 impl Nova {
     pub fn draw(space: Space, choices: &mut impl Choices) -> Self {
-        Self { space, addresses: space.size <= SZ_256M as u64 || choices.one_in(4) }
+        Self { space, addresses: space.size <= SZ_256M as u64 && !choices.one_in(3) }
     }
 
     /// In the mode `Simple`, the binding passes neither bounds nor flags.

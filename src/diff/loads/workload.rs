@@ -170,7 +170,8 @@ impl Workload {
             Some(id) => self.free(id).expect("it is allocated"),
             None => {
                 let size = self.space.chunk_size;
-                let request = crate::AllocRequest { size, min_block_size: size, ..Default::default() };
+                let request =
+                    crate::AllocRequest { size, min_block_size: size, ..Default::default() };
                 self.alloc(Asked::new(Want::new(request, super::driver::Kept::ByDevice), None))
             }
         }
@@ -401,8 +402,7 @@ impl Workload {
 
     fn begin_process(&mut self) {
         let number = self.population.next_process();
-        let program =
-            if self.choices.one_in(3) { Program::Compute } else { Program::Graphics };
+        let program = if self.choices.one_in(3) { Program::Compute } else { Program::Graphics };
         let process = Process { program, number };
         let wants = self.driver.begin_process(process, &mut self.choices);
         let frames = self.choices.between(1, 4);

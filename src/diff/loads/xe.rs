@@ -102,6 +102,11 @@ impl Xe {
     fn most(&self) -> u64 {
         sizes::most(self.space.size)
     }
+
+    /// Nobody asks for all that the processor can reach.
+    fn most_of(&self, flags: Flags) -> u64 {
+        if flags.by_processor { sizes::most(self.visible) } else { self.most() }
+    }
 }
 
 impl Driver for Xe {
@@ -143,10 +148,9 @@ impl Driver for Xe {
             let needs_64k = size.is_multiple_of(K64);
             flags = Flags { by_processor: choices.one_in(2), needs_64k, ..Flags::default() };
         } else {
-            let classes: &[Class] =
-                if program == Program::Graphics { &GRAPHICS } else { &COMPUTE };
-            size = sizes::draw(choices, classes, PAGE, self.most());
+            let classes: &[Class] = if program == Program::Graphics { &GRAPHICS } else { &COMPUTE };
             flags = Flags { by_processor: choices.one_in(8), ..Flags::default() };
+            size = sizes::draw(choices, classes, PAGE, self.most_of(flags));
         }
         let request = self.request(size, flags);
         let by_large_pages = request.size.is_multiple_of(LARGE_PAGE);
@@ -157,8 +161,8 @@ impl Driver for Xe {
     }
 
     fn frame(&self, _process: Process, choices: &mut dyn Choices) -> Want {
-        let size = sizes::draw(choices, &FRAME, PAGE, self.most());
         let flags = Flags { by_processor: choices.one_in(3), ..Flags::default() };
+        let size = sizes::draw(choices, &FRAME, PAGE, self.most_of(flags));
         Want::new(self.request(size, flags), Kept::ForFrames)
     }
 

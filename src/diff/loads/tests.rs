@@ -1,3 +1,0 @@
-//! What the loads ask for.
-
-use super::*;
