@@ -51,6 +51,7 @@
 //! | [`Lockstep`] | one operation on both sides, compared and judged |
 //! | [`torture`] | episodes of random operations, and short traces of what breaks |
 //! | [`Load`] | operations as drivers ask for them |
+//! | [`recording`] | the calls of a running kernel, as a trace |
 //! | [`compare`] | every kind of difference between two kernels, once |
 //! | [`cost`] | what calls cost, in steps that do not depend on the machine |
 
@@ -62,6 +63,7 @@ mod generate;
 mod known;
 mod loads;
 mod lockstep;
+pub mod recording;
 pub mod reference;
 pub mod shared;
 mod shrink;

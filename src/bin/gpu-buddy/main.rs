@@ -7,6 +7,7 @@ mod binding;
 mod check;
 mod compare;
 mod generate;
+mod import;
 mod info;
 mod kernel;
 mod kunit;
@@ -41,6 +42,7 @@ enum Command {
     Check(check::Arguments),
     Compare(compare::Arguments),
     Generate(generate::Arguments),
+    Import(import::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
     Replay(replay::Arguments),
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
