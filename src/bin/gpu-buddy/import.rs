@@ -122,9 +122,9 @@ fn choose(recording: &Recording, number: Option<usize>) -> Result<usize, String>
             Some(number) => format!("there is no allocator {number}"),
             None => "several allocators were recorded; say which one".to_owned(),
         };
-        let list = (1..).zip(allocators).map(|(number, about)| {
-            format!("\n  --allocator {number}: {}", about_in_words(about))
-        });
+        let list = (1..)
+            .zip(allocators)
+            .map(|(number, about)| format!("\n  --allocator {number}: {}", about_in_words(about)));
         format!("{said}{}", list.collect::<String>())
     })
 }

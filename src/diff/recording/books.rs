@@ -49,6 +49,14 @@ impl Books {
         self.lists.get(&list).copied()
     }
 
+    /// How many blocks an allocation has, as far as they are known, and whether it may have
+    /// more.
+    pub fn count(&self, id: Id) -> (usize, bool) {
+        self.alive
+            .get(&id)
+            .map_or((0, false), |Alive { blocks, .. }| (blocks.blocks.len(), blocks.more))
+    }
+
     /// Whose block it is, and which one of them.
     pub fn find_block(&self, address: u64) -> Option<(Id, usize)> {
         let id = *self.owners.get(&address)?;

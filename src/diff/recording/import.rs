@@ -1,5 +1,7 @@
 //! One allocator's calls, as a trace.
 
+use core::ops::Range;
+
 use crate::Errno;
 use crate::diff::{Block, Id, Operation, Space, Trace};
 
@@ -117,19 +119,9 @@ impl Import {
         match &call.function {
             Function::Init { .. } => {}
             Function::Alloc { .. } => self.alloc(&call.function),
-            &Function::Free { list, first, cleared } => match self.books.find(list, first) {
-                Some(id) if first != 0 => self.free(id, cleared),
-                _ => {
-                    // Whatever was on it is there no more.
-                    if let Some(id) = self.books.of_list(list) {
-                        self.presume_freed(id);
-                    }
-                    if first != 0 {
-                        self.imported.skipped.frees += 1;
-                        self.unsure = true;
-                    }
-                }
-            },
+            &Function::Free { list, first, last, cleared } => {
+                self.free_list(list, (first, last), cleared);
+            }
             &Function::FreeBlock { address, clear } => match self.books.find_block(address) {
                 Some((id, index)) => {
                     self.books.remove_block(id, index);
@@ -157,6 +149,46 @@ impl Import {
                 self.push(Operation::ResetClear { clear }, RecordedOutcome::Unknown);
             }
             Function::Fini => self.push(Operation::Fini, RecordedOutcome::Unknown),
+        }
+    }
+
+    /// Frees what is on a list: all of an allocation, or the blocks of it that were moved
+    /// there, or those of several.
+    fn free_list(&mut self, list: u64, (first, last): (u64, u64), cleared: bool) {
+        let id = self.books.find(list, first).filter(|_| first != 0);
+        if let Some(stale) = self.books.of_list(list)
+            && id != Some(stale)
+        {
+            // Whatever was on it is there no more.
+            self.presume_freed(stale);
+        }
+        let Some(id) = id else {
+            self.imported.skipped.frees += usize::from(first != 0);
+            self.unsure |= first != 0;
+            return;
+        };
+        let from = self.books.find_block(first).map_or(0, |(_, index)| index);
+        let other = self.books.find_block(last);
+        let end = match other {
+            Some((owner, index)) if owner == id => index + 1,
+            _ => self.books.count(id).0,
+        };
+        self.free_some(id, from..end, cleared);
+        if let Some((other, index)) = other.filter(|(owner, _)| *owner != id) {
+            self.free_some(other, 0..index + 1, cleared);
+        }
+    }
+
+    /// Frees some blocks of an allocation, or all of it.
+    fn free_some(&mut self, id: Id, blocks: Range<usize>, cleared: bool) {
+        let (count, more) = self.books.count(id);
+        if more || blocks == (0..count) {
+            return self.free(id, cleared);
+        }
+        let index = blocks.start;
+        for _ in blocks {
+            self.books.remove_block(id, index);
+            self.push(Operation::FreeBlock { id, index, cleared }, RecordedOutcome::Unknown);
         }
     }
 

@@ -197,8 +197,9 @@ impl<'a> Words<'a> {
             }
             "free" => {
                 let (list, first) = (self.number(LIST)?, self.number(FIRST)?);
+                let last = self.number("the address of the last block")?;
                 let cleared = self.number("the flags")? & ffi::GPU_BUDDY_CLEARED != 0;
-                Function::Free { list, first, cleared }
+                Function::Free { list, first, last, cleared }
             }
             "free-block" => {
                 let (address, block) = self.block()?;

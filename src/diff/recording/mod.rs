@@ -10,7 +10,7 @@
 //! init 1000 7 0xffff0000 1048576 4096 0
 //! alloc 2000 7 0xffff0000 0xffff1000 0x0 0 1048576 8192 4096 0x0 0
 //! block 2000 7 0xffff2000 0xfe401
-//! free 3000 7 0xffff0000 0xffff1000 0xffff2000 0x0
+//! free 3000 7 0xffff0000 0xffff1000 0xffff2000 0xffff2000 0x0
 //! ";
 //! let recording: Recording = text.parse()?;
 //! let imported = recording.import(0, recording.allocators()[0].space.expect("it was made"));
@@ -75,12 +75,38 @@ struct Call {
 /// A function of the allocator with its arguments. Addresses are the kernel's.
 #[derive(Clone, Debug)]
 enum Function {
-    Init { space: Space, result: i32 },
-    Alloc { list: u64, first: u64, request: AllocRequest, result: i32, blocks: Blocks },
-    Free { list: u64, first: u64, cleared: bool },
-    FreeBlock { address: u64, clear: bool },
-    Trim { list: u64, start: Option<u64>, new_size: u64, result: i32, blocks: Blocks },
-    Reset { clear: bool },
+    Init {
+        space: Space,
+        result: i32,
+    },
+    Alloc {
+        list: u64,
+        first: u64,
+        request: AllocRequest,
+        result: i32,
+        blocks: Blocks,
+    },
+    /// `first` and `last` are the addresses of blocks, or 0.
+    Free {
+        list: u64,
+        first: u64,
+        last: u64,
+        cleared: bool,
+    },
+    FreeBlock {
+        address: u64,
+        clear: bool,
+    },
+    Trim {
+        list: u64,
+        start: Option<u64>,
+        new_size: u64,
+        result: i32,
+        blocks: Blocks,
+    },
+    Reset {
+        clear: bool,
+    },
     Fini,
 }
 

@@ -11,7 +11,10 @@ const MOST_SHOWN: usize = 4;
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_whole {
-            writeln!(f, "# The recording begins in the middle: what was allocated before is missing.")?;
+            writeln!(
+                f,
+                "# The recording begins in the middle: what was allocated before is missing."
+            )?;
         }
         if self.skipped != Skipped::default() {
             writeln!(f, "# {}", self.skipped)?;
@@ -40,8 +43,11 @@ impl fmt::Display for RecordedOutcome {
                     write!(f, "{comma}{block}")?;
                 }
                 let rest = blocks.len().saturating_sub(MOST_SHOWN);
-                let or_more = if *more { " or more" } else { "" };
-                if rest > 0 || *more { write!(f, ", and {rest}{or_more}") } else { Ok(()) }
+                match (rest, more) {
+                    (0, false) => Ok(()),
+                    (0, true) => f.write_str(", and more"),
+                    _ => write!(f, ", and {rest} more"),
+                }
             }
         }
     }
