@@ -2,6 +2,7 @@
 
 mod amdgpu;
 mod driver;
+mod events;
 mod nova;
 mod population;
 mod sizes;

@@ -2,19 +2,13 @@
 
 use std::collections::VecDeque;
 
-use crate::diff::generate::{Choices, Faults, Seeded, restrict};
+use crate::diff::generate::{Faults, Seeded, restrict};
 use crate::diff::{Block, Capabilities, Capability, Id, Operation, Outcome, Space};
-use crate::{Errno, GpuBuddyAllocFlag};
+use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 use super::Load;
-use super::driver::{Driver, Process, Program, Want};
+use super::driver::{Driver, Kept, Want};
 use super::population::Population;
-
-/// More allocations than this are not kept alive at once.
-const MOST_ALIVE: usize = 4096;
-
-/// Processes that run at once.
-const MOST_PROCESSES: usize = 12;
 
 /// For one request no more buffers are evicted. A driver goes on as long as there are any.
 const MOST_EVICTED: u32 = 64;
@@ -22,11 +16,8 @@ const MOST_EVICTED: u32 = 64;
 /// Buffers that were evicted, and may be moved back.
 const MOST_AWAY: usize = 256;
 
-/// So many frames are underway at once.
-const FRAMES: usize = 3;
-
 /// What is to be done next.
-enum Step {
+pub(super) enum Step {
     Alloc(Asked),
     Free(Id),
     Trim { id: Id, start: u64, new_size: u64 },
@@ -34,7 +25,7 @@ enum Step {
 }
 
 /// A request, and what it is for.
-struct Asked {
+pub(super) struct Asked {
     want: Want,
     owner: Option<u64>,
     /// How many buffers were evicted for it.
@@ -44,57 +35,36 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(want: Want, owner: Option<u64>) -> Self {
+    pub fn new(want: Want, owner: Option<u64>) -> Self {
         Self { want, owner, evicted: 0, moves: None }
     }
-}
 
-/// What happens next, as [`Workload::happens`] weighs it.
-#[derive(Clone, Copy)]
-enum Event {
-    Buffer,
-    Free,
-    Frame,
-    Begin,
-    End,
-    MoveBack,
-    Move,
-    Seldom,
-    Suspend,
+    /// To another place; the old one is freed after it.
+    pub fn moving(want: Want, owner: Option<u64>, from: Id) -> Self {
+        Self { moves: Some(from), ..Self::new(want, owner) }
+    }
 }
-
-const EVENTS: [Event; 9] = [
-    Event::Buffer,
-    Event::Free,
-    Event::Frame,
-    Event::Begin,
-    Event::End,
-    Event::MoveBack,
-    Event::Move,
-    Event::Seldom,
-    Event::Suspend,
-];
 
 /// The operations of a driver on one allocator. The same seed and the same outcomes give the
 /// same operations.
 pub(in crate::diff) struct Workload {
-    choices: Seeded,
-    driver: Box<dyn Driver>,
-    space: Space,
+    pub(super) choices: Seeded,
+    pub(super) driver: Box<dyn Driver>,
+    pub(super) space: Space,
     capabilities: Capabilities,
     faults: Faults,
-    population: Population,
-    plan: VecDeque<Step>,
+    pub(super) population: Population,
+    pub(super) plan: VecDeque<Step>,
     /// What the last operation has asked for.
     asked: Option<(Id, Asked)>,
     /// What waits for room.
     waiting: Vec<Want>,
-    away: VecDeque<(u64, Want)>,
+    pub(super) away: VecDeque<(u64, Want)>,
     next_id: Id,
-    avail: u64,
+    pub(super) avail: u64,
     visible_avail: u64,
     /// How much of the space should be in use, in percent. Above 100, buffers are evicted.
-    target: u64,
+    pub(super) target: u64,
     /// How many operations are to come, if everything is freed by the last ones and then
     /// torn down.
     left: Option<u64>,
@@ -171,8 +141,8 @@ impl Workload {
             None => {
                 let size = self.space.chunk_size;
                 let request =
-                    crate::AllocRequest { size, min_block_size: size, ..Default::default() };
-                self.alloc(Asked::new(Want::new(request, super::driver::Kept::ByDevice), None))
+                    AllocRequest { size, min_block_size: size, ..AllocRequest::default() };
+                self.alloc(Asked::new(Want::new(request, Kept::ByDevice), None))
             }
         }
     }
@@ -269,7 +239,7 @@ impl Workload {
     }
 
     /// What is evicted may be moved back.
-    fn remember(&mut self, id: Id) {
+    pub(super) fn remember(&mut self, id: Id) {
         if let Some(buffer) = self.population.get(id)
             && let Some(owner) = buffer.owner
             && self.away.len() < MOST_AWAY
@@ -323,135 +293,5 @@ impl Workload {
         let cleared =
             buffer.want.freed_cleared && self.capabilities.contains(Capability::FreeCleared);
         Some(Operation::Free { id, cleared })
-    }
-
-    fn ask(&mut self, wants: Vec<Want>, owner: Option<u64>) {
-        self.plan.extend(wants.into_iter().map(|want| Step::Alloc(Asked::new(want, owner))));
-    }
-
-    /// A quarter of the time, programs want more than there is.
-    fn draw_target(&mut self) {
-        self.target = match self.choices.below(4) {
-            0 => 120,
-            _ => self.choices.between(50, 95),
-        };
-    }
-
-    /// Decides what happens next.
-    fn go_on(&mut self) {
-        if self.population.processes.is_empty() {
-            return self.begin_process();
-        }
-        if self.choices.one_in(2048) {
-            self.draw_target();
-        }
-        let index = self.choices.below(self.population.processes.len() as u64) as usize;
-        self.touch(index);
-        match self.happens() {
-            Event::Buffer => self.buffer(index),
-            Event::Free => {
-                let buffers = &self.population.processes[index].buffers;
-                if !buffers.is_empty() {
-                    let id = buffers[self.choices.below(buffers.len() as u64) as usize];
-                    self.plan.push_back(Step::Free(id));
-                }
-            }
-            Event::Frame => self.frame(index),
-            Event::Begin => self.begin_process(),
-            Event::End => self.plan.extend(self.population.end(index).into_iter().map(Step::Free)),
-            Event::MoveBack => {
-                if let Some((owner, want)) = self.away.pop_front() {
-                    self.ask(vec![want], Some(owner));
-                }
-            }
-            Event::Move => {
-                let buffers = &self.population.processes[index].buffers;
-                let Some(&id) = buffers.last() else { return };
-                let Some(buffer) = self.population.get(id) else { return };
-                let asked = Asked::new(buffer.want.clone(), buffer.owner);
-                self.plan.push_back(Step::Alloc(Asked { moves: Some(id), ..asked }));
-            }
-            Event::Seldom => {
-                let want = self.driver.seldom(&mut self.choices);
-                self.ask(want.into_iter().collect(), None);
-            }
-            Event::Suspend => self.suspend(),
-        }
-    }
-
-    fn happens(&mut self) -> Event {
-        let Space { size, .. } = self.space;
-        let used = size - self.avail.min(size);
-        let below = used / 128 < size / 128 * self.target / 100;
-        let many = self.population.len() >= MOST_ALIVE;
-        let mut weights: [u32; 9] = match (many, below) {
-            (true, _) => [0, 1200, 300, 0, 60, 0, 0, 0, 0],
-            (_, true) => [1200, 300, 900, 30, 10, 150, 60, 2, 0],
-            (_, false) => [500, 800, 900, 10, 30, 60, 60, 2, 0],
-        };
-        if self.population.processes.len() >= MOST_PROCESSES {
-            weights[Event::Begin as usize] = 0;
-        }
-        if self.driver.evicts() {
-            weights[Event::Suspend as usize] = 1;
-        } else {
-            weights[Event::Move as usize] = 0;
-        }
-        EVENTS[self.choices.weighted(&weights)]
-    }
-
-    fn begin_process(&mut self) {
-        let number = self.population.next_process();
-        let program = if self.choices.one_in(3) { Program::Compute } else { Program::Graphics };
-        let process = Process { program, number };
-        let wants = self.driver.begin_process(process, &mut self.choices);
-        let frames = self.choices.between(1, 4);
-        let frames = (0..frames).map(|_| self.driver.frame(process, &mut self.choices)).collect();
-        self.population.begin(process, frames);
-        self.ask(wants, Some(number));
-        for _ in 0..self.choices.between(2, 30) {
-            let wants = self.driver.buffer(process, &mut self.choices);
-            self.ask(wants, Some(number));
-        }
-    }
-
-    fn buffer(&mut self, index: usize) {
-        let process = self.population.processes[index].process;
-        let wants = self.driver.buffer(process, &mut self.choices);
-        self.ask(wants, Some(process.number));
-    }
-
-    /// The next frame of a process. What an earlier one took is then freed.
-    fn frame(&mut self, index: usize) {
-        let held = &self.population.processes[index];
-        let (wants, number) = (held.frame_wants.clone(), held.process.number);
-        let free = (held.frames.len() + wants.len()).saturating_sub(FRAMES * wants.len());
-        let old: Vec<_> = held.frames.iter().take(free).copied().collect();
-        self.ask(wants, Some(number));
-        self.plan.extend(old.into_iter().map(Step::Free));
-    }
-
-    /// A process uses some of its buffers.
-    fn touch(&mut self, index: usize) {
-        for _ in 0..2 {
-            let buffers = &self.population.processes[index].buffers;
-            if buffers.is_empty() {
-                return;
-            }
-            let id = buffers[self.choices.below(buffers.len() as u64) as usize];
-            self.population.touch(id);
-        }
-    }
-
-    /// The machine sleeps: all buffers are evicted, and moved back when they are used.
-    fn suspend(&mut self) {
-        let all: Vec<_> = self.population.evictable().collect();
-        for &id in &all {
-            self.remember(id);
-        }
-        self.plan.extend(all.into_iter().map(Step::Free));
-        if self.driver.resets_clear() {
-            self.plan.push_back(Step::ResetClear);
-        }
     }
 }
