@@ -3,7 +3,10 @@
 
 #[path = "../common/command.rs"]
 mod command_line;
+#[path = "../common/mod.rs"]
+mod common;
 mod recorder;
+mod script;
 
 use std::fs;
 
