@@ -7,6 +7,7 @@ mod binding;
 mod check;
 mod compare;
 mod generate;
+mod import;
 mod info;
 mod kernel;
 mod kunit;
@@ -44,6 +45,7 @@ enum Command {
     Check(check::Arguments),
     Compare(compare::Arguments),
     Generate(generate::Arguments),
+    Import(import::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
     Map(map::Arguments),
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Map(arguments) => map::run(&arguments),
