@@ -6,6 +6,7 @@
 mod binding;
 mod check;
 mod compare;
+mod finding;
 mod generate;
 mod info;
 mod kernel;
@@ -40,6 +41,7 @@ enum Command {
     Candidate(supervise::candidate::Arguments),
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Finding(finding::Arguments),
     Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Finding(arguments) => finding::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
