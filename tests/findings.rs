@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_line::{assert_wrong_usage, command, run, text};
-use common::{CHUNK, List, Raw, not_tested, project};
+use common::{not_tested, project};
 use gpu_buddy::diff::KNOWN;
 use gpu_buddy::module::{Build, Tree, ask_compiler};
-use gpu_buddy::{AllocRequest, GpuBuddyAllocFlag, KERNEL, ffi};
 use serde_json::Value;
 
 /// A line of a mail.
@@ -91,7 +90,8 @@ fn each_page_is_a_mail() {
             assert!(text.lines().all(|line| page.contains(&format!("    {line}\n"))), "{page}");
         }
         let title = shown.map(|shown| shown.0);
-        let expected = [Some("Promised"), title, Some("What happens"), Some("Expected"), Some("Fix")];
+        let expected =
+            [Some("Promised"), title, Some("What happens"), Some("Expected"), Some("Fix")];
         assert_eq!(sections, expected.into_iter().flatten().collect::<Vec<_>>(), "{name}");
         assert_eq!(finding["run"].is_string(), shown.is_some(), "{name}");
         assert_eq!(finding["run"].is_string(), !words(&finding, "shows").is_empty(), "{name}");
@@ -158,9 +158,8 @@ impl Placed {
             version.rsplit_once('.').is_some_and(|(other, _)| other == series)
                 && !all.iter().any(|placed| placed.release == version)
         };
-        let is_said = |key: &str, is: &dyn Fn(&str) -> bool| {
-            versions(finding, key).into_iter().any(is)
-        };
+        let is_said =
+            |key: &str, is: &dyn Fn(&str) -> bool| versions(finding, key).into_iter().any(is);
         let itself = |version: &str| version == self.release;
         for is in [&itself as &dyn Fn(&str) -> bool, &is_of_series] {
             match (is_said("shown_by", is), is_said("not_by", is)) {
@@ -224,7 +223,8 @@ fn wrong_claims(
                     &format!("docs/findings/ does not mention {release}"),
                 ),
                 Some(claim) if claim != shows(kernel, finding) => {
-                    let says = if claim { "shows it and does not" } else { "does not and shows it" };
+                    let says =
+                        if claim { "shows it and does not" } else { "does not and shows it" };
                     wrong.push(format!("docs/findings/{name}.md says that {release} {says}"));
                 }
                 Some(_) => {}
@@ -334,32 +334,6 @@ fn a_contiguous_request_reads_what_it_has_freed() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `clear-mark-outlives-write`, of the kernel that is compiled in: no trace frees a block
-/// by itself without a word on its state.
-#[test]
-fn a_block_that_is_freed_by_itself_keeps_its_mark() {
-    let mut raw = Raw::new(2 * CHUNK, CHUNK).expect("an allocator");
-    let mut list = raw.simple(2 * CHUNK);
-    // SAFETY: the list is one of allocated blocks of this allocator, and is empty then.
-    unsafe { ffi::gpu_buddy_free_list(raw.mm(), list.head(), ffi::GPU_BUDDY_CLEARED as u32) }
-    let request = AllocRequest {
-        end: 2 * CHUNK,
-        size: CHUNK,
-        min_block_size: CHUNK,
-        flags: GpuBuddyAllocFlag::Clear.into(),
-        ..AllocRequest::default()
-    };
-    let mut list = List::new();
-    assert_eq!(raw.alloc(&request, &mut list), 0);
-    let [block] = list.blocks()[..] else { panic!("one block") };
-    // Here a driver writes to it.
-    // SAFETY: the block is allocated, and its list is not used again.
-    unsafe { ffi::gpu_buddy_free_block(raw.mm(), block) }
-    // SAFETY: nothing else has the allocator.
-    let clear = unsafe { (*raw.mm()).clear_avail };
-    assert_eq!(clear, 2 * CHUNK, "take clear-mark-outlives-write off: {}", KERNEL.series);
-}
-
 /// The table of docs/findings.md.
 fn overview(findings: &[Value]) -> String {
     let mut table = String::from("| name | what | series | kind |\n| --- | --- | --- | --- |\n");
@@ -397,5 +371,6 @@ fn the_overview_has_each_finding() {
         std::env::var_os("BLESS").is_some(),
         "docs/findings.md is old; BLESS=1 cargo test --test findings writes it"
     );
-    fs::write(file, format!("{}\n{table}{}\n", before.join("\n"), after.join("\n"))).expect("it is");
+    fs::write(file, format!("{}\n{table}{}\n", before.join("\n"), after.join("\n")))
+        .expect("it is");
 }

@@ -24,7 +24,8 @@ pub fn in_c(file: &TraceFile) -> Vec<String> {
                 lines.push(format!("gpu_buddy_free_list(mm, &{}, {flags});", name(*id)));
             }
             Operation::Trim { id, start, new_size } => {
-                let start = start.map_or("NULL".into(), |start| format!("&(u64){{{}}}", size(start)));
+                let start =
+                    start.map_or("NULL".into(), |start| format!("&(u64){{{}}}", size(start)));
                 let (name, new_size) = (name(*id), size(*new_size));
                 lines.push(format!("gpu_buddy_block_trim(mm, {start}, {new_size}, &{name});"));
             }
@@ -34,7 +35,9 @@ pub fn in_c(file: &TraceFile) -> Vec<String> {
             Operation::FailNth { nth, times } => lines.push(match times {
                 1 => format!("/* kmem_cache_zalloc() no. {nth} from here on fails */"),
                 &u64::MAX => format!("/* kmem_cache_zalloc() no. {nth} and all later ones fail */"),
-                times => format!("/* kmem_cache_zalloc() fails, {times} times from no. {nth} on */"),
+                times => {
+                    format!("/* kmem_cache_zalloc() fails, {times} times from no. {nth} on */")
+                }
             }),
             Operation::Fini => lines.push("gpu_buddy_fini(mm);".into()),
             // No finding has others.

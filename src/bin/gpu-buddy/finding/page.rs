@@ -114,6 +114,7 @@ fn reproduce(finding: &Finding) -> String {
             "gpu-buddy replay --cost a.trace".into(),
         ],
         Run::Binding => vec!["gpu-buddy binding".into()],
+        // No command runs such a build; a test does.
         Run::Sanitizer => return String::new(),
     };
     let mut text = format!("\n{}\n\n", heading("To see it"));
