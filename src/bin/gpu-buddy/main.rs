@@ -6,6 +6,7 @@
 mod binding;
 mod check;
 mod compare;
+mod completions;
 mod finding;
 mod generate;
 mod info;
@@ -41,6 +42,7 @@ enum Command {
     Candidate(supervise::candidate::Arguments),
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Completions(completions::Arguments),
     Finding(finding::Arguments),
     Generate(generate::Arguments),
     Info(info::Arguments),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Finding(arguments) => finding::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
