@@ -12,6 +12,8 @@ mod generate;
 mod info;
 mod kernel;
 mod kunit;
+mod map;
+mod plot;
 mod replay;
 mod supervise;
 mod torture;
@@ -47,6 +49,8 @@ enum Command {
     Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
+    Map(map::Arguments),
+    Plot(plot::Arguments),
     Replay(replay::Arguments),
     #[command(hide = true)]
     Time(check::time::Arguments),
@@ -96,6 +100,8 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),

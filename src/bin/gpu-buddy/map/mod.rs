@@ -1,0 +1,169 @@
+//! `gpu-buddy map`
+
+mod cells;
+mod draw;
+mod grid;
+mod orders;
+pub mod state;
+mod svg;
+mod text;
+pub mod words;
+
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+
+use gpu_buddy::diff::TraceFile;
+
+use crate::kernel::Kernel;
+use crate::replay::read_trace;
+use crate::{Failure, Verdict};
+use state::{State, Stopped};
+
+pub use grid::Layout;
+pub use svg::{Options, svg};
+
+/// Draw the address space after a trace: what is allocated, and what is free
+///
+/// Without -o the map is printed, as wide as the terminal.
+#[derive(clap::Args)]
+#[command(
+    about = "Draw the address space after a trace: what is allocated, and what is free",
+    after_help = "Examples:\n  gpu-buddy map failure.trace\n  \
+                        gpu-buddy map failure.trace --at 10 --labels -o map.svg\n  \
+                        gpu-buddy generate --ops 500 | gpu-buddy map - --layout hilbert\n\n\
+                  docs/pictures.md says how to read it."
+)]
+pub struct Arguments {
+    /// The trace; - for standard input
+    file: PathBuf,
+
+    /// Write an SVG file
+    #[arg(short, long, value_name = "FILE.svg")]
+    output: Option<PathBuf>,
+
+    /// How the space is laid out
+    #[arg(long, value_enum, default_value_t)]
+    layout: Layout,
+
+    /// Stop after N operations of the trace; 0 is before the first one [default: all]
+    #[arg(long, value_name = "N")]
+    at: Option<usize>,
+
+    /// Label blocks with their names in the trace and their sizes, if there is room; with -o
+    #[arg(long, requires = "output")]
+    labels: bool,
+
+    #[command(flatten)]
+    kernel: Kernel,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let output = arguments.output.as_deref();
+    output.map_or(Ok(()), check_ending)?;
+    let file = read_trace(&arguments.file)?;
+    let count = file.trace().operations.len();
+    let at = arguments.at.unwrap_or(count);
+    if at > count {
+        let count = operations(count);
+        return Err(Failure::Usage(format!("--at {at}: the trace has only {count}")));
+    }
+    let module = arguments.kernel.open()?;
+    let state = state::state(&file, module, at)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.file.display())))?;
+    let title = format!("{}, {}", file_name(&arguments.file), when(&file, &state));
+    let subtitle =
+        state.stopped.as_ref().map(|why| stopped(&file, state.operations, why)).unwrap_or_default();
+    let base = file.trace().space.base;
+    match output {
+        Some(output) => {
+            let options = Options {
+                title: &title,
+                subtitle: &subtitle,
+                base,
+                layout: arguments.layout,
+                labels: arguments.labels,
+                names: Some(&state.names),
+                id: "",
+            };
+            write_file(output, &svg(&state.snapshot, &options))?;
+            if !subtitle.is_empty() {
+                writeln!(stdout().lock(), "{subtitle}")?;
+            }
+        }
+        None => {
+            let colour = anstream::AutoStream::choice(&stdout()) != anstream::ColorChoice::Never;
+            let options = text::Options {
+                title: &[&title, &subtitle],
+                base,
+                layout: arguments.layout,
+                width: width(),
+                colour,
+            };
+            text::print(&mut anstream::stdout().lock(), &state.snapshot, &options)?;
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+/// Pictures are SVG and nothing else.
+pub fn check_ending(file: &Path) -> Result<(), Failure> {
+    match file.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("svg") => Ok(()),
+        _ => Err(Failure::Usage(format!(
+            "-o {}: pictures are written as SVG only; the file's name has to end in .svg",
+            file.display()
+        ))),
+    }
+}
+
+pub fn write_file(file: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(file, text).map_err(|error| Failure::Usage(format!("-o {}: {error}", file.display())))
+}
+
+/// How wide text may be: `COLUMNS`, or the terminal's width, or 80.
+pub fn width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || console::Term::stdout().size_checked().map(|(_, columns)| columns.into());
+    columns.filter(|&columns| columns > 0).or_else(terminal).unwrap_or(80)
+}
+
+/// What a picture calls a trace.
+pub fn file_name(file: &Path) -> String {
+    match file.file_name() {
+        Some(name) if name != "-" => name.to_string_lossy().into_owned(),
+        _ => "standard input".to_owned(),
+    }
+}
+
+pub fn operations(count: usize) -> String {
+    if count == 1 { "1 operation".into() } else { format!("{count} operations") }
+}
+
+/// After which operation a state is.
+fn when(file: &TraceFile, state: &State) -> String {
+    let count = file.trace().operations.len();
+    match state.operations.checked_sub(1) {
+        None => "before the first operation".to_owned(),
+        Some(last) => {
+            let line = file.operation(last);
+            format!(
+                "after operation {} of {count} (line {}: {})",
+                state.operations,
+                line.number(),
+                line.words()
+            )
+        }
+    }
+}
+
+/// Why a trace was not followed further than so many operations.
+pub fn stopped(file: &TraceFile, operations: usize, stopped: &Stopped) -> String {
+    let line = file.operation(operations);
+    let why = match stopped {
+        Stopped::Bug(bug) => bug.to_string(),
+        Stopped::Fini => "nothing is left after it".to_owned(),
+    };
+    let (number, words) = (line.number(), line.words());
+    format!("stopped before operation {} (line {number}: {words}): {why}", operations + 1)
+}
