@@ -14,6 +14,7 @@ mod kernel;
 mod kunit;
 mod map;
 mod plot;
+mod patience;
 mod replay;
 mod supervise;
 mod torture;
