@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use command_line::{assert_wrong_usage, command, text};
-use common::{copy_of_kernel, edit_allocator, not_found};
+use common::{copy_of_kernel, edit_allocator, not_found, project};
 use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace};
 use gpu_buddy::{BlockState, Snapshot};
 use rstest::rstest;
@@ -301,6 +301,24 @@ impl Place {
         assert!(said.contains("stopped before operation 5"), "{said}");
         fs::read_to_string(file).expect("a picture")
     }
+}
+
+/// The picture in the documentation is what the command draws.
+#[test]
+fn the_documentation_has_this_picture() {
+    let place = Place::new();
+    let pictures = project().join("docs/pictures");
+    let drawn = place.path("map.svg");
+    let trace = pictures.join("map.trace");
+    passes(command(&["map", "--labels", "-o"]).arg(&drawn).arg(&trace));
+    let [drawn, kept] = [drawn, pictures.join("map.svg")].map(fs::read_to_string);
+    assert!(
+        drawn.expect("a picture") == kept.expect("a picture"),
+        "draw docs/pictures/map.svg anew"
+    );
+    let page = fs::read_to_string(project().join("docs/pictures.md")).expect("a page");
+    let text = passes(command(&["map"]).arg(&trace).env("COLUMNS", "80"));
+    assert!(page.contains(&text), "docs/pictures.md lacks this:\n{text}");
 }
 
 #[test]

@@ -169,9 +169,14 @@ fn the_picture_has_all_lines_and_two_themes() {
             assert!(dark.contains(&rule), "{rule}");
         }
     }
-    // Four lines of memory, three of the index, and the steps.
-    let lines = svg.matches("<polyline").filter(|_| true).count();
-    assert!(lines >= 8, "{lines}\n{svg}");
+    // Four lines of memory, three of the index, and the steps; besides those of the axes.
+    for (colour, lines) in
+        [("C97B00", 1), ("009E73", 1), ("8E4EC6", 1), ("40464D", 2), ("D55E00", 1), ("017AA8", 1)]
+    {
+        // One more is in the legend.
+        let drawn = style.1.matches(&format!("stroke=\"#{colour}\"")).count();
+        assert_eq!(drawn, 2 * lines, "{colour}\n{svg}");
+    }
 }
 
 /// 10,000 calls, among thousands of blocks.

@@ -20,8 +20,8 @@ const ROW_COLUMNS: u32 = 9;
 const ROWS: u32 = 5;
 const SIDE_COLUMNS: u32 = 7;
 const ROW_HEIGHT: i64 = 18;
-/// A map of one row has a higher one.
-const MAP_HEIGHT: i64 = 72;
+/// The least of a map: a few rows are higher ones.
+const MAP_HEIGHT: i64 = 144;
 /// Of a letter of the addresses and labels.
 const LETTER: i64 = 7;
 

@@ -35,8 +35,8 @@ pub struct Area {
     pub height: u64,
 }
 
-/// A row has 16 chunks or more.
-const LEAST_CHUNKS: u32 = 4;
+/// A row has 64 chunks or more.
+const LEAST_CHUNKS: u32 = 6;
 
 impl Grid {
     /// At most `2^columns` times `2^rows` cells for rows, and `2^columns` squared for a

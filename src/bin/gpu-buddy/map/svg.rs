@@ -184,9 +184,17 @@ mod tests {
         let block = |chunk| {
             // A linear congruential generator.
             number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let state =
-                if (number >> 40) % 3 == 0 { BlockState::Allocated } else { BlockState::Free };
-            BlockInfo { offset: chunk << 12, order: 0, state, clear: (number >> 50) % 2 == 0 }
+            let state = if (number >> 40).is_multiple_of(3) {
+                BlockState::Allocated
+            } else {
+                BlockState::Free
+            };
+            BlockInfo {
+                offset: chunk << 12,
+                order: 0,
+                state,
+                clear: (number >> 50).is_multiple_of(2),
+            }
         };
         let blocks = (0..chunks).map(block).collect();
         Snapshot { chunk_size: 4096, size: chunks << 12, avail: 0, clear_avail: 0, blocks }

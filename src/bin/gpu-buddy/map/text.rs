@@ -190,22 +190,19 @@ fn legend(
         draw(out, &Cell::Whole(state, false), 2, grid, options.colour)?;
         writeln!(out, " {}", words::total(state, totals, snapshot.size))?;
     }
-    let cell = words::short_size(grid.cell_size());
-    if options.colour && !cells.mixed.is_empty() {
-        writeln!(
-            out,
-            "a character is {cell}; of smaller blocks, a bar shows how much is allocated"
-        )?;
-    } else {
-        let mut mixtures: Vec<_> = cells.mixed.iter().map(mixture).collect();
-        mixtures.retain(|(_, meaning)| !meaning.is_empty());
-        mixtures.sort_unstable();
-        mixtures.dedup();
-        for (character, meaning) in mixtures {
-            writeln!(out, "{character}{character} {meaning}")?;
-        }
-        let border = if options.colour { "" } else { "; | begins a block of several" };
-        writeln!(out, "a character is {cell}{border}")?;
+    let mut mixtures: Vec<_> = cells.mixed.iter().map(mixture).collect();
+    mixtures.retain(|(_, meaning)| !meaning.is_empty() && !options.colour);
+    mixtures.sort_unstable();
+    mixtures.dedup();
+    for (character, meaning) in mixtures {
+        writeln!(out, "{character}{character} {meaning}")?;
     }
-    Ok(())
+    let one =
+        if options.layout == Layout::Hilbert { "two characters are" } else { "a character is" };
+    let more = match (options.colour, cells.mixed.is_empty()) {
+        (false, _) => "; | begins a block of several",
+        (true, true) => "",
+        (true, false) => "; of smaller blocks, a bar shows how much is allocated",
+    };
+    writeln!(out, "{one} {}{more}", words::short_size(grid.cell_size()))
 }

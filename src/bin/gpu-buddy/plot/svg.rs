@@ -120,7 +120,7 @@ fn font(size: u32, colour: &RGBColor) -> TextStyle<'static> {
 /// The title of a panel, and its lines by name.
 fn head(area: &Area<'_>, title: &str, lines: &[(String, RGBColor, u32)]) -> Drawn {
     area.draw_text(title, &font(17, &INK), (0, 4))?;
-    let mut x = (12 + 8 * title.len() as i32).max(LABELS as i32 + 4);
+    let mut x = (16 + 7 * title.len() as i32).max(LABELS as i32 + 4);
     for (name, colour, width) in lines {
         let line = PathElement::new([(x, 12), (x + 28, 12)], colour.stroke_width(*width));
         area.draw(&line)?;
@@ -175,7 +175,7 @@ macro_rules! panel {
             .disable_x_mesh()
             .x_labels(10)
             .y_labels($labels)
-            .max_light_lines(0)
+            .light_line_style(TRANSPARENT)
             .bold_line_style(if $mesh { GRID.into() } else { ShapeStyle::from(TRANSPARENT) })
             .axis_style(DIM)
             .label_style(font(14, &DIM))

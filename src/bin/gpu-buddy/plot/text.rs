@@ -52,10 +52,10 @@ pub fn print(out: &mut impl Write, series: &Series, width: usize) -> io::Result<
             writeln!(out)?;
         }
         for line in group {
-            let values = line.points.iter().map(|&(_, value)| value);
+            let mut values = line.points.iter().map(|&(_, value)| value);
             let least = values.clone().fold(f64::INFINITY, f64::min);
             let most = values.clone().fold(0.0, f64::max);
-            let end = values.last().unwrap_or_default();
+            let end = values.next_back().unwrap_or_default();
             write!(out, "{:names$} {}", line.name, sparkline(line, most, series.operations, bars))?;
             for value in [least, most, end] {
                 write!(out, " {:>NUMBER$}", (line.write)(value))?;
