@@ -12,7 +12,12 @@ use command_line::{run, text};
 use common::{kernel_tree, not_tested, project};
 use tempfile::TempDir;
 
-const TRACE: &str = "space size=1M chunk=4K\na = alloc 64K\nfree a cleared\nb = alloc 8K clear\n";
+/// What every file `NAME.trace` has.
+const TRACE: &str = "\
+    space size=1M chunk=4K\n\
+    a = alloc 64K\nfree a cleared\nb = alloc 8K clear\nc = alloc 12K range=0..64K\n\
+    lookup 4K\nd = alloc 16K topdown\ne = alloc 4K\nfree d\nf = alloc 20K contiguous\n\
+    trim b 4K\nreset dirty\ng = alloc 4K\nfree c\n";
 
 /// The subcommands that the help has, with the lines of its examples.
 fn examples() -> Vec<(String, String)> {
@@ -54,11 +59,11 @@ impl Home {
         home.sh("cp -RL \"$0\" linux && cd linux && git init -q", &kernel_tree());
         let allocator = linux.join("drivers/gpu/buddy.c");
         let source = fs::read_to_string(&allocator).expect("an allocator");
-        for commit in ["first", "second", "third"] {
-            fs::write(&allocator, format!("// The {commit}.\n{source}")).expect("it is written");
+        for commit in ["", "// The second.\n", "// The third.\n"] {
+            fs::write(&allocator, format!("{commit}{source}")).expect("it is written");
             home.sh(
                 "cd linux && git add -A && git -c user.name=a -c user.email=a@b commit -qm \"$0\"",
-                Path::new(commit),
+                Path::new("A commit"),
             );
         }
         let words = examples.iter().flat_map(|example| example.1.split([' ', '@']));
@@ -70,7 +75,7 @@ impl Home {
             let file = home.0.path().join(word);
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("trace") => fs::write(file, TRACE).expect("it is written"),
-                Some("patch") => home.sh("git -C linux diff HEAD~1 >\"$0\"", &file),
+                Some("patch") => home.sh("git -C linux diff HEAD~2 HEAD >\"$0\"", &file),
                 _ => {}
             }
         }
@@ -103,7 +108,10 @@ impl Home {
             let folder = self.0.path().join(file);
             fs::create_dir_all(folder.parent().expect("a folder")).expect("a folder");
         }
-        let example = shorter(example);
+        // As it comes out of a package it is not executable.
+        let kunit_py = "tools/testing/kunit/kunit.py";
+        let example =
+            shorter(example).replace(&format!("./{kunit_py}"), &format!("python3 -B {kunit_py}"));
         if example.starts_with("git bisect run") {
             let start = "cd linux && git stash -q && git bisect start -q HEAD HEAD~2 && exec ";
             return self.command(&(start.to_owned() + &example)).output().expect("a shell");

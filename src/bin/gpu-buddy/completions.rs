@@ -40,7 +40,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         // It panics if it cannot write.
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut command, "gpu-buddy", &mut script);
-        stdout().lock().write_all(&script)?;
+        // clap_complete 4.6.11 takes the hyphen for a subcommand in one of two places.
+        let script = String::from_utf8_lossy(&script).replace("gpu__subcmd__buddy", "gpu__buddy");
+        stdout().lock().write_all(script.as_bytes())?;
     }
     Ok(Verdict::Passed)
 }
