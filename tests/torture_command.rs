@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use command_line::{assert_wrong_usage, command, run, text};
+use command_line::{assert_wrong_usage, command, finding_file, run, text};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -113,7 +113,7 @@ fn a_failure_is_told_in_fifteen_lines() {
 /// A trace with failing memory is not held against the twin, which has none.
 #[test]
 fn a_trace_with_faults_finds_its_judge() {
-    let output = passes(&["replay", "tests/known/enospc-hides-enomem.trace"]);
+    let output = passes(&["replay", &finding_file("enospc-hides-enomem")]);
     assert!(!output.contains("**"), "{output}");
 }
 
@@ -154,8 +154,7 @@ fn a_signal_ends_it_with_a_summary(#[case] signal: &str, #[case] says: &str) {
 fn a_reader_that_leaves_is_no_error() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
-    let output =
-        command(&["replay", "tests/known/top-down-fallback.trace"]).stdout(writer).output();
+    let output = command(&["replay", &finding_file("top-down-fallback")]).stdout(writer).output();
     let output = output.expect("the command runs");
     assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
 }

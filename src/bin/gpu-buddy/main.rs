@@ -6,6 +6,8 @@
 mod binding;
 mod check;
 mod compare;
+mod completions;
+mod finding;
 mod generate;
 mod import;
 mod info;
@@ -44,6 +46,8 @@ enum Command {
     Candidate(supervise::candidate::Arguments),
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Completions(completions::Arguments),
+    Finding(finding::Arguments),
     Generate(generate::Arguments),
     Import(import::Arguments),
     Info(info::Arguments),
@@ -94,6 +98,8 @@ fn main() -> ExitCode {
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Finding(arguments) => finding::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
