@@ -11,6 +11,7 @@ mod info;
 mod kernel;
 mod kunit;
 mod replay;
+mod report;
 mod supervise;
 mod torture;
 mod watchdog;
@@ -43,7 +44,10 @@ enum Command {
     Generate(generate::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
+    #[command(hide = true)]
+    Record(report::record::Arguments),
     Replay(replay::Arguments),
+    Report(report::Arguments),
     #[command(hide = true)]
     Time(check::time::Arguments),
     Torture(torture::Arguments),
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
     // times.
     let level = match command {
         Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
+        Command::Record(_) => "off",
         Command::Time(_) | Command::Torture(_) => "off",
         _ => "warn",
     };
@@ -90,7 +95,9 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
+        Command::Record(arguments) => report::record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
     };
