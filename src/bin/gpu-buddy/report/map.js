@@ -4,6 +4,7 @@ const ROW = 26;
 const GAP = 5;
 const GUTTER = 62;
 
+// What the style sheet has under a name.
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // The fills, and the patterns over them: dots where memory is clear, stripes where it is taken.
@@ -37,7 +38,7 @@ function fills(context, ratio) {
     pen.stroke();
   });
   const allocated = [style("--allocated"), stripes];
-  return { 2: [style("--free-dirty"), null], 3: [style("--free-clear"), dots], 4: allocated, 5: allocated };
+  return { 2: [style("--free-dirty")], 3: [style("--free-clear"), dots], 4: allocated, 5: allocated };
 }
 
 // How many chunks a row has: a power of two, so that buddies stay together.
@@ -67,7 +68,8 @@ function drawMap(canvas, trace, leaves, touched) {
   const scale = (width - gutter - 2) / inRow;
   const [context, ratio] = sized(canvas, width, rows * (ROW + GAP));
   const fill = fills(context, ratio);
-  context.font = `11px ${style("--mono")}`;
+  const [ink, frame, mono] = ["--ink", "--frame", "--mono"].map(style);
+  context.font = `11px ${mono}`;
   context.textBaseline = "middle";
   context.fillStyle = style("--muted");
   for (let row = 0; gutter && row < rows; row++) {
@@ -83,8 +85,8 @@ function drawMap(canvas, trace, leaves, touched) {
     }
   };
   const paint = (x, y, w, h, state) => {
-    for (const style of fill[state].filter(Boolean)) {
-      context.fillStyle = style;
+    for (const layer of fill[state]) {
+      context.fillStyle = layer;
       context.fillRect(x, y, w, h);
     }
   };
@@ -102,7 +104,7 @@ function drawMap(canvas, trace, leaves, touched) {
       }
       paint(x, y, w, ROW - 2, block.state);
       if (w >= 4) {
-        context.strokeStyle = style("--ink");
+        context.strokeStyle = ink;
         context.lineWidth = 0.7;
         context.strokeRect(x, y, w, ROW - 2);
       }
@@ -110,9 +112,10 @@ function drawMap(canvas, trace, leaves, touched) {
       if (isFirst && w > 9 * text.length + 10) {
         context.textAlign = "center";
         context.lineWidth = 4;
+        context.lineJoin = "round";
         context.strokeStyle = fill[block.state][0];
         context.strokeText(text, x + w / 2, y + ROW / 2);
-        context.fillStyle = style("--ink");
+        context.fillStyle = ink;
         context.fillText(text, x + w / 2, y + ROW / 2);
         context.textAlign = "start";
       }
@@ -127,7 +130,7 @@ function drawMap(canvas, trace, leaves, touched) {
       y += height;
     }
   }
-  context.strokeStyle = style("--frame");
+  context.strokeStyle = frame;
   for (const block of frames) {
     rect(block, (x, y, w) => {
       const line = w < 12 ? 1.2 : 2.5;
@@ -153,8 +156,8 @@ function drawLegend(parent) {
   };
   for (const [state, text] of [[3, "free, clear"], [2, "free, dirty"], [4, "allocated"]]) {
     entry(text, (context, fill) => {
-      for (const style of fill[state].filter(Boolean)) {
-        context.fillStyle = style;
+      for (const layer of fill[state]) {
+        context.fillStyle = layer;
         context.fillRect(0, 0, 34, 18);
       }
     });

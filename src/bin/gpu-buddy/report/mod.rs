@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
     options.extend(arguments.strict.then(|| "--strict".into()));
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
-    let recording = record(&file, &options, folder.path()).map_err(|why| match why {
+    let recording = record(&file, &options, &[], folder.path()).map_err(|why| match why {
         NotRecorded::Refused(why) => {
             Failure::Usage(format!("{}: {why}", arguments.file.display()))
         }
@@ -133,7 +133,6 @@ fn verdict(
     other: Option<&str>,
 ) -> (String, Tone) {
     let done = recording.calls.len().saturating_sub(1);
-    let calls = if done == 1 { "1 call".to_owned() } else { format!("{done} calls") };
     let places = recording.calls.iter().chain(&recording.end).enumerate();
     let mut wrong = places.filter_map(|(step, call)| {
         Some((step, call.notes.iter().find(|note| note.is.is_finding())?))
@@ -155,18 +154,28 @@ fn verdict(
         return (format!("{what} at {place}"), Tone::Bad);
     }
     let mut known: Vec<_> = recording.notes().filter(|note| note.is == Is::Known).collect();
-    known.dedup_by(|a, b| a.name == b.name);
-    let quirks = match known.as_slice() {
-        [] => String::new(),
-        known => {
-            let mut names: Vec<_> = known.iter().map(|note| note.name.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            format!("; known quirks: {}", names.join(", "))
-        }
+    known.sort_by(|one, other| one.name.cmp(&other.name));
+    known.dedup_by(|one, other| one.name == other.name);
+    let names: Vec<_> = known.iter().map(|note| note.name.as_str()).collect();
+    let left_out = recording.calls.iter().filter(|call| call.left_out).count();
+    let mut verdict = match names.as_slice() {
+        [] => format!("no promise broken in {}", calls(done - left_out)),
+        names => format!("known quirks in {}: {}", calls(done - left_out), names.join(", ")),
     };
-    let same = other.map_or_else(String::new, |other| format!(", the same answers as {other}"));
-    (format!("no new breach in {calls}{same}{quirks}"), Tone::Good)
+    if recording.notes().any(|note| note.is == Is::InBase) {
+        verdict = format!("no promise newly broken in {}", calls(done - left_out));
+    }
+    if let Some(other) = other {
+        verdict += &format!("; the same answers as {other}");
+    }
+    if left_out > 0 {
+        verdict += &format!("; {} left out, which not both offer", calls(left_out));
+    }
+    (verdict, if names.is_empty() { Tone::Good } else { Tone::Changed })
+}
+
+fn calls(count: usize) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
 }
 
 /// Writes a page to a file.
@@ -177,4 +186,51 @@ pub fn write(page: &Page, file: &Path) -> Result<(), Failure> {
         out.flush()
     });
     written.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+}
+
+/// Says now if a page cannot be written, rather than after a long run.
+pub fn assert_writable(file: &Path) -> Result<(), Failure> {
+    let opened = File::options().create(true).append(true).open(file);
+    opened.map(drop).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+}
+
+/// One way to run a trace for a page.
+pub struct Run {
+    /// Of `gpu-buddy record`.
+    pub options: Vec<OsString>,
+    pub environment: Vec<(&'static str, OsString)>,
+    /// What runs, and what it is held against.
+    pub kernel: String,
+    pub other: Option<String>,
+}
+
+/// Runs the trace of a finding in the first of several ways that shows something; if none
+/// does, the first. `folder` is for files.
+pub fn trace(text: &str, runs: &[Run], folder: &Path) -> Result<Traced, String> {
+    let file: TraceFile = text.parse().map_err(|error| format!("not replayed: {error}"))?;
+    let mut first = Err("not replayed".to_owned());
+    for run in runs {
+        let recorded = record(&file, &run.options, &run.environment, folder);
+        let recording = match recorded {
+            Ok(recording) => recording,
+            Err(why) => {
+                let why = match why {
+                    NotRecorded::Refused(why) => why,
+                    NotRecorded::Told(code) => format!("exit code {code}"),
+                    NotRecorded::Io(error) => error.to_string(),
+                };
+                if first.is_err() {
+                    first = Err(format!("not replayed: {why}"));
+                }
+                continue;
+            }
+        };
+        let shows = recording.notes().next().is_some();
+        let traced = Traced::new(&file, recording, run.kernel.clone(), run.other.clone());
+        if shows {
+            return Ok(traced);
+        }
+        first = first.or(Ok(traced));
+    }
+    first
 }

@@ -11,9 +11,6 @@ function make(name, className, ...children) {
   return element;
 }
 
-// The most blocks that are listed.
-const MOST = 80;
-
 let shown = -1;
 let step = 0;
 let trace = null;
@@ -34,7 +31,11 @@ function header() {
     byId("parts").append(make("table", "", make("tbody", "", ...rows)));
   }
   byId("notes").append(...DATA.notes.map((note) => make("li", "", note)));
-  byId("findings").hidden = DATA.single || DATA.findings.length === 0;
+  byId("notes-title").textContent = DATA.notes.length === 1 ? "1 note" : `${DATA.notes.length} notes`;
+  byId("more").open = DATA.notes.length <= 6;
+  byId("more").hidden = DATA.notes.length === 0;
+  byId("findings").hidden = DATA.single;
+  if (DATA.findings.length === 0) byId("findings-list").replaceWith(make("p", "", "None."));
   byId("findings-list").append(...DATA.findings.map((finding, index) => {
     const button = make("button", "",
       make("span", "number", `${index + 1}.`),
@@ -78,6 +79,7 @@ function show(index, at) {
   for (const [at, call] of trace.steps.entries()) {
     if ((call.f ?? []).length) findings.push(at);
   }
+  document.querySelector(".jumps").hidden = findings.length === 0;
   byId("slider").max = trace.length - 1;
   list.show(trace);
   const wrong = findings.find((at) => markOf(trace.steps[at])[0] === "✗") ?? findings[0];
@@ -110,9 +112,9 @@ function call() {
   byId("call-comments").textContent = current.c ?? "";
   byId("call-title").textContent = current.w;
   const ran = trace.was_run(step);
-  byId("call-outcome").textContent = ran
-    ? [current.o && `→ ${current.o}`, current.p && `${other}: ${current.p}`].filter(Boolean).join("\n")
-    : "not run: an earlier call has ended it";
+  byId("call-outcome").textContent = !ran ? "not run: the two differ, or the process has ended"
+    : current.p ? `${kernel}: ${current.o || "done"}\n${other}: ${current.p}`
+    : current.o ? `→ ${current.o}` : "";
   byId("call-notes").replaceChildren(...(current.f ?? []).map((note) => noteBox(note)));
   const steps = (count) => `${count} ${count === 1 ? "step" : "steps"}`;
   facts(byId("call-facts"), [
@@ -131,7 +133,8 @@ function call() {
     if (current.e) sides.push([`After, ${other}`, trace.after(step, true)]);
   }
   drawMaps(sides);
-  drawTree(sides, before);
+  const read = trace.read[step] === step;
+  drawTree(byId("tree"), trace, read ? touchedBy(step) : new Set(), sides, before);
 }
 
 const TITLES = {
@@ -197,63 +200,6 @@ function drawMaps(sides) {
   }
   byId("legend").hidden = sides.length === 0;
   drawLegend(byId("legend"));
-}
-
-// The blocks that the call has touched, with what they are part of and their buddies.
-function drawTree(sides, before) {
-  const parent = byId("tree");
-  parent.replaceChildren();
-  const touched = touchedBy(step);
-  if (touched.size === 0 || trace.read[step] !== step) {
-    return;
-  }
-  const rows = new Map();
-  const find = (key) => sides.map(([, blocks]) => blocks.get(key)).find(Boolean) ?? before.get(key);
-  const add = (chunk, order) => {
-    const block = find(keyOf(chunk, order));
-    if (block && rows.size < MOST) rows.set(keyOf(chunk, order), block);
-    return block;
-  };
-  for (const key of touched) {
-    let block = find(key);
-    // The first that is there already has all that it is part of.
-    while (block && rows.size < MOST) {
-      const { chunk, order } = block;
-      const size = 2 ** order;
-      add(chunk, order);
-      const odd = Math.floor(chunk / size) % 2 === 1;
-      add(odd ? chunk - size : chunk + size, order);
-      block = add(odd ? chunk - size : chunk, order + 1);
-    }
-  }
-  const sorted = [...rows].sort(([, a], [, b]) => a.chunk - b.chunk || b.order - a.order);
-  const open = [];
-  const body = sorted.map(([key, block]) => {
-    while (open.length && open.at(-1) <= block.chunk) open.pop();
-    const depth = open.length;
-    open.push(block.chunk + 2 ** block.order);
-    const name = make("th", "", trace.range(block));
-    name.scope = "row";
-    name.style.paddingLeft = `${depth * (window.innerWidth < 800 ? 8 : 16)}px`;
-    const cells = sides.map(([, blocks]) => {
-      const state = blocks.get(key)?.state ?? 0;
-      if (!state) return make("td", "", "–");
-      return make("td", "", make("span", `swatch s${state}`), STATES[state]);
-    });
-    return make("tr", touched.has(key) ? "touched" : "", name, make("td", "", trace.size(2 ** block.order)),
-      make("td", "", String(block.order)), ...cells);
-  });
-  const column = (text) => {
-    const cell = make("th", "", text);
-    cell.scope = "col";
-    return cell;
-  };
-  const head = make("tr", "", ...["Block", "Size", "Order", ...sides.map(([name]) => name)].map(column));
-  parent.append(
-    make("h3", "", "Tree around the blocks touched"),
-    make("table", "", make("thead", "", head), make("tbody", "", ...body)));
-  const left = [...touched].filter((key) => !rows.has(key)).length;
-  if (left > 0) parent.append(make("p", "muted", `and ${left} more blocks that this call changes`));
 }
 
 // Where a link leads.

@@ -1,11 +1,13 @@
 //! One page: data, and the files that show it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use gpu_buddy::diff::{Space, TraceFile};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::Run;
 use super::recording::{Call, Recording};
 
 /// What a page says.
@@ -49,6 +51,28 @@ pub struct Shown {
     /// The trace, run. Without it: why it was not run.
     pub trace: Option<Traced>,
     pub not_run: String,
+}
+
+impl Shown {
+    /// Runs the trace in one of several ways, see [`super::trace`].
+    pub fn new(
+        label: &str,
+        tone: Tone,
+        kind: &str,
+        lines: Vec<String>,
+        text: Option<&str>,
+        runs: &[Run],
+        folder: &Path,
+    ) -> Self {
+        let traced = text.map(|text| super::trace(text, runs, folder));
+        let (trace, not_run) = match traced {
+            Some(Ok(trace)) => (Some(trace), String::new()),
+            Some(Err(why)) => (None, why),
+            None => (None, String::new()),
+        };
+        let (label, kind) = (label.to_owned(), kind.to_owned());
+        Self { label, tone, kind, lines, text: text.map(str::to_owned), trace, not_run }
+    }
 }
 
 /// A trace with what its calls did.
@@ -132,9 +156,10 @@ impl Traced {
 
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
-const SCRIPTS: [&str; 4] = [
+const SCRIPTS: [&str; 5] = [
     include_str!("state.js"),
     include_str!("map.js"),
+    include_str!("tree.js"),
     include_str!("calls.js"),
     include_str!("page.js"),
 ];

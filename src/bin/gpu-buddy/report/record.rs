@@ -109,6 +109,7 @@ fn record<S: Implementation, R: Implementation>(
         let mut call = Call {
             outcome: outcome(file, &allocations, index, &step, &pair, MOST_BLOCKS),
             other_outcome: other_outcome(&step, &pair, space),
+            left_out: step.outcome == Outcome::Skipped && allocations.why_skipped(index).is_none(),
             notes: notes(&step),
             ..Call::default()
         };
@@ -224,6 +225,14 @@ fn note(finding: &Finding) -> Note {
             let why = breach.promise.explanation().to_owned();
             Note { is: Is::Breach, name, text: facts, why, answers: None }
         }
+        // Its text is for developers of this crate; the page has both trees.
+        Finding::Divergence(it) if it.aspect == Aspect::Snapshot => Note {
+            is: Is::Divergence,
+            name,
+            text: "The map and the tree below show both.".to_owned(),
+            why: String::new(),
+            answers: None,
+        },
         Finding::Divergence(it) => Note {
             is: Is::Divergence,
             name,

@@ -25,6 +25,9 @@ pub struct Call {
     /// What came of it on the other side, if that is something else.
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     pub other_outcome: Option<String>,
+    /// It was not done: not both offer it, or it must be kept away from the C.
+    #[serde(rename = "k", skip_serializing_if = "is_false")]
+    pub left_out: bool,
     /// In steps.
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,
@@ -41,6 +44,11 @@ pub struct Call {
     pub other_delta: Vec<u64>,
     #[serde(rename = "f", skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What there is to say of a call.
@@ -133,10 +141,12 @@ impl From<io::Error> for NotRecorded {
 }
 
 /// Runs a trace in a process of its own, since the C may crash. `arguments` are those of
-/// `gpu-buddy record`; `folder` is for its files.
+/// `gpu-buddy record`; `environment` is what the kernel needs to be loaded, and `folder` is for
+/// the files.
 pub fn record(
     file: &TraceFile,
     arguments: &[OsString],
+    environment: &[(&str, OsString)],
     folder: &Path,
 ) -> Result<Recording, NotRecorded> {
     let (input, output) = (folder.join("record.trace"), folder.join("record.output"));
@@ -145,6 +155,7 @@ pub fn record(
         .arg("record")
         .args(arguments)
         .arg(&input)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)
         .spawn()?;

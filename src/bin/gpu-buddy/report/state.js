@@ -3,6 +3,7 @@
 // What a block is, as the data has it. 0 is no block.
 const SPLIT = 1;
 const STATES = ["none", "split", "free, dirty", "free, clear", "allocated", "allocated, was clear"];
+const SHORT = ["none", "split", "dirty", "clear", "taken", "taken"];
 
 // A block is one number: twice its middle, in chunks. The lowest bit that is set is its order.
 const keyOf = (chunk, order) => 2 * chunk + 2 ** order;
