@@ -159,8 +159,7 @@ pub fn blocks(blocks: &[Block], base: u64, most: usize) -> String {
 
 /// Whether memory fails in a trace: then the twin, whose memory does not, is no reference.
 pub fn has_faults(file: &TraceFile) -> bool {
-    let fails =
-        |operation: &_| matches!(operation, Operation::FailNth { times, .. } if *times > 0);
+    let fails = |operation: &_| matches!(operation, Operation::FailNth { times, .. } if *times > 0);
     file.trace().operations.iter().any(fails)
 }
 

@@ -59,11 +59,8 @@ impl Kernels<'_> {
             vec!["--kernel".into(), kernel.into(), "--against".into(), against]
         };
         let both = |more: &[&str]| Run {
-            options: [
-                option(patched, base.into()),
-                more.iter().map(OsString::from).collect(),
-            ]
-            .concat(),
+            options: [option(patched, base.into()), more.iter().map(OsString::from).collect()]
+                .concat(),
             environment: Vec::new(),
             kernel: names.0.clone(),
             other: Some(names.1.clone()),

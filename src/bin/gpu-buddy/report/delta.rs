@@ -65,12 +65,8 @@ mod tests {
     use super::*;
 
     fn state(blocks: &[(u64, u32, BlockState, bool)]) -> Snapshot {
-        let block = |&(chunk, order, state, clear)| BlockInfo {
-            offset: chunk * 4096,
-            order,
-            state,
-            clear,
-        };
+        let block =
+            |&(chunk, order, state, clear)| BlockInfo { offset: chunk * 4096, order, state, clear };
         let blocks = blocks.iter().map(block).collect();
         Snapshot { chunk_size: 4096, size: 16384, avail: 0, clear_avail: 0, blocks }
     }

@@ -68,9 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     options.extend(arguments.strict.then(|| "--strict".into()));
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
     let recording = record(&file, &options, &[], folder.path()).map_err(|why| match why {
-        NotRecorded::Refused(why) => {
-            Failure::Usage(format!("{}: {why}", arguments.file.display()))
-        }
+        NotRecorded::Refused(why) => Failure::Usage(format!("{}: {why}", arguments.file.display())),
         NotRecorded::Told(code) => Failure::Told(code),
         NotRecorded::Io(error) => error.into(),
     })?;

@@ -66,6 +66,7 @@ function show(index, at) {
   byId("finding-title").textContent = `${index + 1}. ${finding.label}: ${finding.kind}`;
   const lines = finding.trace ? finding.lines : [...finding.lines, finding.not_run].filter(Boolean);
   byId("finding-lines").textContent = lines.join("\n");
+  byId("remark").textContent = finding.trace?.remark ?? "";
   byId("text").textContent = finding.text ?? "";
   byId("stepper").hidden = byId("keys").hidden = !finding.trace;
   trace = null;
@@ -127,7 +128,8 @@ function call() {
   const before = step > 0 ? trace.after(step - 1, false) : new Map();
   const after = trace.after(step, false);
   const sides = [];
-  if (ran && step > 0) sides.push(["Before", before]);
+  const last = trace.read[step - 1];
+  if (ran && step > 0) sides.push([last === step - 1 ? "Before" : `After step ${last}`, before]);
   if (trace.read[step] === step) {
     sides.push([current.e ? `After, ${kernel}` : step > 0 ? "After" : "Fresh", after]);
     if (current.e) sides.push([`After, ${other}`, trace.after(step, true)]);
@@ -192,7 +194,7 @@ function drawMaps(sides) {
   });
   byId("maps").replaceChildren(...parts.map(([figure]) => figure));
   if (sides.length === 0 || trace.read[step] !== step) {
-    const why = trace.was_run(step) ? "There is no state to read after this call." : "";
+    const why = trace.was_run(step) ? "The state was not read after this call." : "";
     byId("maps").append(make("p", "muted", why));
   }
   for (const [, canvas, leaves] of parts) {

@@ -127,8 +127,8 @@ impl Traced {
             String::new()
         };
         let mut calls = recording.calls.into_iter();
-        let places = std::iter::once(file.space())
-            .chain((0..operations).map(|index| file.operation(index)));
+        let places =
+            std::iter::once(file.space()).chain((0..operations).map(|index| file.operation(index)));
         let lines = places
             .map(|line| {
                 let before = line.before().filter(|line| !line.is_empty());

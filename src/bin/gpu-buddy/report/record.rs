@@ -55,7 +55,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         Against::Kernel(other) => {
             record(&file, start_both(pair.module, other), space, settings, &mut out)?;
         }
-        _ => record(&file, |space, settings| pair.start(space, settings), space, settings, &mut out)?,
+        _ => {
+            record(&file, |space, settings| pair.start(space, settings), space, settings, &mut out)?
+        }
     }
     Ok(Verdict::Passed)
 }
@@ -179,9 +181,7 @@ fn other_outcome<S: Implementation, R: Implementation>(
 /// All that there is to say of a call: what is wrong first.
 fn notes(step: &Step) -> Vec<Note> {
     let mut notes: Vec<_> = step.findings.iter().map(note).collect();
-    let is_said = |promise: Promise| {
-        move |finding: &Finding| matches!(finding, Finding::Breach(it) if it.promise == promise)
-    };
+    let is_said = |promise: Promise| move |finding: &Finding| matches!(finding, Finding::Breach(it) if it.promise == promise);
     let sides = [(Is::New, &step.new), (Is::InBase, &step.in_base), (Is::Fixed, &step.fixed)];
     for (is, promises) in sides {
         let mut said = Vec::new();

@@ -188,8 +188,7 @@ pub fn record(
                 why: String::new(),
                 answers: None,
             };
-            let call =
-                Call { outcome: death.to_string(), notes: vec![note], ..Call::default() };
+            let call = Call { outcome: death.to_string(), notes: vec![note], ..Call::default() };
             // Otherwise it has died while everything was freed at the end.
             if begun { recording.calls.push(call) } else { recording.end = Some(call) }
         }
