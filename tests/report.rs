@@ -316,29 +316,29 @@ fn what_breaks_a_promise_is_explained() {
     browser.assert_quiet();
 }
 
-/// Blocks that come in another order: both kernels' answers, and a page with every finding.
+/// A kernel that does not merge what is freed: both states, and a page with every finding.
 #[test]
 fn both_sides_are_shown_where_they_differ() {
     let Some(mut browser) = browser() else { return };
     let tree = copy_of_kernel();
-    let order = "list_add_tail(&block->link, &allocated)";
-    if !edit_allocator(
-        tree.path(),
-        "gpu_buddy_alloc_blocks(struct",
-        order,
-        &order.replace("_tail", ""),
-    ) {
+    if !edit_allocator(tree.path(), "__gpu_buddy_free(", "!gpu_buddy_block_is_free(buddy)", "1") {
         return;
     }
     let place = Place::new();
     let (page, base) = (place.path("page.html"), kernel_tree());
-    let trace = "space size=64K chunk=4K\na = alloc 12K\nfree a\n";
+    let trace = "space size=64K chunk=4K\na = alloc 4K\nfree a\nb = alloc 4K\n";
     place.report(trace, &[&"--kernel", &tree.path(), &"--against", &base]);
     browser.open(&page, "");
-    assert!(browser.text("verdict").contains("differ in blocks at line 2"));
+    assert!(browser.text("verdict").ends_with("differ in tree at line 3"));
     let notes = browser.text("call-notes");
-    assert!(notes.contains("The two differ in: blocks"), "{notes}");
-    assert_eq!(browser.text("call-outcome").lines().count(), 2);
+    assert!(notes.contains("The two differ in: tree"), "{notes}");
+    let maps =
+        browser.value("[...document.querySelectorAll('#maps canvas')].map((map) => map.ariaLabel)");
+    let maps: Vec<_> = maps.as_array().expect("a list").iter().map(|map| map.to_string()).collect();
+    let [before, ours, theirs] = maps.as_slice() else { panic!("{maps:?}") };
+    assert!(before.contains("5 blocks"), "{maps:?}");
+    assert!(ours.contains("5 blocks") && ours.contains("largest free block 32K"), "{maps:?}");
+    assert!(theirs.contains("1 block,") && theirs.contains("largest free block 64K"), "{maps:?}");
     browser.press("ArrowRight");
     assert!(browser.text("call-outcome").starts_with("not run"));
 
@@ -400,6 +400,7 @@ fn a_check_writes_what_it_finds() {
     assert!(browser.text("finding-lines").contains("crash"));
     let notes = browser.text("call-notes");
     assert!(notes.contains("does not survive this call"), "{notes}");
+    assert!(!browser.text("call-title").starts_with('('), "it is no call, but the end");
     browser.press("ArrowLeft");
     assert_eq!(browser.value("document.querySelectorAll('#maps canvas').length"), 1);
     browser.assert_quiet();
