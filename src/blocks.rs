@@ -1,120 +1,18 @@
 //! What is allocated.
 
+mod block;
+mod ring;
+
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
 use crate::buddy::Free;
-use crate::{BlockInfo, Error, GpuBuddy, InvalidArgument, Result, ffi, tree};
+use crate::{Error, GpuBuddy, InvalidArgument, Result, ffi};
 
-/// Allocated blocks in a circular list without a head.
-///
-/// A head is part of the list, so it must stay where it is; without it, the
-/// list is a pointer, which may move. The C gets a head on the stack for as long
-/// as it runs.
-pub(crate) struct Ring {
-    first: *mut ffi::list_head,
-}
-
-impl Ring {
-    pub const fn empty() -> Self {
-        Self { first: ptr::null_mut() }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
-    /// Gives `f` a list head with the blocks behind it, and keeps what is there
-    /// afterwards. Where `f` unwinds, the blocks are forgotten.
-    pub fn lend<R>(&mut self, f: impl FnOnce(*mut ffi::list_head) -> R) -> R {
-        let mut head = ffi::list_head { next: ptr::null_mut(), prev: ptr::null_mut() };
-        let head = &raw mut head;
-        let first = core::mem::replace(&mut self.first, ptr::null_mut());
-        // SAFETY: `head` is a local that outlives the list below; the links of
-        // allocated blocks are valid and belong to their owner, which is us.
-        unsafe {
-            if first.is_null() {
-                (*head).next = head;
-                (*head).prev = head;
-            } else {
-                let last = (*first).prev;
-                (*head).next = first;
-                (*head).prev = last;
-                (*first).prev = head;
-                (*last).next = head;
-            }
-        }
-        let result = f(head);
-        // SAFETY: the C leaves a list of allocated blocks behind the head.
-        unsafe {
-            let (first, last) = ((*head).next, (*head).prev);
-            if first != head {
-                (*first).prev = last;
-                (*last).next = first;
-                self.first = first;
-            }
-        }
-        result
-    }
-
-    /// The blocks, from the first on.
-    fn iter(&self) -> impl Iterator<Item = NonNull<ffi::gpu_buddy_block>> + use<> {
-        let first = self.first;
-        let mut next = first;
-        core::iter::from_fn(move || {
-            let link = NonNull::new(next)?;
-            // SAFETY: the links of allocated blocks belong to their owner.
-            next = unsafe { (*link.as_ptr()).next };
-            if next == first {
-                next = ptr::null_mut();
-            }
-            Some(block_of(link))
-        })
-    }
-
-    /// Takes the first block out.
-    pub fn pop(&mut self) -> Option<NonNull<ffi::gpu_buddy_block>> {
-        let block = self.iter().next()?;
-        self.remove(block);
-        Some(block)
-    }
-
-    /// Takes a block out, as a ring of its own.
-    fn take(&mut self, block: NonNull<ffi::gpu_buddy_block>) -> Self {
-        let link = self.remove(block);
-        // SAFETY: the block has been taken out, so its link is free for use.
-        unsafe {
-            (*link).next = link;
-            (*link).prev = link;
-        }
-        Self { first: link }
-    }
-
-    fn remove(&mut self, block: NonNull<ffi::gpu_buddy_block>) -> *mut ffi::list_head {
-        // SAFETY: the link is inside of the block.
-        let link = unsafe { block.byte_add(ffi::LINK) }.cast::<ffi::list_head>().as_ptr();
-        // SAFETY: `block` is one of this ring, whose links are valid and ours.
-        unsafe {
-            let (next, prev) = ((*link).next, (*link).prev);
-            if next == link {
-                self.first = ptr::null_mut();
-            } else {
-                (*prev).next = next;
-                (*next).prev = prev;
-                if self.first == link {
-                    self.first = next;
-                }
-            }
-        }
-        link
-    }
-}
-
-fn block_of(link: NonNull<ffi::list_head>) -> NonNull<ffi::gpu_buddy_block> {
-    // SAFETY: the links of a ring are inside of blocks.
-    unsafe { link.byte_sub(ffi::LINK) }.cast()
-}
+pub use block::AllocatedBlock;
+pub(crate) use ring::Ring;
+use ring::block_of;
 
 /// What one allocation got: blocks, which are freed as dirty when this is
 /// dropped.
@@ -320,61 +218,3 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl core::iter::FusedIterator for Iter<'_> {}
-
-/// One block of an allocation.
-#[derive(Clone, Copy)]
-pub struct AllocatedBlock<'a> {
-    block: NonNull<ffi::gpu_buddy_block>,
-    buddy: &'a GpuBuddy,
-    life: PhantomData<&'a AllocatedBlocks>,
-}
-
-// SAFETY: of an allocated block only the header is read, which the C does not
-// write while the block is allocated.
-unsafe impl Send for AllocatedBlock<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for AllocatedBlock<'_> {}
-
-impl AllocatedBlock<'_> {
-    /// The block's address: its offset in the space plus the base offset.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.buddy.base_offset() + self.info().offset
-    }
-
-    /// The block's order: its size is `chunk_size << order`.
-    #[must_use]
-    pub fn order(&self) -> u32 {
-        self.info().order
-    }
-
-    /// The block's size in bytes.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.buddy.chunk_size().as_u64() << self.order()
-    }
-
-    /// Whether the block was known to be zeroed when it was allocated.
-    #[must_use]
-    pub fn is_clear(&self) -> bool {
-        self.info().clear
-    }
-
-    /// The block as plain data; its offset is without the base offset.
-    #[must_use]
-    pub fn info(&self) -> BlockInfo {
-        // SAFETY: the block is allocated for as long as it is borrowed.
-        unsafe { tree::info(self.block.as_ptr()) }
-    }
-}
-
-impl fmt::Debug for AllocatedBlock<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AllocatedBlock")
-            .field("offset", &self.offset())
-            .field("size", &self.size())
-            .field("order", &self.order())
-            .field("is_clear", &self.is_clear())
-            .finish()
-    }
-}

@@ -1,6 +1,8 @@
 //! The allocator, as its users see it.
 
+mod free;
 mod inner;
+mod inspect;
 #[cfg(test)]
 mod tests;
 
@@ -14,12 +16,13 @@ use crate::blocks::{AllocatedBlocks, Ring};
 use crate::fault::Fault;
 use crate::runtime::Event;
 use crate::{
-    Alignment, AllocRequest, BlockInfo, Errno, Error, FreeTrees, GpuBuddyAllocFlags,
-    GpuBuddyAllocMode, GpuBuddyParams, Inconsistency, InvalidArgument, KernelBug, LogLine,
-    OrderStatistics, Result, Snapshot, Warning, ffi, tree,
+    Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
+    GpuBuddyParams, InvalidArgument, Result, ffi, tree,
 };
 
-use inner::{Inner, Pending};
+pub use free::Fini;
+pub(crate) use free::Free;
+use inner::Inner;
 
 /// A handle of a GPU buddy allocator.
 ///
@@ -336,161 +339,6 @@ impl GpuBuddy {
         self.0.call(|mm| unsafe { tree::block_at(mm, live, offset) })
     }
 
-    /// How many blocks of each order there are, from order 0 up.
-    ///
-    /// # Errors
-    ///
-    /// Only for an unusable allocator.
-    pub fn statistics(&self) -> Result<Vec<OrderStatistics>> {
-        Ok(self.snapshot()?.statistics())
-    }
-
-    /// The size of the largest free block in bytes; 0 where nothing is free.
-    ///
-    /// # Errors
-    ///
-    /// Only for an unusable allocator.
-    pub fn largest_free_block(&self) -> Result<u64> {
-        self.0.read(|mm, _| tree::largest_free_block(mm))
-    }
-
-    /// The longest run of free bytes, from the start of the space without the
-    /// base offset. It can span several free blocks.
-    ///
-    /// # Errors
-    ///
-    /// Only for an unusable allocator.
-    pub fn longest_free_run(&self) -> Result<Range<u64>> {
-        Ok(self.snapshot()?.longest_free_run())
-    }
-
-    /// The whole tree as plain data.
-    ///
-    /// # Errors
-    ///
-    /// Only for an unusable allocator.
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        self.0.read(|mm, live| tree::inspect(mm, live).snapshot())
-    }
-
-    /// Scans the C's own structures, the whole of them: blocks, trees of free
-    /// blocks and accounts have to agree with each other. Empty where they do.
-    ///
-    /// # Errors
-    ///
-    /// Only for an unusable allocator.
-    pub fn check_integrity(&self) -> Result<Vec<Inconsistency>> {
-        Ok(self.scan()?.0)
-    }
-
-    /// As [`check_integrity`](Self::check_integrity), and how many blocks the
-    /// tree has.
-    pub(crate) fn scan(&self) -> Result<(Vec<Inconsistency>, usize)> {
-        self.0.read(tree::scan)
-    }
-
-    /// The shapes of the trees of free blocks.
-    pub(crate) fn free_trees(&self) -> Result<Option<FreeTrees>> {
-        self.0.read(tree::free_trees)
-    }
-
-    /// The warnings that the C raised in calls on this allocator; the first 256
-    /// of them.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<Warning> {
-        self.0.state.lock().warnings.clone()
-    }
-
-    /// The BUG that made this allocator unusable.
-    #[must_use]
-    pub fn bug(&self) -> Option<KernelBug> {
-        self.0.state.lock().bug
-    }
-
-    /// Objects of the C that are alive: blocks of the tree, and five or so
-    /// arrays. It is what would be leaked if the allocator were forgotten.
-    #[must_use]
-    pub fn live_objects(&self) -> usize {
-        self.0.state.lock().arena.live()
-    }
-
-    /// Decides from here on which allocations of the C fail in calls on this
-    /// allocator; `None`: those for which there is no memory. Returns what
-    /// decided until now, with what it has counted.
-    ///
-    /// A call whose allocation fails returns an error or makes do without, as
-    /// the C has it. In some series the allocator is unusable afterwards: see
-    /// [`fault`](crate::fault).
-    pub fn set_fault(&self, fault: Option<Fault>) -> Option<Fault> {
-        self.0.state.lock().arena.set_fault(fault)
-    }
-
-    /// What decides over the C's allocations, with what it has counted.
-    #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
-        self.0.state.lock().arena.fault().cloned()
-    }
-
-    /// What `gpu_buddy_print` prints, a line each: the totals, then each order
-    /// from the highest down. [`Display`](fmt::Display) gives the same text.
-    ///
-    /// # Errors
-    ///
-    /// Only for an unusable allocator.
-    pub fn print(&self) -> Result<Vec<LogLine>> {
-        let mut state = self.0.state.lock();
-        // SAFETY: `mm` is initialised and its lock is held.
-        let (result, pending) = state.call(&self.0.map, |mm| unsafe { ffi::gpu_buddy_print(mm) });
-        drop(state);
-        let (mut lines, mut others) = (Vec::new(), Vec::new());
-        for event in pending.0 {
-            match event {
-                Event::Log(line) => lines.push(line),
-                other => others.push(other),
-            }
-        }
-        Pending(others).log();
-        result.map(|()| lines)
-    }
-
-    /// Tears the allocator down and reports how that went, where dropping the
-    /// last handle could only log it.
-    ///
-    /// C: `gpu_buddy_fini`.
-    ///
-    /// # Errors
-    ///
-    /// The handle itself, where other handles or allocations are alive.
-    pub fn fini(mut self) -> Result<Fini, Self> {
-        let Some(inner) = Arc::get_mut(&mut self.0) else {
-            return Err(self);
-        };
-        let mut state = inner.state.lock();
-        let pending = state.finish(&inner.map);
-        let fini = Fini {
-            warnings: core::mem::take(&mut state.warnings),
-            bug: state.bug,
-            leaked_objects: if state.bug.is_some() { 0 } else { state.arena.live() },
-        };
-        drop(state);
-        pending.log();
-        Ok(fini)
-    }
-
-    /// In one look: the warnings behind the first `seen`, the BUG, and how many
-    /// allocations of the C failed.
-    pub(crate) fn events(&self, seen: usize) -> (Vec<Warning>, Option<KernelBug>, u64) {
-        let state = self.0.state.lock();
-        let failed = state.arena.fault().map_or(0, Fault::failed);
-        (state.warnings[seen..].to_vec(), state.bug, failed)
-    }
-
-    /// Gives blocks back to the C.
-    pub(crate) fn free(&self, ring: Ring, how: Free) {
-        // An unusable allocator keeps what is allocated; its arena owns it.
-        let _ = self.0.call(|mm| how.run(mm, ring));
-    }
-
     /// Trims the block that is the whole of `ring`. The caller has checked the
     /// arguments.
     pub(crate) fn trim(&self, ring: &mut Ring, start: Option<u64>, new_size: u64) -> Result<()> {
@@ -504,49 +352,6 @@ impl GpuBuddy {
             })
             .and_then(check)
     }
-}
-
-/// How blocks are freed.
-#[derive(Clone, Copy)]
-pub(crate) enum Free {
-    Dirty,
-    Cleared,
-    /// With the state that each block was allocated with.
-    AsAllocated,
-}
-
-impl Free {
-    /// `mm` is initialised and its lock is held; the blocks are its own.
-    fn run(self, mm: *mut ffi::gpu_buddy, mut ring: Ring) {
-        match self {
-            // SAFETY: as the caller says; the C empties the list.
-            Self::Dirty => ring.lend(|list| unsafe { ffi::gpu_buddy_free_list(mm, list, 0) }),
-            Self::Cleared => ring.lend(|list| {
-                // The flag is bit 4, far inside of the 32 that are passed.
-                let flags = ffi::GPU_BUDDY_CLEARED as core::ffi::c_uint;
-                // SAFETY: as above.
-                unsafe { ffi::gpu_buddy_free_list(mm, list, flags) }
-            }),
-            Self::AsAllocated => {
-                while let Some(block) = ring.pop() {
-                    // SAFETY: the block is allocated, and in no list any more.
-                    unsafe { ffi::gpu_buddy_free_block(mm, block.as_ptr()) };
-                }
-            }
-        }
-    }
-}
-
-/// What [`GpuBuddy::fini`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Fini {
-    /// All warnings of the allocator's life, those of the end among them.
-    pub warnings: Vec<Warning>,
-    /// The BUG that made the allocator unusable; nothing was torn down then.
-    pub bug: Option<KernelBug>,
-    /// Objects that the C left behind; 0 unless something is wrong with it.
-    pub leaked_objects: usize,
 }
 
 /// The result of a C function that returns 0 or a negative error number.
@@ -573,14 +378,5 @@ impl fmt::Debug for GpuBuddy {
             .field("avail", &self.avail())
             .field("clear_avail", &self.clear_avail())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for GpuBuddy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.print() {
-            Ok(lines) => lines.iter().try_for_each(|line| writeln!(f, "{line}")),
-            Err(error) => writeln!(f, "{error}"),
-        }
     }
 }

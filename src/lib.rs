@@ -1,4 +1,9 @@
-#![doc = include_str!("../README.md")]
+#![doc = include_str!("tutorial.md")]
+
+/// The README's examples are tested like those of this page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("gpu-buddy needs a 64-bit Linux target: the kernel's C counts in 64-bit longs");

@@ -147,6 +147,20 @@ fn another_answer_is_a_change_and_breaks_nothing() {
     assert_eq!(mark(&report, "coverage"), "passed", "{report:#}");
 }
 
+/// Also those of a function that an optimising compiler puts into its callers.
+#[test]
+fn each_changed_line_is_counted() {
+    let text = "needs_clear != gpu_buddy_block_is_clear(block)";
+    let Some(place) = Place::with("block_incompatible(", text, &text.replace("!=", "==")) else {
+        return;
+    };
+    let (_, report) = place.report();
+    let steps = report["steps"].as_array().expect("a list");
+    let step = steps.iter().find(|step| step["part"] == "coverage").expect("a step");
+    let summary = step["summary"].as_str().expect("a sentence");
+    assert!(summary.starts_with("1 of 1 changed lines executed"), "{report:#}");
+}
+
 #[test]
 fn a_lost_promise_is_new_with_its_trace() {
     let Some(place) = Place::with("__gpu_buddy_free(", "!gpu_buddy_block_is_free(buddy)", "1")

@@ -8,7 +8,7 @@ use crate::Errno;
 use crate::ffi::{self, LINK, bindings, gpu_buddy, gpu_buddy_block, list_head};
 
 use super::Misuse;
-use super::monitor::{State, enter, init};
+use super::watched::{State, enter, init};
 
 const REFUSED: c_int = -Errno::ENOTRECOVERABLE.code();
 

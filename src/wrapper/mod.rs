@@ -65,6 +65,7 @@ mod check;
 mod judged;
 mod misuse;
 mod monitor;
+mod watched;
 
 pub use check::{check, find, find_beside, find_in_creation, find_in_drops, start};
 pub use judged::Judged;

@@ -108,10 +108,12 @@ pub(in crate::diff) enum Detail {
     Overlap(Block),
     /// A block that is said to be clear.
     NotClear(Block),
-    /// A block and another place for it.
+    /// A block and another place for it; whether that, as large as the request is aligned, is
+    /// in a root that is not split.
     Place {
         block: Block,
         place: u64,
+        in_whole_root: bool,
     },
     /// A run of blocks and its end.
     Run {
@@ -216,7 +218,7 @@ impl fmt::Display for Detail {
             }
             Self::Overlap(block) => write!(f, "{}, and overlaps one that is allocated", at(block)),
             Self::NotClear(block) => write!(f, "{} as clear, where memory is dirty", at(block)),
-            Self::Place { block, place } => {
+            Self::Place { block, place, .. } => {
                 write!(f, "{}, though there is a place at {}", at(block), size(place))
             }
             Self::Run { start, end, min_block_size } => write!(

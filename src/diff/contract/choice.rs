@@ -11,7 +11,7 @@ use core::ops::Range;
 use crate::diff::Operation;
 use crate::{AllocRequest, BlockState, GpuBuddyAllocFlag, Snapshot};
 
-use super::{Block, Contract, Detail, Promise};
+use super::{Block, Contract, Detail, Promise, Space};
 
 /// What was picked as one block, before it was trimmed.
 #[derive(Clone, Copy)]
@@ -59,9 +59,9 @@ impl Contract {
             })
             .collect();
         for pick in picks {
+            let align = pick.size.max(request.min_block_size);
             // The highest place in a free block, if there is one.
             let place = |range: &Range<u64>| {
-                let align = pick.size.max(request.min_block_size);
                 let (start, end) = (range.start.max(bounds.start), range.end.min(bounds.end));
                 let place = end.checked_sub(pick.size)? / align * align;
                 (place >= start).then_some(place)
@@ -71,21 +71,41 @@ impl Contract {
                 order: (pick.size / self.space.chunk_size).ilog2(),
                 clear: pick.clear,
             };
+            let is_whole_root = |range: &Range<u64>, place: u64| {
+                let end = place.saturating_add(align).min(bounds.end);
+                self.is_root(range) && end - place == align && end <= range.end
+            };
             let clear = free.iter().filter(|(_, clear)| *clear);
+            let places = clear.filter_map(|(range, _)| {
+                let place = place(range)?;
+                Some((place, is_whole_root(range, place)))
+            });
+            // A place in a root that is not split says most.
+            let best = places.reduce(|best, other| if best.1 { best } else { other });
             if wants_clear
                 && !pick.clear
-                && let Some(place) = clear.filter_map(|(range, _)| place(range)).next()
+                && let Some((place, in_whole_root)) = best
             {
-                self.breach(Promise::PrefersClear, Detail::Place { block, place });
+                let detail = Detail::Place { block, place, in_whole_root };
+                self.breach(Promise::PrefersClear, detail);
             }
             let alike = free.iter().filter(|(_, clear)| *clear == pick.clear);
             if request.top_down
                 && let Some(place) = alike.filter_map(|(range, _)| place(range)).max()
                 && place > pick.offset
             {
-                self.breach(Promise::TopDown, Detail::Place { block, place });
+                let detail = Detail::Place { block, place, in_whole_root: false };
+                self.breach(Promise::TopDown, detail);
             }
         }
+    }
+
+    /// Whether this is where a root is: there is one for each bit of the number of chunks,
+    /// the largest first.
+    fn is_root(&self, range: &Range<u64>) -> bool {
+        let Space { size, chunk_size, .. } = self.space;
+        let (chunks, own) = (size / chunk_size, (range.end - range.start) / chunk_size);
+        chunks & own != 0 && range.start / chunk_size == chunks & !(own | (own - 1))
     }
 
     /// The blocks as they were picked, as far as that can be told.

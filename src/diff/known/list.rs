@@ -33,7 +33,10 @@ pub const KNOWN: &[KnownBreach] = &[
         sentence: "A clear allocation in a range finds clear memory only where nothing around \
                    it is split, and takes the lowest block otherwise.",
         kernels: Kernels::All,
-        applies: |case| case.request.range,
+        applies: |case| {
+            case.request.range
+                && matches!(case.broken.detail, Detail::Place { in_whole_root: false, .. })
+        },
     },
     KnownBreach {
         name: "range-ignores-top-down",

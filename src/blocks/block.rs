@@ -1,0 +1,67 @@
+//! One block of an allocation.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::{BlockInfo, GpuBuddy, ffi, tree};
+
+use super::AllocatedBlocks;
+
+/// One block of an allocation.
+#[derive(Clone, Copy)]
+pub struct AllocatedBlock<'a> {
+    pub(super) block: NonNull<ffi::gpu_buddy_block>,
+    pub(super) buddy: &'a GpuBuddy,
+    pub(super) life: PhantomData<&'a AllocatedBlocks>,
+}
+
+// SAFETY: of an allocated block only the header is read, which the C does not
+// write while the block is allocated.
+unsafe impl Send for AllocatedBlock<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for AllocatedBlock<'_> {}
+
+impl AllocatedBlock<'_> {
+    /// The block's address: its offset in the space plus the base offset.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.buddy.base_offset() + self.info().offset
+    }
+
+    /// The block's order: its size is `chunk_size << order`.
+    #[must_use]
+    pub fn order(&self) -> u32 {
+        self.info().order
+    }
+
+    /// The block's size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.buddy.chunk_size().as_u64() << self.order()
+    }
+
+    /// Whether the block was known to be zeroed when it was allocated.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.info().clear
+    }
+
+    /// The block as plain data; its offset is without the base offset.
+    #[must_use]
+    pub fn info(&self) -> BlockInfo {
+        // SAFETY: the block is allocated for as long as it is borrowed.
+        unsafe { tree::info(self.block.as_ptr()) }
+    }
+}
+
+impl fmt::Debug for AllocatedBlock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AllocatedBlock")
+            .field("offset", &self.offset())
+            .field("size", &self.size())
+            .field("order", &self.order())
+            .field("is_clear", &self.is_clear())
+            .finish()
+    }
+}
