@@ -125,7 +125,7 @@ fn it_shows_each_call_and_steps_by_key_slider_and_link() {
     assert_eq!(browser.text("call-outcome"), "→ 4G order 2");
     assert_eq!(browser.text("call-comments"), "# the lower quarter");
     assert_eq!(browser.value("location.hash"), "#step=1");
-    assert_eq!(browser.value("document.querySelectorAll('#maps canvas').length"), 2);
+    assert_eq!(browser.value("document.querySelectorAll('#maps figure').length"), 2);
     let after = "[...document.querySelectorAll('#maps canvas')].at(-1).ariaLabel";
     let map = browser.value(after);
     let map = map.as_str().expect("the map has a label");
@@ -281,6 +281,8 @@ fn ten_thousand_calls_open_at_once() {
     }
     assert!(fastest < 2000.0, "{fastest} ms");
     assert_eq!(browser.text("position"), "9000 of 10000");
+    let maps = browser.value("document.querySelectorAll('#maps canvas').length");
+    assert_eq!(maps, 4, "before and after, each with an enlarged part");
     let rows = browser.value("document.querySelectorAll('.row').length").as_u64();
     assert!(rows > Some(10) && rows < Some(100), "{rows:?}");
     browser.press("End");
@@ -401,7 +403,7 @@ fn a_check_writes_what_it_finds() {
     let notes = browser.text("call-notes");
     assert!(notes.contains("does not survive this call"), "{notes}");
     assert!(!browser.text("call-title").starts_with('('), "it is no call, but the end");
-    browser.press("ArrowLeft");
-    assert_eq!(browser.value("document.querySelectorAll('#maps canvas').length"), 1);
+    let figures = "document.querySelectorAll('#maps figure').length";
+    assert_eq!(browser.value(figures), 1, "there is no state after a crash");
     browser.assert_quiet();
 }

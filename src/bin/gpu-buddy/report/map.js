@@ -58,13 +58,35 @@ function sized(canvas, width, height) {
   return [context, ratio];
 }
 
-// Draws a map. `touched` has the keys of the blocks that get a frame. Returns what is under
-// a point.
-function drawMap(canvas, trace, leaves, touched) {
+// The part of the space around the touched blocks, in one row; `undefined` if they are large
+// enough to be seen, or far apart.
+function partAround(trace, sides, touched) {
+  let [low, high] = [Infinity, 0];
+  for (const leaves of sides) {
+    for (const block of leaves) {
+      if (!touched.has(keyOf(block.chunk, block.order))) continue;
+      low = Math.min(low, block.chunk);
+      high = Math.max(high, block.chunk + 2 ** block.order);
+    }
+  }
+  let size = 2 ** Math.ceil(Math.log2(high - low));
+  const start = () => Math.floor(low / size) * size;
+  while (start() + size < high) size *= 2;
+  size *= 4;
+  if (!(size * 8 <= trace.data.chunks)) return undefined;
+  return { start: start(), chunks: Math.min(size, trace.data.chunks - start()), row: size };
+}
+
+// Draws a map, or a part of it. `touched` has the keys of the blocks that get a frame. Returns
+// what is under a point.
+function drawMap(canvas, trace, all, touched, part) {
   const width = Math.max(canvas.clientWidth, 100);
-  const inRow = chunksInRow(trace.data.chunks, width);
-  const rows = Math.ceil(trace.data.chunks / inRow);
-  const gutter = rows > 1 ? GUTTER : 0;
+  const { start, chunks } = part ?? { start: 0, chunks: trace.data.chunks };
+  const inRow = part ? part.row : chunksInRow(chunks, width);
+  const rows = Math.ceil(chunks / inRow);
+  const leaves = part ? all.filter((block) =>
+    block.chunk < start + chunks && block.chunk + 2 ** block.order > start) : all;
+  const gutter = rows > 1 || part ? GUTTER : 0;
   const scale = (width - gutter - 2) / inRow;
   const [context, ratio] = sized(canvas, width, rows * (ROW + GAP));
   const fill = fills(context, ratio);
@@ -73,14 +95,15 @@ function drawMap(canvas, trace, leaves, touched) {
   context.textBaseline = "middle";
   context.fillStyle = style("--muted");
   for (let row = 0; gutter && row < rows; row++) {
-    context.fillText(trace.offset(row * inRow), 0, row * (ROW + GAP) + ROW / 2, gutter - 6);
+    context.fillText(trace.offset(start + row * inRow), 0, row * (ROW + GAP) + ROW / 2, gutter - 6);
   }
   const rect = (block, draw) => {
-    const end = block.chunk + 2 ** block.order;
-    for (let row = Math.floor(block.chunk / inRow); row * inRow < end && row < rows; row++) {
-      const from = Math.max(block.chunk, row * inRow) - row * inRow;
+    const begin = Math.max(0, block.chunk - start);
+    const end = Math.min(block.chunk + 2 ** block.order - start, chunks);
+    for (let row = Math.floor(begin / inRow); row * inRow < end && row < rows; row++) {
+      const from = Math.max(begin, row * inRow) - row * inRow;
       const to = Math.min(end, (row + 1) * inRow) - row * inRow;
-      const isFirst = row * inRow <= block.chunk;
+      const isFirst = row * inRow <= begin;
       draw(gutter + 1 + from * scale, row * (ROW + GAP) + 1, (to - from) * scale, row, isFirst);
     }
   };
@@ -140,7 +163,7 @@ function drawMap(canvas, trace, leaves, touched) {
   }
   return (x, y) => {
     const row = Math.floor(y / (ROW + GAP));
-    const chunk = Math.floor(row * inRow + (x - gutter - 1) / scale);
+    const chunk = start + Math.floor(row * inRow + (x - gutter - 1) / scale);
     return x < gutter ? undefined
       : leaves.find((block) => block.chunk <= chunk && chunk < block.chunk + 2 ** block.order);
   };

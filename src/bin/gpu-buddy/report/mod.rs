@@ -9,8 +9,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gpu_buddy::diff::TraceFile;
+use indicatif::ProgressBar;
 
 use crate::kernel::{Against, Kernel, Pair};
 use crate::replay::{has_faults, read_trace};
@@ -67,7 +69,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
     options.extend(arguments.strict.then(|| "--strict".into()));
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
-    let recording = record(&file, &options, &[], folder.path()).map_err(|why| match why {
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(100));
+    progress.set_message(format!("running {}", calls(file.trace().operations.len())));
+    let recorded = record(&file, &options, &[], folder.path());
+    progress.finish_and_clear();
+    let recording = recorded.map_err(|why| match why {
         NotRecorded::Refused(why) => Failure::Usage(format!("{}: {why}", arguments.file.display())),
         NotRecorded::Told(code) => Failure::Told(code),
         NotRecorded::Io(error) => error.into(),

@@ -15,7 +15,6 @@ let shown = -1;
 let step = 0;
 let trace = null;
 let findings = [];
-let hovers = [];
 const traces = new Map();
 const list = new CallList(byId("calls-list"), byId("calls-space"), (chosen) => go(chosen));
 
@@ -175,30 +174,41 @@ function touchedBy(step) {
 
 function drawMaps(sides) {
   const touched = step > 0 ? touchedBy(step) : new Set();
-  hovers = [];
-  const parts = sides.map(([name, blocks]) => {
-    const leaves = leavesOf(blocks);
-    const canvas = make("canvas", "");
-    const words = summaryOf(trace, leaves);
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Map. ${name}: ${words.join(", ")}`);
+  const leaves = sides.map(([, blocks]) => leavesOf(blocks));
+  const part = partAround(trace, leaves, touched);
+  const hovers = new Map();
+  const drawn = [];
+  const figures = sides.map(([name], index) => {
+    const words = summaryOf(trace, leaves[index]);
     const under = make("div", "under");
-    canvas.addEventListener("pointermove", (event) => {
-      const block = hovers.find(([of]) => of === canvas)?.[1](event.offsetX, event.offsetY);
-      under.textContent = block
-        ? `${trace.range(block)}  order ${block.order}  ${STATES[block.state]}` : "";
-    });
-    canvas.addEventListener("pointerleave", () => { under.textContent = ""; });
     const caption = make("figcaption", "", make("b", "", name), make("span", "muted", words.join(" · ")));
-    return [make("figure", "", caption, canvas, under), canvas, leaves];
+    const figure = make("figure", "", caption);
+    for (const which of part ? [undefined, part] : [undefined]) {
+      const canvas = make("canvas", "");
+      canvas.setAttribute("role", "img");
+      const label = which ? "Enlarged, around this call" : "Map";
+      canvas.setAttribute("aria-label", `${label}. ${name}: ${words.join(", ")}`);
+      canvas.addEventListener("pointermove", (event) => {
+        const block = hovers.get(canvas)?.(event.offsetX, event.offsetY);
+        under.textContent = block
+          ? `${trace.range(block)}  order ${block.order}  ${STATES[block.state]}` : "";
+      });
+      canvas.addEventListener("pointerleave", () => { under.textContent = ""; });
+      if (which) figure.append(make("p", "enlarged", "enlarged around this call"));
+      figure.append(canvas);
+      drawn.push([canvas, leaves[index], which]);
+    }
+    figure.append(under);
+    return figure;
   });
-  byId("maps").replaceChildren(...parts.map(([figure]) => figure));
+  byId("maps").replaceChildren(...figures);
   if (sides.length === 0 || trace.read[step] !== step) {
     const why = trace.was_run(step) ? "The state was not read after this call." : "";
     byId("maps").append(make("p", "muted", why));
   }
-  for (const [, canvas, leaves] of parts) {
-    hovers.push([canvas, drawMap(canvas, trace, leaves, touched)]);
+  // A canvas has its width when it is in the page.
+  for (const [canvas, of, which] of drawn) {
+    hovers.set(canvas, drawMap(canvas, trace, of, touched, which));
   }
   byId("legend").hidden = sides.length === 0;
   drawLegend(byId("legend"));

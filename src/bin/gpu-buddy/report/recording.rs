@@ -46,7 +46,6 @@ pub struct Call {
     pub notes: Vec<Note>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_false(value: &bool) -> bool {
     !value
 }
