@@ -297,24 +297,25 @@ fn ten_thousand_calls_open_at_once() {
 fn what_breaks_a_promise_is_explained() {
     let Some(mut browser) = browser() else { return };
     let place = Place::new();
-    let trace = include_str!("known/range-skips-clear.trace").to_owned() + "free b\n";
+    let trace = include_str!("known/range-skips-clear.trace").to_owned() + "free b\nfini\n";
     browser.open(&place.report(&trace, &[&"--against", &"contract"]), "");
     assert!(browser.text("verdict").contains("range-skips-clear"), "{}", browser.text("verdict"));
-    assert_eq!(browser.text("position"), "3 of 4");
+    assert_eq!(browser.text("position"), "3 of 5");
     assert!(browser.text("call-notes").contains("Known quirk: range-skips-clear"));
 
     let strict: [&dyn AsRef<OsStr>; 3] = [&"--against", &"contract", &"--strict"];
     browser.open(&place.report(&trace, &strict), "#step=0");
     assert!(browser.text("verdict").ends_with("breaks prefers-clear at line 6"));
     browser.press("n");
-    assert_eq!(browser.text("position"), "3 of 4");
+    assert_eq!(browser.text("position"), "3 of 5");
     let notes = browser.text("call-notes");
     assert!(notes.contains("Breaks a promise: prefers-clear"), "{notes}");
     let why = gpu_buddy::diff::Promise::PrefersClear.explanation();
     assert!(notes.contains(why), "{notes}");
     browser.press("End");
+    assert_eq!(browser.text("call-outcome"), "", "it was run");
     browser.press("p");
-    assert_eq!(browser.text("position"), "3 of 4");
+    assert_eq!(browser.text("position"), "3 of 5");
     browser.assert_quiet();
 }
 

@@ -76,7 +76,7 @@ class CallList {
       make("span", `mark ${tone}`, mark),
       make("span", "words", call.w),
       make("span", "short", outcome));
-    if (!this.trace.was_run(step)) row.classList.add("not-run");
+    if (!this.trace.wasRun(step)) row.classList.add("not-run");
     row.id = `row-${step}`;
     row.dataset.step = step;
     row.style.top = `${step * HEIGHT}px`;

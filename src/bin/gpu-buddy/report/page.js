@@ -111,7 +111,7 @@ function call() {
   const { kernel, other } = trace.data;
   byId("call-comments").textContent = current.c ?? "";
   byId("call-title").textContent = current.w;
-  const ran = trace.was_run(step);
+  const ran = trace.wasRun(step);
   byId("call-outcome").textContent = !ran ? "not run: the two differ, or the process has ended"
     : current.p ? `${kernel}: ${current.o || "done"}\n${other}: ${current.p}`
     : current.o ? `→ ${current.o}` : "";
@@ -203,7 +203,7 @@ function drawMaps(sides) {
   });
   byId("maps").replaceChildren(...figures);
   if (sides.length === 0 || trace.read[step] !== step) {
-    const why = trace.was_run(step) ? "The state was not read after this call." : "";
+    const why = trace.wasRun(step) ? "The state was not read after this call." : "";
     byId("maps").append(make("p", "muted", why));
   }
   // A canvas has its width when it is in the page.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Run;
-use super::recording::{Call, Recording};
+use super::recording::{Call, Recording, is_false};
 
 /// What a page says.
 #[derive(Debug, Serialize)]
@@ -102,9 +102,10 @@ struct Line {
     /// Its comments: those before it, and its own.
     #[serde(rename = "c", skip_serializing_if = "String::is_empty")]
     comments: String,
-    /// `None` if it was not run.
     #[serde(flatten)]
-    call: Option<Call>,
+    call: Call,
+    #[serde(rename = "x", skip_serializing_if = "is_false")]
+    not_run: bool,
 }
 
 impl Traced {
@@ -133,11 +134,13 @@ impl Traced {
             .map(|line| {
                 let before = line.before().filter(|line| !line.is_empty());
                 let comments: Vec<_> = before.chain(line.comment()).collect();
+                let call = calls.next();
                 Line {
                     number: line.number(),
                     words: line.words().to_owned(),
                     comments: comments.join("\n"),
-                    call: calls.next(),
+                    not_run: call.is_none(),
+                    call: call.unwrap_or_default(),
                 }
             })
             .collect();

@@ -46,7 +46,7 @@ pub struct Call {
     pub notes: Vec<Note>,
 }
 
-fn is_false(value: &bool) -> bool {
+pub fn is_false(value: &bool) -> bool {
     !value
 }
 

@@ -14,7 +14,7 @@ class Trace {
     this.data = data;
     this.chunk = BigInt(data.chunk);
     this.base = BigInt(data.base);
-    this.steps = data.lines.map((line) => line);
+    this.steps = [...data.lines];
     if (data.end) {
       this.steps.push({ n: 0, w: "(everything is freed)", c: "", ...data.end });
     }
@@ -36,9 +36,8 @@ class Trace {
     return this.steps.length;
   }
 
-  was_run(step) {
-    return this.steps[step].o !== undefined || this.steps[step].d !== undefined ||
-      this.steps[step].f !== undefined || step === 0;
+  wasRun(step) {
+    return !this.steps[step].x;
   }
 
   // Makes `blocks` the state after a step; -1 is before the first.
