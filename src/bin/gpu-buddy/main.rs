@@ -10,6 +10,7 @@ mod generate;
 mod info;
 mod kernel;
 mod kunit;
+mod patience;
 mod replay;
 mod report;
 mod supervise;

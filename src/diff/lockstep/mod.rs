@@ -245,9 +245,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// Frees everything, checks that everything is free, takes the largest allocation that
-    /// must fit then, and tears the allocator down.
+    /// must fit then, and tears the allocator down. Before that, others like it are made for
+    /// which there is too little memory.
     pub fn finish(&mut self) -> Step {
         let mut step = Step::new(Outcome::Done);
+        self.check_creation(&mut step);
         if self.subject.is_finished() {
             return step;
         }
@@ -272,6 +274,25 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.step_into(&Operation::Free { id, cleared: false }, &mut step);
         self.step_into(&Operation::Fini, &mut step);
         step
+    }
+
+    /// What is wrong if memory runs out while an allocator is made.
+    fn check_creation(&mut self, step: &mut Step) {
+        fn judge<I: Implementation>(driver: &mut Driver<I>, space: Space) -> Vec<Breach> {
+            let creations = driver.ask(|it| it.creations_without_memory()).unwrap_or_default();
+            let judge =
+                |(outcome, report)| Breach::of_creation_without_memory(outcome, &report, space);
+            creations.into_iter().filter_map(judge).collect()
+        }
+        let mut found = judge(&mut self.subject, self.space);
+        found.dedup_by_key(|breach| breach.promise);
+        match &mut self.reference {
+            Some(reference) if self.base.is_some() => {
+                let of_base = judge(reference, self.space);
+                self.record_beside_base(found, &of_base, step);
+            }
+            _ => self.record(found, step),
+        }
     }
 
     /// Does one more operation at the end.
