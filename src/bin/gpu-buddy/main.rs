@@ -17,6 +17,7 @@ mod map;
 mod patience;
 mod plot;
 mod replay;
+mod report;
 mod supervise;
 mod torture;
 mod watchdog;
@@ -54,7 +55,10 @@ enum Command {
     Kunit(kunit::Arguments),
     Map(map::Arguments),
     Plot(plot::Arguments),
+    #[command(hide = true)]
+    Record(report::record::Arguments),
     Replay(replay::Arguments),
+    Report(report::Arguments),
     #[command(hide = true)]
     Time(check::time::Arguments),
     Torture(torture::Arguments),
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
     // times.
     let level = match command {
         Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
+        Command::Record(_) => "off",
         Command::Time(_) | Command::Torture(_) => "off",
         _ => "warn",
     };
@@ -106,7 +111,9 @@ fn main() -> ExitCode {
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Map(arguments) => map::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
+        Command::Record(arguments) => report::record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
     };

@@ -108,6 +108,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.subject.ask(|subject| subject.snapshot()).flatten()
     }
 
+    /// The whole state of the reference, if there is one and it offers that.
+    pub fn reference_snapshot(&mut self) -> Option<Snapshot> {
+        self.reference.as_mut()?.ask(|reference| reference.snapshot()).flatten()
+    }
+
     /// What both offer. The rest is skipped, and not compared.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -132,6 +137,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.subject.blocks
+    }
+
+    /// The same of the reference; nothing without one.
+    #[must_use]
+    pub fn reference_blocks(&self) -> &[Block] {
+        self.reference.as_ref().map_or(&[], |reference| &reference.blocks)
     }
 
     /// What the last step cost the implementation under test, and the reference, if they
@@ -216,6 +227,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         // An unusable allocator answers no more.
         if !was_unusable && !matches!(operation, Operation::FailNth { .. }) {
             let outcome = self.compare(operation, &mut step);
+            step.reference = outcome;
             if let Some(outcome) = outcome.filter(|_| has_base) {
                 let of_base = self.check_base(operation, outcome, base_before.as_ref());
                 self.record_beside_base(of_subject, &of_base, &mut step);
