@@ -135,6 +135,16 @@ impl AllocRequest {
         Ok(())
     }
 
+    /// Puts the bits of the C's flags where a request has them.
+    pub(crate) fn set_bits(&mut self, bits: u64) {
+        let named = GpuBuddyAllocFlags::from_bits_truncate(bits);
+        let modes = ffi::GPU_BUDDY_RANGE_ALLOCATION | ffi::GPU_BUDDY_TOPDOWN_ALLOCATION;
+        self.range = bits & ffi::GPU_BUDDY_RANGE_ALLOCATION != 0;
+        self.top_down = bits & ffi::GPU_BUDDY_TOPDOWN_ALLOCATION != 0;
+        self.flags = named;
+        self.extra_flags = bits & !modes & !named.bits();
+    }
+
     /// The bits of the flags, as the C takes them.
     pub(crate) fn bits(&self) -> u64 {
         let mut bits = self.flags.bits() | self.extra_flags;

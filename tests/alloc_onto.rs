@@ -1,5 +1,7 @@
 //! Allocations onto a list that is not empty: the C beside the twin, under the contract.
 
+mod common;
+
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{
     Finding, Implementation, KernelC, Lockstep, Operation, Outcome, Promise, Settings, Space, Trace,
@@ -69,7 +71,7 @@ proptest! {
     }
 }
 
-const FREES_LIST: &str = include_str!("known/contiguous-frees-list.trace");
+const FREES_LIST: &str = "contiguous-frees-list";
 
 /// The C under the contract alone, with what is known as a finding.
 fn strictly(text: &str) -> Vec<Promise> {
@@ -88,7 +90,7 @@ fn strictly(text: &str) -> Vec<Promise> {
 
 #[test]
 fn a_list_that_is_freed_is_a_breach_and_no_more() {
-    assert_eq!(strictly(FREES_LIST), [Promise::KeepsList]);
+    assert_eq!(strictly(&common::finding_trace(FREES_LIST)), [Promise::KeepsList]);
     // Where there is a single block, the list is left alone.
     let text = "space size=64K chunk=4K\na = alloc 4K\na += alloc 8K end=64K contiguous\n";
     assert_eq!(strictly(text), []);
@@ -97,7 +99,7 @@ fn a_list_that_is_freed_is_a_breach_and_no_more() {
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn the_twin_frees_the_list_as_well() {
-    let trace: Trace = FREES_LIST.parse().unwrap();
+    let trace: Trace = common::finding_trace(FREES_LIST).parse().unwrap();
     let settings = Settings { full_check_interval: 1, ..Settings::default() };
     assert_eq!(trace.run(Lockstep::<KernelC, Reference>::new, settings).unwrap(), None);
 }

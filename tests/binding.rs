@@ -193,6 +193,9 @@ fn the_binding_passes_and_mistakes_in_it_are_found() {
     let output = judge(folder.path(), 0, &["--seconds", "2"]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).contains("4 of the binding's own examples"));
+    if common::is_recorded() {
+        assert_eq!(findings_in(&text(&output.stdout)), findings_that_are_told());
+    }
 
     let mut unseen = Vec::new();
     for (number, mistake) in (1..).zip(MISTAKES) {
@@ -211,6 +214,26 @@ fn the_binding_passes_and_mistakes_in_it_are_found() {
         }
     }
     assert!(unseen.is_empty(), "{}", unseen.join("\n"));
+}
+
+/// The findings that are there, by the judge.
+fn findings_in(said: &str) -> Vec<&str> {
+    let found = said.lines().filter_map(|line| line.strip_prefix("finding "));
+    found.filter_map(|line| line.strip_suffix(": there")).collect()
+}
+
+/// The findings that docs/findings/ has of this kernel's binding.
+fn findings_that_are_told() -> Vec<String> {
+    let json = text(&command::run(&["finding", "--json"]).stdout);
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let revision = gpu_buddy::KERNEL.revision;
+    let is_this = |release: &serde_json::Value| {
+        revision.contains(&format!("version: {}-", release["version"].as_str().unwrap()))
+    };
+    let told = findings.iter().filter(|finding| {
+        finding["run"] == "binding" && finding["shown_by"].as_array().unwrap().iter().any(is_this)
+    });
+    told.map(|finding| finding["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

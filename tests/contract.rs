@@ -1,14 +1,15 @@
 //! The contract: what the C is known to break it breaks, and nothing else; and
 //! an allocator that lies is caught.
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::fs;
 
 use gpu_buddy::BlockState::{self, Allocated, Free, Split};
 use gpu_buddy::diff::torture::{self, Options};
 use gpu_buddy::diff::{
-    Accounts, Block, Breach, Capabilities, Contract, Finding, Id, KNOWN, KernelC, Kernels,
-    Lockstep, Observation, Operation, Outcome, Promise, Report, Settings, Space, Trace, known,
+    Accounts, Block, Breach, Capabilities, Contract, Finding, Id, KNOWN, KernelC, Lockstep,
+    Observation, Operation, Outcome, Promise, Report, Settings, Space, Trace, known,
 };
 use gpu_buddy::module::{Features, Module};
 use gpu_buddy::{AllocRequest, BlockInfo, Errno, GpuBuddyAllocFlag, Inconsistency, Snapshot};
@@ -35,26 +36,9 @@ fn features() -> Features {
 
 #[test]
 fn known_breaches_show_in_their_traces() {
-    let mut names = BTreeSet::new();
-    for entry in fs::read_dir("tests/known").unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        names.insert(name.strip_suffix(".trace").expect("a trace").to_owned());
-    }
-    assert_eq!(names, KNOWN.iter().map(|known| known.name.to_owned()).collect());
-
     let mut wrong = String::new();
     for entry in KNOWN {
-        let text = fs::read_to_string(format!("tests/known/{}.trace", entry.name)).unwrap();
-        let promise = format!("# promise: {}", entry.promises[0]);
-        let kernels = match entry.kernels {
-            Kernels::All => "all".to_owned(),
-            Kernels::With(feature) => format!("with {feature}"),
-            Kernels::Without(feature) => format!("without {feature}"),
-            _ => panic!("{}: which kernels?", entry.name),
-        };
-        let kernels = format!("# kernels: {kernels}");
-        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), [promise, kernels], "{}", entry.name);
-
+        let text = common::finding_trace(entry.name);
         let trace: Trace = text.parse().unwrap();
         let broken = run(&trace);
         let shows = broken.iter().any(|broken| {

@@ -258,11 +258,10 @@ fn what_costs_more_than_the_base_is_found(#[case] slow: Slow) {
     let output = run(&compare, &[]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let differences = report["differences"].as_array().expect("an array");
-    assert!(!differences.is_empty(), "{report}");
-    for difference in differences {
-        let kind = difference["kind"].as_str().expect("a kind");
-        assert!(kind.starts_with(slow.kind) && kind.ends_with(": cost"), "{report}");
-    }
+    let kinds = || differences.iter().map(|it| it["kind"].as_str().expect("a kind"));
+    // An allocation may free a list as well.
+    assert!(kinds().any(|kind| kind.starts_with(slow.kind)), "{report}");
+    assert!(kinds().all(|kind| kind.ends_with(": cost")), "{report}");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn every_byte_repeated_is_a_trace() {
 #[test]
 #[should_panic(expected = "16K\nafter 1 operations:\n\nspace size=16K chunk=4K\na = alloc")]
 fn a_finding_is_shown_with_its_trace() {
-    let known = include_str!("known/contiguous-ignores-alignment.trace");
+    let known = common::finding_trace("contiguous-ignores-alignment");
     let trace: Trace = known.parse().expect("a trace");
     judge::judge(&trace, true, Lockstep::<KernelC, KernelC>::alone);
 }

@@ -1,5 +1,5 @@
 //! Findings about the C that only callers of the raw layer can meet, since the
-//! safe API never asks for them. See docs/findings.md.
+//! safe API never asks for them. See docs/findings/.
 
 mod common;
 
@@ -8,9 +8,9 @@ use core::ptr;
 
 use gpu_buddy::fault::Fault;
 use gpu_buddy::wrapper::Monitor;
-use gpu_buddy::{Errno, ffi};
+use gpu_buddy::{AllocRequest, Errno, GpuBuddyAllocFlag, ffi};
 
-const CHUNK: u64 = 4 << 10;
+use common::{CHUNK, List, Raw};
 
 /// A list head that is empty once `empty` has been called on it in its place.
 fn head() -> ffi::list_head {
@@ -99,4 +99,29 @@ fn a_failing_contiguous_request_frees_the_callers_list() {
         ffi::gpu_buddy_free_list(mm, &mut other, 0);
         ffi::gpu_buddy_fini(mm);
     }
+}
+
+/// `clear-mark-outlives-write`: no trace frees a block by itself without a word on its state.
+#[test]
+fn a_block_that_is_freed_by_itself_keeps_its_mark() {
+    let mut raw = Raw::new(2 * CHUNK, CHUNK).expect("an allocator");
+    let mut list = raw.simple(2 * CHUNK);
+    // SAFETY: the list is one of allocated blocks of this allocator, and is empty then.
+    unsafe { ffi::gpu_buddy_free_list(raw.mm(), list.head(), ffi::GPU_BUDDY_CLEARED as u32) }
+    let request = AllocRequest {
+        end: 2 * CHUNK,
+        size: CHUNK,
+        min_block_size: CHUNK,
+        flags: GpuBuddyAllocFlag::Clear.into(),
+        ..AllocRequest::default()
+    };
+    let mut list = List::new();
+    assert_eq!(raw.alloc(&request, &mut list), 0);
+    let [block] = list.blocks()[..] else { panic!("one block") };
+    // Here a driver writes to it.
+    // SAFETY: the block is allocated, and its list is not used again.
+    unsafe { ffi::gpu_buddy_free_block(raw.mm(), block) }
+    // SAFETY: the allocator is initialised, and nobody else has it.
+    let clear = unsafe { (*raw.mm()).clear_avail };
+    assert_eq!(clear, 2 * CHUNK, "the mark is taken off: take this off the findings");
 }

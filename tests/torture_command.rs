@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use command_line::{assert_wrong_usage, command, run, text};
+use command_line::{assert_wrong_usage, command, finding_file, run, text};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -113,7 +113,7 @@ fn a_failure_is_told_in_fifteen_lines() {
 /// A trace with failing memory is not held against the twin, which has none.
 #[test]
 fn a_trace_with_faults_finds_its_judge() {
-    let output = passes(&["replay", "tests/known/enospc-hides-enomem.trace"]);
+    let output = passes(&["replay", &finding_file("enospc-hides-enomem")]);
     assert!(!output.contains("**"), "{output}");
 }
 
@@ -154,8 +154,7 @@ fn a_signal_ends_it_with_a_summary(#[case] signal: &str, #[case] says: &str) {
 fn a_reader_that_leaves_is_no_error() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
-    let output =
-        command(&["replay", "tests/known/top-down-fallback.trace"]).stdout(writer).output();
+    let output = command(&["replay", &finding_file("top-down-fallback")]).stdout(writer).output();
     let output = output.expect("the command runs");
     assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
 }
@@ -206,4 +205,34 @@ fn a_generated_trace_replays() {
     // A line for each, beside the comments of the trace.
     assert_eq!(plain.lines().count(), trace.lines().filter(|line| !line.starts_with('#')).count());
     assert!(replay(&[], &file).lines().count() >= plain.lines().count());
+}
+
+/// A load goes with each way to run, and what it asks for is what its driver asks for: only
+/// amdgpu asks for clear memory.
+#[rstest]
+#[case(&["--load", "xe"])]
+#[case(&["--load", "nova", "--faults", "0.01"])]
+#[case(&["--load", "amdgpu", "--threads", "2", "--shared"])]
+#[case(&["--load", "amdgpu", "--against", "contract", "--size", "64M"])]
+fn a_load_goes_with_each_way_to_run(#[case] arguments: &[&str]) {
+    let usual = ["torture", "--json", "--ops", "8000", "--seed", "4"];
+    let object = json(&passes(&[&usual, arguments].concat()));
+    let coverage = object["coverage"].as_object().expect("one");
+    let met: Vec<_> = coverage.iter().filter(|kind| kind.1.as_u64() > Some(0)).collect();
+    let has = |word| met.iter().any(|(kind, _)| kind.contains(word));
+    assert!(has("contiguous: done"), "{met:?}");
+    assert_eq!(has("clear: done"), arguments.contains(&"amdgpu"), "{met:?}");
+    assert_eq!(has("fail-nth"), arguments.contains(&"--faults"), "{met:?}");
+}
+
+#[test]
+fn a_trace_of_a_load_is_of_a_card() {
+    let trace = passes(&["generate", "--load", "xe", "--ops", "50"]);
+    assert!(trace.starts_with("space size=16G chunk=4K\n"), "{trace}");
+    assert_eq!(trace.lines().count(), 51);
+    let small = passes(&["generate", "--load", "xe", "--ops", "50", "--size", "1G"]);
+    assert!(small.starts_with("space size=1G chunk=4K\n"), "{small}");
+    let says = "there are xe, amdgpu, nova";
+    assert_wrong_usage(&["generate", "--load", "radeon"], says);
+    assert_wrong_usage(&["torture", "--load", "radeon"], says);
 }

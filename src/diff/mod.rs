@@ -50,6 +50,8 @@
 //! | [`mod@reference`] | the twin, which makes the C's choices in safe Rust |
 //! | [`Lockstep`] | one operation on both sides, compared and judged |
 //! | [`torture`] | episodes of random operations, and short traces of what breaks |
+//! | [`Load`] | operations as drivers ask for them |
+//! | [`recording`] | the calls of a running kernel, as a trace |
 //! | [`compare`] | every kind of difference between two kernels, once |
 //! | [`cost`] | what calls cost, in steps that do not depend on the machine |
 
@@ -59,7 +61,9 @@ mod contract;
 pub mod cost;
 mod generate;
 mod known;
+mod loads;
 mod lockstep;
+pub mod recording;
 pub mod reference;
 pub mod shared;
 mod shrink;
@@ -72,6 +76,7 @@ mod trace;
 
 pub use contract::{Accounts, Breach, Contract, Observation, Promise};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
+pub use loads::{Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub(crate) use subject::kept_away;
 pub use subject::{

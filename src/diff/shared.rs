@@ -10,12 +10,12 @@ use core::num::NonZeroU32;
 use std::sync::Barrier;
 use std::thread;
 
-use super::generate::{self, Choices, Generator, Seeded};
+use super::generate::{self, Choices, Seeded, Source};
 use super::lockstep::{first_difference, list};
 use super::subject::Driver;
 use super::torture::{Failure, Options, Report};
 use super::{
-    Aspect, Block, Breach, Capability, Finding, FirstFinding, Id, Implementation, Lockstep,
+    Aspect, Block, Breach, Capability, Finding, FirstFinding, Id, Implementation, Load, Lockstep,
     NotCreated, Operation, Outcome, Settings, Shareable, Space, Trace,
 };
 use crate::{Errno, Snapshot};
@@ -54,7 +54,8 @@ pub fn run<S: Shareable, R: Implementation>(
     let mut report = Report::default();
     let mut choices = Seeded::new(options.seed);
     while report.operations < options.operations && watch(&report) {
-        let space = options.space.unwrap_or_else(|| generate::space(&mut choices));
+        let space =
+            options.space.unwrap_or_else(|| generate::space_for(options.load, &mut choices));
         let left = (options.operations - report.operations).div_ceil(threads.get().into());
         let operations = choices.log_uniform(MOST_OPERATIONS).min(left);
         let (Ok(allocator), Ok(serial)) = (create(space), start(space, options.settings)) else {
@@ -66,7 +67,8 @@ pub fn run<S: Shareable, R: Implementation>(
         };
         let seeds: Vec<u64> = (0..threads.get()).map(|_| choices.number()).collect();
         let mut driver = Driver::of(allocator);
-        let (mut log, drivers) = contend(driver.implementation(), space, &seeds, operations);
+        let (mut log, drivers) =
+            contend(driver.implementation(), (space, options.load), &seeds, operations);
         log.sort_by_key(|entry| entry.call);
 
         report.allocators += 1;
@@ -89,7 +91,7 @@ pub fn run<S: Shareable, R: Implementation>(
 /// what they hold.
 fn contend<S: Shareable>(
     allocator: &S,
-    space: Space,
+    (space, load): (Space, Option<Load>),
     seeds: &[u64],
     operations: u64,
 ) -> (Vec<Entry>, Vec<Driver<S>>) {
@@ -98,7 +100,7 @@ fn contend<S: Shareable>(
         // Memory that fails would fail for whoever comes next, and a teardown end them all.
         let capabilities =
             driver.implementation().capabilities() & !(Capability::FailNth | Capability::Fini);
-        let mut generator = Generator::new(Seeded::new(seed), space, capabilities, 0.0);
+        let mut generator = Source::new(load, seed, space, capabilities, 0.0);
         let mut log = Vec::new();
         let mut last = 0;
         barrier.wait();
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn an_order_that_was_not_is_seen() {
         let buddy = KernelC::create(SPACE).unwrap();
-        let (mut log, drivers) = contend(&buddy, SPACE, &[1, 2, 3, 4], 500);
+        let (mut log, drivers) = contend(&buddy, (SPACE, None), &[1, 2, 3, 4], 500);
         log.sort_by_key(|entry| entry.call);
         let left = buddy.snapshot();
         assert_eq!(verdict(&log, left.clone()).map(|(finding, _)| finding), None);

@@ -92,13 +92,15 @@ impl Source {
             return Err(ModuleError::NotFound(format!("{text}: {error}")));
         }
         let there: Vec<_> = places().iter().flat_map(|place| names(place)).collect();
+        let hint = nearest(&text, &there)
+            .map_or_else(String::new, |name| format!(". Did you mean {name}?"));
         let there = if there.is_empty() {
             "./setup places one".to_owned()
         } else {
             format!("{} are there, and ./setup places others", there.join(", "))
         };
         Err(ModuleError::NotFound(format!(
-            "{text} is neither a series ({there}), nor a folder, nor REV@PATH"
+            "{text} is neither a series ({there}), nor a folder, nor REV@PATH{hint}"
         )))
     }
 
@@ -284,6 +286,15 @@ fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The name that is most like one that is not there, if any is.
+fn nearest<'a>(wrong: &str, names: &'a [String]) -> Option<&'a str> {
+    // As clap has it for its own hints.
+    const ALIKE: f64 = 0.7;
+    let likeness = |name: &String| strsim::jaro(wrong, name);
+    let most = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(most) > ALIKE).then_some(most)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -17,6 +17,13 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
+/// A file with the trace of a finding.
+pub fn finding_file(name: &str) -> String {
+    let file = format!("{}/{name}.trace", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&file, run(&["finding", name, "--trace"]).stdout).expect("it is written");
+    file
+}
+
 /// It exits with 2, prints nothing, and says this on the standard error.
 pub fn assert_wrong_usage(arguments: &[&str], says: &str) {
     let output = run(arguments);

@@ -300,6 +300,14 @@ pub fn edit_allocator(tree: &Path, after: &str, from: &str, to: &str) -> bool {
     true
 }
 
+/// The trace of a finding, off its page.
+pub fn finding_trace(name: &str) -> String {
+    let page = project().join("docs/findings").join(name).with_extension("md");
+    let page = std::fs::read_to_string(page).expect(name);
+    let (_, trace) = page.split_once("\n```trace\n").expect("a trace");
+    trace.split("```").next().expect("its end").to_owned()
+}
+
 /// What the kernel's own `kunit.py parse` makes of `ktap`; `None`, and a line on
 /// stderr, if there is no such script or no Python.
 pub fn kunit_py_parse(ktap: &str) -> Option<std::process::Output> {

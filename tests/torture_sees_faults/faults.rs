@@ -38,6 +38,8 @@ pub const FAULTS: &[Fault] = &[
     fault("a block merged by force stays counted as clear", "__force_merge",
         Skip("clear_avail"), InLockstep),
     fault("roots begin at 0", "gpu_buddy_init", Skip("offset += root_size"), InLockstep),
+    fault("out of memory, the init function leaves its roots behind", "gpu_buddy_init",
+        Put("root_count--", "0"), InLockstep),
     fault("the right half forgets that it is clear", "split_block",
         Skip("mark_cleared(block->right)"), InLockstep),
     fault("a split block stays clear", "split_block", Skip("clear_reset"), InLockstep),

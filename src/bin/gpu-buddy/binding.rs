@@ -8,6 +8,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use gpu_buddy::module::Tree;
+
 use crate::{Failure, Verdict};
 
 /// Compile the kernel's own Rust binding in userspace, unchanged, and judge it
@@ -170,8 +172,12 @@ fn tree(name: Option<&std::ffi::OsStr>) -> Result<PathBuf, Failure> {
     let here = Path::new("vendor/linux").to_owned();
     let series = [here, vendored].map(|place| place.join(name));
     let path = series.into_iter().chain([PathBuf::from(name)]).find(|path| path.is_dir());
-    path.and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
-        let name = name.display();
-        Failure::Usage(format!("{name} is neither a series under vendor/linux nor a folder"))
+    path.and_then(|path| path.canonicalize().ok()).ok_or_else(|| match Tree::find(name) {
+        // A revision has no folder with the binding.
+        Ok(_) => Failure::Usage(format!(
+            "{} is neither a series under vendor/linux nor a folder",
+            name.display()
+        )),
+        Err(error) => Failure::Usage(error.to_string()),
     })
 }

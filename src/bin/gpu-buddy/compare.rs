@@ -1,5 +1,6 @@
 //! `gpu-buddy compare`
 
+mod page;
 pub mod report;
 mod worker;
 
@@ -36,7 +37,8 @@ use report::{Comparison, Shown};
                   Exit codes: 0 the same answers, 1 different ones, 2 wrong usage.\n\n\
                   Examples:\n  gpu-buddy compare ~/linux 7.3\n  \
                   gpu-buddy compare ~/linux HEAD^@~/linux --seconds 60\n  \
-                  gpu-buddy compare 7.3 7.2 failure.trace"
+                  gpu-buddy compare 7.3 7.2 failure.trace\n  \
+                  gpu-buddy compare ~/linux 7.3 --html differences.html"
 )]
 pub struct Arguments {
     /// The kernel that is looked at
@@ -62,6 +64,10 @@ pub struct Arguments {
     /// Print a single JSON object
     #[arg(long)]
     json: bool,
+
+    /// Write a page as well, which steps through the trace of each difference
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// How long a call may make no progress
     #[arg(long, hide = true, value_name = "S", default_value = PATIENCE, value_parser = crate::torture::seconds)]
@@ -89,6 +95,7 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
     // What is wrong with a trace is found before anything is run.
     let traces: Vec<TraceFile> =
         arguments.traces.iter().map(|file| read_trace(file)).collect::<Result<_, _>>()?;
+    arguments.html.as_deref().map_or(Ok(()), crate::report::assert_writable)?;
     let seed = match arguments.seed {
         Some(seed) => seed,
         None => getrandom::u64().map_err(|error| Failure::Usage(error.to_string()))?,
@@ -119,6 +126,10 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
         }
     }
 
+    if let Some(file) = &arguments.html {
+        let (kernel, base) = (&arguments.kernel, &arguments.base);
+        page::write(&comparison, kernel, base, folder.path(), file)?;
+    }
     let mut out = stdout().lock();
     if arguments.json {
         writeln!(out, "{}", comparison.json())?;

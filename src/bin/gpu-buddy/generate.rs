@@ -2,7 +2,9 @@
 
 use std::io::{Write, stdout};
 
-use gpu_buddy::diff::{Space, torture};
+use gpu_buddy::diff::torture::{self, Options};
+use gpu_buddy::diff::{Load, Space};
+use gpu_buddy::sizes::{SZ_4K, SZ_64M};
 
 use crate::kernel::{Kernel, Pair};
 use crate::torture::size;
@@ -10,7 +12,9 @@ use crate::{Failure, Verdict};
 
 /// Write a random trace, to replay on two kernels
 #[derive(clap::Args)]
-#[command(after_help = "Example: gpu-buddy generate --seed 7 --ops 1000 > seven.trace")]
+#[command(after_help = "Examples:\n  gpu-buddy generate --seed 7 --ops 1000 > seven.trace\n  \
+                        gpu-buddy generate --load xe > xe.trace\n\n\
+                        docs/loads.md describes the loads.")]
 pub struct Arguments {
     /// The same seed gives the same trace
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -20,23 +24,31 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     ops: u64,
 
-    /// Size of the space
-    #[arg(long, default_value = "64M", value_parser = size)]
-    size: u64,
+    /// What a driver asks for, in place of a mixture: xe, amdgpu or nova
+    #[arg(long, value_name = "DRIVER")]
+    load: Option<Load>,
 
-    /// Size of its chunks
-    #[arg(long, default_value = "4K", value_parser = size)]
-    chunk: u64,
+    /// Size of the space [default: 64M; with --load, that of a card]
+    #[arg(long, value_parser = size)]
+    size: Option<u64>,
+
+    /// Size of its chunks [default: 4K]
+    #[arg(long, value_parser = size)]
+    chunk: Option<u64>,
 
     #[command(flatten)]
     kernel: Kernel,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let space = Space::new(arguments.size, arguments.chunk);
+    let usual = Space::new(SZ_64M as u64, SZ_4K as u64);
+    let usual = arguments.load.map_or(usual, Load::space);
+    let size = arguments.size.unwrap_or(usual.size);
+    let space = Space::new(size, arguments.chunk.unwrap_or(usual.chunk_size));
+    let options = Options { load: arguments.load, ..Options::default() };
     let pair = Pair::open(&arguments.kernel, Some("contract".as_ref()), false)?;
     let start = |space, settings| pair.start(space, settings);
-    let trace = torture::random_trace(start, arguments.seed, space, arguments.ops)
+    let trace = torture::trace(&options, start, arguments.seed, space, arguments.ops)
         .map_err(|error| Failure::Usage(error.to_string()))?;
     write!(stdout().lock(), "{trace}")?;
     Ok(Verdict::Passed)

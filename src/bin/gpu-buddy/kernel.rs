@@ -28,6 +28,20 @@ pub fn open(kernel: &OsStr) -> Result<Module, Failure> {
     Module::open(kernel).map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// As [`open`], where a word may be meant.
+fn open_other(kernel: &OsStr) -> Result<Module, Failure> {
+    open(kernel).map_err(|failure| {
+        let wrong = kernel.to_string_lossy();
+        let is_near = |word: &&str| strsim::jaro(&wrong, word) > 0.8;
+        match (failure, ["reference", "contract"].into_iter().find(is_near)) {
+            (Failure::Usage(message), Some(word)) => {
+                Failure::Usage(format!("{message}. Did you mean {word}?"))
+            }
+            (failure, _) => failure,
+        }
+    })
+}
+
 /// What a kernel is held against, besides the contract.
 #[derive(Clone, Copy)]
 pub enum Against {
@@ -62,7 +76,7 @@ impl Pair {
                 ));
             }
             Some((_, Some("reference"))) => Against::Reference,
-            Some((kernel, _)) => Against::Kernel(open(kernel)?),
+            Some((kernel, _)) => Against::Kernel(open_other(kernel)?),
         };
         Ok(Self { module, against })
     }

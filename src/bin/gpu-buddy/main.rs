@@ -6,13 +6,18 @@
 mod binding;
 mod check;
 mod compare;
+mod completions;
+mod finding;
 mod generate;
+mod import;
 mod info;
 mod kernel;
 mod kunit;
 mod map;
+mod patience;
 mod plot;
 mod replay;
+mod report;
 mod supervise;
 mod torture;
 mod watchdog;
@@ -42,12 +47,18 @@ enum Command {
     Candidate(supervise::candidate::Arguments),
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Completions(completions::Arguments),
+    Finding(finding::Arguments),
     Generate(generate::Arguments),
+    Import(import::Arguments),
     Info(info::Arguments),
     Kunit(kunit::Arguments),
     Map(map::Arguments),
     Plot(plot::Arguments),
+    #[command(hide = true)]
+    Record(report::record::Arguments),
     Replay(replay::Arguments),
+    Report(report::Arguments),
     #[command(hide = true)]
     Time(check::time::Arguments),
     Torture(torture::Arguments),
@@ -82,6 +93,7 @@ fn main() -> ExitCode {
     // times.
     let level = match command {
         Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
+        Command::Record(_) => "off",
         Command::Time(_) | Command::Torture(_) => "off",
         _ => "warn",
     };
@@ -91,12 +103,17 @@ fn main() -> ExitCode {
         Command::Candidate(arguments) => supervise::candidate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Finding(arguments) => finding::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Kunit(arguments) => kunit::run(&arguments),
         Command::Map(arguments) => map::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
+        Command::Record(arguments) => report::record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Time(arguments) => check::time::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
     };

@@ -1,7 +1,7 @@
 //! `gpu-buddy replay`
 
-mod allocations;
-mod checks;
+pub mod allocations;
+pub mod checks;
 mod cost;
 
 use std::ffi::OsString;
@@ -76,13 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     };
     let against = arguments.against.as_deref();
     let against = if arguments.plain { Some("contract".as_ref()) } else { against };
-    // The twin has no memory that fails.
-    let faults = file
-        .trace()
-        .operations
-        .iter()
-        .any(|operation| matches!(operation, Operation::FailNth { times, .. } if *times > 0));
-    let pair = Pair::open(&arguments.kernel, against, faults)?;
+    let pair = Pair::open(&arguments.kernel, against, has_faults(&file))?;
     let refused =
         |error: NotCreated| Failure::Usage(format!("{}: {error}", arguments.file.display()));
     if arguments.cost {
@@ -125,6 +119,48 @@ fn read(file: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     stdin().read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// What came of an operation. Of its blocks no more than `most` are named.
+pub fn outcome<S: Implementation, R: Implementation>(
+    file: &TraceFile,
+    allocations: &Allocations<'_>,
+    index: usize,
+    step: &Step,
+    pair: &Lockstep<S, R>,
+    most: usize,
+) -> String {
+    let base = file.trace().space.base;
+    match step.outcome {
+        Outcome::Done => blocks(pair.blocks(), base, most),
+        Outcome::Found(Some(block)) => blocks(&[block], base, most),
+        Outcome::Skipped => allocations.why_skipped(index).unwrap_or_else(|| {
+            let operation = &file.trace().operations[index];
+            let why = pair.subject().declines(operation).unwrap_or("not offered");
+            format!("not done: {why}")
+        }),
+        outcome => match pair.bug() {
+            Some(bug) => bug.to_string(),
+            None => outcome.to_string(),
+        },
+    }
+}
+
+/// Blocks with the base of the space added.
+pub fn blocks(blocks: &[Block], base: u64, most: usize) -> String {
+    let at_base =
+        |block: &Block| Block { offset: base.wrapping_add(block.offset), ..*block }.to_string();
+    let mut text = blocks.iter().take(most).map(at_base).collect::<Vec<_>>().join(", ");
+    if blocks.len() > most {
+        text.push_str(&format!(" and {} more", blocks.len() - most));
+    }
+    text
+}
+
+/// Whether memory fails in a trace: then the twin, whose memory does not, is no reference.
+pub fn has_faults(file: &TraceFile) -> bool {
+    let fails = |operation: &_| matches!(operation, Operation::FailNth { times, .. } if *times > 0);
+    file.trace().operations.iter().any(fails)
 }
 
 /// Why a trace was not replayed to its end.
@@ -180,7 +216,7 @@ impl Replay<'_> {
                 pair.set_full_check_interval(u64::from(check));
             }
             let step = pair.step(operation);
-            let outcome = self.outcome(index, &step, &pair);
+            let outcome = outcome(self.file, &self.allocations, index, &step, &pair, usize::MAX);
             self.end(line, &outcome)?;
             self.allocations.observe(index, step.outcome, pair.blocks().len());
             if pair.bug().is_some() {
@@ -231,31 +267,6 @@ impl Replay<'_> {
             )?;
         }
         Ok(verdict)
-    }
-
-    /// What came of an operation.
-    fn outcome<S: Implementation, R: Implementation>(
-        &self,
-        index: usize,
-        step: &Step,
-        pair: &Lockstep<S, R>,
-    ) -> String {
-        let base = self.file.trace().space.base;
-        let at_base =
-            |block: &Block| Block { offset: base.wrapping_add(block.offset), ..*block }.to_string();
-        match step.outcome {
-            Outcome::Done => pair.blocks().iter().map(at_base).collect::<Vec<_>>().join(", "),
-            Outcome::Found(Some(block)) => at_base(&block),
-            Outcome::Skipped => self.allocations.why_skipped(index).unwrap_or_else(|| {
-                let operation = &self.file.trace().operations[index];
-                let why = pair.subject().declines(operation).unwrap_or("not offered");
-                format!("not done: {why}")
-            }),
-            outcome => match pair.bug() {
-                Some(bug) => bug.to_string(),
-                None => outcome.to_string(),
-            },
-        }
     }
 
     /// Prints a line of the file, as far as it is known before it is done.

@@ -16,7 +16,8 @@ use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Collected, Options, Report};
 use gpu_buddy::diff::{
-    Finding, Implementation, KernelC, Lockstep, NotCreated, Settings, Space, parse_size, shared,
+    Finding, Implementation, KernelC, Load, Lockstep, NotCreated, Settings, Space, parse_size,
+    shared,
 };
 
 use crate::kernel::{Against, Kernel, Pair, start_both};
@@ -49,6 +50,7 @@ use report::{Done, Found};
     after_help = "Examples:\n  gpu-buddy torture --seconds 60\n  \
                   gpu-buddy torture --ops 1000000 --seed 7 --threads 2\n  \
                   gpu-buddy torture --faults 0.01\n  \
+                  gpu-buddy torture --load amdgpu\n  \
                   gpu-buddy torture --kernel ~/linux --against 7.3\n  \
                   gpu-buddy torture --threads 8 --shared"
 )]
@@ -73,6 +75,10 @@ pub struct Arguments {
     /// held against the same calls in the same order by one thread
     #[arg(long, conflicts_with_all = ["faults"])]
     shared: bool,
+
+    /// What a driver asks for, in place of a mixture: xe, amdgpu or nova (docs/loads.md)
+    #[arg(long, value_name = "DRIVER")]
+    load: Option<Load>,
 
     /// Size of every space, such as 64M; a mixture unless given
     #[arg(long, value_parser = size)]

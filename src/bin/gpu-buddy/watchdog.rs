@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::patience::Patience;
 use crate::supervise::HANGS;
 
 /// A thousand operations that take so many seconds do not end.
@@ -39,10 +40,14 @@ impl Watchdog {
 
     /// Until every thread is done.
     pub fn watch(&self) {
+        let begin = || Patience::new(std::process::id(), self.patience);
+        let (mut seen, mut patience) = (0, begin());
         loop {
             let last = self.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).min();
             let Some(last) = last.filter(|&last| last != u64::MAX) else { return };
-            if self.started.elapsed().saturating_sub(Duration::from_millis(last)) >= self.patience {
+            if last != seen {
+                (seen, patience) = (last, begin());
+            } else if patience.is_over() {
                 std::process::exit(HANGS);
             }
             thread::sleep(Duration::from_millis(10));

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::diff::{Block, Operation, Space, format_size};
+use crate::diff::{Block, Operation, Report, Space, format_size};
 use crate::wrapper::Misuse;
 use crate::{Errno, Inconsistency, KernelBug, Warning};
 
@@ -56,6 +56,30 @@ impl Breach {
     /// What a wrapper does wrong outside of all operations.
     pub(crate) fn of_misuse(misuse: Misuse, space: Space) -> Self {
         Self::of(misuse.promise(), Detail::Misuse(misuse), space)
+    }
+
+    /// What is wrong with a creation in which memory ran out.
+    pub(in crate::diff) fn of_creation_without_memory(
+        outcome: Result<(), Errno>,
+        report: &Report,
+        space: Space,
+    ) -> Option<Self> {
+        let (promise, detail) = if let Some(bug) = report.bug {
+            (Promise::NoBug, Detail::Bug(bug))
+        } else if let Some(&warning) = report.warnings.first() {
+            (Promise::NoWarning, Detail::Warning(warning))
+        } else if report.leaked > 0 {
+            (Promise::NothingLeaked, Detail::LeftByCreation(report.leaked))
+        } else {
+            let errno = outcome.err().filter(|&errno| errno != Errno::ENOMEM)?;
+            (Promise::KnownError, Detail::WithoutMemory(errno))
+        };
+        Some(Self { outcome, faulted: true, ..Self::of(promise, detail, space) })
+    }
+
+    /// Whether it is the creation of an allocator that went wrong.
+    pub(in crate::diff) fn is_of_creation(&self) -> bool {
+        self.operation.is_none() && (self.faulted || matches!(self.detail, Detail::Errno(_)))
     }
 
     /// Whether it is a wrapper that does something wrong with the raw layer.
@@ -127,6 +151,10 @@ pub(in crate::diff) enum Detail {
     },
     /// Objects that are left behind.
     Objects(usize),
+    /// Objects that a creation has left behind in which memory ran out.
+    LeftByCreation(usize),
+    /// What a creation returned in which memory ran out.
+    WithoutMemory(Errno),
     /// Blocks were allocated.
     InUse(u64),
     /// An argument that makes no sense.
@@ -231,6 +259,12 @@ impl fmt::Display for Detail {
                 write!(f, "the blocks add up to {}, for a size of {}", size(got), size(asked))
             }
             Self::Objects(count) => write!(f, "the teardown left {count} objects behind"),
+            Self::LeftByCreation(count) => {
+                write!(f, "out of memory, the init function left {count} objects behind")
+            }
+            Self::WithoutMemory(errno) => {
+                write!(f, "out of memory, the init function returned {errno}")
+            }
             Self::InUse(blocks) => write!(f, "no warning, though {blocks} blocks were allocated"),
             Self::Invalid(what) => write!(f, "the call succeeded, though {what}"),
             Self::Gap { size: sum, span } => {

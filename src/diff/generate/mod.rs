@@ -3,12 +3,17 @@
 //! There is one generator, over a source of [`Choices`]: a seed, or the bytes of a fuzzer.
 
 mod choices;
+mod faults;
 mod mix;
 mod operations;
 mod request;
+mod source;
 
 pub(super) use choices::{Bytes, Choices, Seeded};
+pub(super) use faults::Faults;
 pub(super) use operations::Generator;
+pub(super) use request::restrict;
+pub(super) use source::{Source, space_for};
 
 use crate::sizes::{SZ_2M, SZ_4K, SZ_64M};
 
@@ -16,7 +21,7 @@ use super::{Capabilities, Space, Trace};
 
 /// A space at random: often the usual one, else of any size, from one chunk to more than
 /// 2^63 bytes, with one root or many.
-pub(super) fn space(choices: &mut impl Choices) -> Space {
+fn space(choices: &mut impl Choices) -> Space {
     if choices.one_in(3) {
         return Space::new(SZ_64M as u64, SZ_4K as u64);
     }

@@ -3,8 +3,8 @@
 use crate::AllocRequest;
 use crate::diff::{Block, Capabilities, Capability, Contract, Id, Operation, Outcome, Space};
 
-use super::Choices;
 use super::mix::Mix;
+use super::{Choices, Faults};
 
 /// More allocations than this are not kept alive at once.
 const MOST_ALIVE: usize = 4096;
@@ -45,10 +45,7 @@ pub(in crate::diff) struct Generator<C> {
     pub(super) avail: u64,
     /// How much of the space should be in use, in percent.
     target: u64,
-    /// How often memory fails, from 0 to 1.
-    faults: f64,
-    /// Memory was told to fail until told otherwise.
-    failing: bool,
+    faults: Faults,
     /// The last operation, if that was an allocation that failed.
     failed: Option<AllocRequest>,
     /// How many operations are to come, if everything is freed by the last ones and then
@@ -82,8 +79,7 @@ impl<C: Choices> Generator<C> {
             next_id: 0,
             avail: size,
             target,
-            faults,
-            failing: false,
+            faults: Faults::new(faults),
             failed: None,
             left: None,
         }
@@ -129,12 +125,8 @@ impl<C: Choices> Generator<C> {
                 return self.free();
             }
         }
-        if self.failing && self.choices.one_in(4) {
-            self.failing = false;
-            return Operation::FailNth { nth: 1, times: 0 };
-        }
-        if self.choices.at_rate(self.faults) {
-            return self.fail_nth();
+        if let Some(operation) = self.faults.next(&mut self.choices) {
+            return operation;
         }
         // The same once more should fail again.
         if let Some(request) = self.failed.take()
@@ -174,17 +166,6 @@ impl<C: Choices> Generator<C> {
             Kind::Free if !wants_room && self.choices.percent(20) => Kind::Alloc,
             kind => kind,
         }
-    }
-
-    fn fail_nth(&mut self) -> Operation {
-        let nth = self.choices.between(1, 8);
-        let times = match self.choices.below(4) {
-            3 => u64::MAX,
-            2 => self.choices.between(2, 4),
-            _ => 1,
-        };
-        self.failing = times == u64::MAX;
-        Operation::FailNth { nth, times }
     }
 
     /// Whether what is freed next has been cleared.

@@ -1,6 +1,6 @@
 //! The arguments of an allocation.
 
-use crate::diff::{Capability, Space};
+use crate::diff::{Capabilities, Capability, Space};
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
 use super::{Choices, Generator};
@@ -56,41 +56,8 @@ impl<C: Choices> Generator<C> {
         request
     }
 
-    /// Takes away what is not offered.
     fn restrict(&self, request: &mut AllocRequest) {
-        let lacks = |capability| !self.capabilities.contains(capability);
-        for (flag, capability) in [
-            (GpuBuddyAllocFlag::Contiguous, Capability::Contiguous),
-            (GpuBuddyAllocFlag::Clear, Capability::Clear),
-            (GpuBuddyAllocFlag::TrimDisable, Capability::TrimDisable),
-        ] {
-            if lacks(capability) {
-                request.flags.remove(flag);
-            }
-        }
-        if lacks(Capability::Range) {
-            (request.range, request.start, request.end) = (false, 0, 0);
-        }
-        if lacks(Capability::RawBounds) {
-            if request.range {
-                request.top_down = false;
-            } else {
-                (request.start, request.end) = (0, 0);
-            }
-        }
-        request.top_down &= self.capabilities.contains(Capability::TopDown);
-        let AllocRequest { size, min_block_size, .. } = *request;
-        if size < min_block_size && lacks(Capability::OffsetAlign) {
-            request.min_block_size = self.space.chunk_size;
-        }
-        if lacks(Capability::RoundsUp) && min_block_size.is_power_of_two() {
-            let bits = size.trailing_zeros().min(63);
-            request.min_block_size =
-                request.min_block_size.min(1 << bits).max(self.space.chunk_size);
-        }
-        if lacks(Capability::Alignment) {
-            request.min_block_size = request.min_block_size.min(self.space.chunk_size);
-        }
+        restrict(request, self.capabilities, self.space.chunk_size);
     }
 
     fn size(&mut self, kind: usize) -> u64 {
@@ -186,5 +153,45 @@ impl<C: Choices> Generator<C> {
                 (request.start, request.end) = (request.end, request.start);
             }
         }
+    }
+}
+
+/// Takes away what is not offered.
+pub(in crate::diff) fn restrict(
+    request: &mut AllocRequest,
+    capabilities: Capabilities,
+    chunk_size: u64,
+) {
+    let lacks = |capability| !capabilities.contains(capability);
+    for (flag, capability) in [
+        (GpuBuddyAllocFlag::Contiguous, Capability::Contiguous),
+        (GpuBuddyAllocFlag::Clear, Capability::Clear),
+        (GpuBuddyAllocFlag::TrimDisable, Capability::TrimDisable),
+    ] {
+        if lacks(capability) {
+            request.flags.remove(flag);
+        }
+    }
+    if lacks(Capability::Range) {
+        (request.range, request.start, request.end) = (false, 0, 0);
+    }
+    if lacks(Capability::RawBounds) {
+        if request.range {
+            request.top_down = false;
+        } else {
+            (request.start, request.end) = (0, 0);
+        }
+    }
+    request.top_down &= capabilities.contains(Capability::TopDown);
+    let AllocRequest { size, min_block_size, .. } = *request;
+    if size < min_block_size && lacks(Capability::OffsetAlign) {
+        request.min_block_size = chunk_size;
+    }
+    if lacks(Capability::RoundsUp) && min_block_size.is_power_of_two() {
+        let bits = size.trailing_zeros().min(63);
+        request.min_block_size = request.min_block_size.min(1 << bits).max(chunk_size);
+    }
+    if lacks(Capability::Alignment) {
+        request.min_block_size = request.min_block_size.min(chunk_size);
     }
 }

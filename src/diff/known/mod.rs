@@ -13,8 +13,8 @@ use super::{Breach, Operation, Promise, Space};
 
 pub use list::KNOWN;
 
-/// A breach that the C is known for. Each has a minimal trace under
-/// `tests/known/`.
+/// A breach that the C is known for. Each has a page with a minimal trace under
+/// `docs/findings/`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct KnownBreach {

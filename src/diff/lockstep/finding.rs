@@ -143,6 +143,8 @@ impl fmt::Display for Finding {
 pub struct Step {
     /// What the implementation under test did.
     pub outcome: Outcome,
+    /// What the reference did, if it was asked.
+    pub reference: Option<Outcome>,
     /// What is wrong. Whoever goes on after a divergence compares two different
     /// states.
     pub findings: Vec<Finding>,
@@ -160,6 +162,7 @@ impl Step {
     pub(super) fn new(outcome: Outcome) -> Self {
         Self {
             outcome,
+            reference: None,
             findings: Vec::new(),
             known: Vec::new(),
             in_base: Vec::new(),

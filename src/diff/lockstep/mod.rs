@@ -108,6 +108,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.subject.ask(|subject| subject.snapshot()).flatten()
     }
 
+    /// The whole state of the reference, if there is one and it offers that.
+    pub fn reference_snapshot(&mut self) -> Option<Snapshot> {
+        self.reference.as_mut()?.ask(|reference| reference.snapshot()).flatten()
+    }
+
     /// What both offer. The rest is skipped, and not compared.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -132,6 +137,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.subject.blocks
+    }
+
+    /// The same of the reference; nothing without one.
+    #[must_use]
+    pub fn reference_blocks(&self) -> &[Block] {
+        self.reference.as_ref().map_or(&[], |reference| &reference.blocks)
     }
 
     /// What the last step cost the implementation under test, and the reference, if they
@@ -216,6 +227,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         // An unusable allocator answers no more.
         if !was_unusable && !matches!(operation, Operation::FailNth { .. }) {
             let outcome = self.compare(operation, &mut step);
+            step.reference = outcome;
             if let Some(outcome) = outcome.filter(|_| has_base) {
                 let of_base = self.check_base(operation, outcome, base_before.as_ref());
                 self.record_beside_base(of_subject, &of_base, &mut step);
@@ -233,9 +245,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// Frees everything, checks that everything is free, takes the largest allocation that
-    /// must fit then, and tears the allocator down.
+    /// must fit then, and tears the allocator down. Before that, others like it are made for
+    /// which there is too little memory.
     pub fn finish(&mut self) -> Step {
         let mut step = Step::new(Outcome::Done);
+        self.check_creation(&mut step);
         if self.subject.is_finished() {
             return step;
         }
@@ -260,6 +274,25 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.step_into(&Operation::Free { id, cleared: false }, &mut step);
         self.step_into(&Operation::Fini, &mut step);
         step
+    }
+
+    /// What is wrong if memory runs out while an allocator is made.
+    fn check_creation(&mut self, step: &mut Step) {
+        fn judge<I: Implementation>(driver: &mut Driver<I>, space: Space) -> Vec<Breach> {
+            let creations = driver.ask(|it| it.creations_without_memory()).unwrap_or_default();
+            let judge =
+                |(outcome, report)| Breach::of_creation_without_memory(outcome, &report, space);
+            creations.into_iter().filter_map(judge).collect()
+        }
+        let mut found = judge(&mut self.subject, self.space);
+        found.dedup_by_key(|breach| breach.promise);
+        match &mut self.reference {
+            Some(reference) if self.base.is_some() => {
+                let of_base = judge(reference, self.space);
+                self.record_beside_base(found, &of_base, step);
+            }
+            _ => self.record(found, step),
+        }
     }
 
     /// Does one more operation at the end.

@@ -263,6 +263,13 @@ pub trait Implementation: Sized {
         Vec::new()
     }
 
+    /// How it goes to make another allocator of the same space if memory for its own objects
+    /// runs out: at the first object, at the second, and so on. Each was torn down if it
+    /// could be made.
+    fn creations_without_memory(&self) -> Vec<(Result<(), Errno>, Report)> {
+        Vec::new()
+    }
+
     /// The trees that it keeps its free blocks in, if it is a kernel that has such trees.
     fn free_trees(&self) -> Option<FreeTrees> {
         None

@@ -101,7 +101,7 @@ fn kind(finding: &Finding, last: Option<&Operation>) -> String {
             divergence.aspect == Aspect::Leaked
                 || (last.is_none() && divergence.aspect != Aspect::Creation)
         }
-        Finding::Breach(_) => last.is_none(),
+        Finding::Breach(breach) => last.is_none() && !breach.is_of_creation(),
     };
     let last = if is_of_end { Some(&Operation::Fini) } else { last };
     format!("{}: {}", compare::call(last), finding.kind())

@@ -1,6 +1,6 @@
 //! One allocator's whole run.
 
-use crate::diff::generate::{self, Choices, Generator, Seeded};
+use crate::diff::generate::{self, Choices, Seeded, Source};
 use crate::diff::trace::FirstFinding;
 use crate::diff::{
     Capabilities, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
@@ -40,7 +40,8 @@ where
 {
     /// The next episode.
     pub fn draw(&self, choices: &mut Seeded) -> Episode {
-        let space = self.options.space.unwrap_or_else(|| generate::space(choices));
+        let Options { space, load, .. } = *self.options;
+        let space = space.unwrap_or_else(|| generate::space_for(load, choices));
         let left = self.options.operations - self.report.operations;
         // Many short ones, so that many spaces and many ends are met, and a few long ones.
         // None takes more than a fiftieth of a run that ends after so many operations.
@@ -63,9 +64,10 @@ where
         Settings { full_check_interval, ..self.options.settings }
     }
 
-    fn generator(&self, episode: Episode, capabilities: Capabilities) -> Generator<Seeded> {
-        let (choices, faults) = (Seeded::new(episode.seed), self.options.faults);
-        let mut generator = Generator::new(choices, episode.space, capabilities, faults);
+    fn generator(&self, episode: Episode, capabilities: Capabilities) -> Source {
+        let Options { load, faults, .. } = *self.options;
+        let Episode { seed, space, .. } = episode;
+        let mut generator = Source::new(load, seed, space, capabilities, faults);
         // The others end as `Lockstep::finish` has it.
         if episode.seed.is_multiple_of(2) {
             generator.end_with_fini(episode.operations);

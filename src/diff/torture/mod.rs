@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::generate::Seeded;
 use super::shrink::{self, pruned};
 use super::trace::FirstFinding;
-use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace};
+use super::{Implementation, Load, Lockstep, NotCreated, Operation, Settings, Space, Trace};
 
 pub use check::check;
 pub use collect::{Collected, collect};
@@ -30,6 +30,9 @@ pub struct Options {
     pub operations: u64,
     /// The space of every allocator; `None` for a mixture.
     pub space: Option<Space>,
+    /// The driver whose allocations are made; `None` for a mixture of everything. Its cards
+    /// are drawn, unless [`space`](Self::space) says what there is.
+    pub load: Option<Load>,
     /// How often the allocator's own memory fails, as a part of all operations,
     /// from 0 to 1. The reference has no memory that fails, so that this goes
     /// with [`run_alone`] only.
@@ -50,6 +53,7 @@ impl Default for Options {
             seed: 1,
             operations: 100_000,
             space: None,
+            load: None,
             faults: 0.0,
             settings: Settings::default(),
             shrink: Duration::from_secs(60),
@@ -116,7 +120,22 @@ pub fn random_trace<S: Implementation, R: Implementation>(
     space: Space,
     operations: u64,
 ) -> Result<Trace, NotCreated> {
-    let options = &Options::default();
+    trace(&Options::default(), start, seed, space, operations)
+}
+
+/// A trace of so many operations, as [`random_trace`] makes one, of the
+/// [load](Options::load) that the options name.
+///
+/// # Errors
+///
+/// If there can be no such space.
+pub fn trace<S: Implementation, R: Implementation>(
+    options: &Options,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    seed: u64,
+    space: Space,
+    operations: u64,
+) -> Result<Trace, NotCreated> {
     start(space, options.settings)?;
     let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
     let episode = Episode { seed, space, operations, full_check_interval: 0 };

@@ -5,7 +5,7 @@ use core::str::FromStr;
 use rustc_hash::FxHashMap;
 
 use crate::diff::Space;
-use crate::{AllocRequest, GpuBuddyAllocFlags, ffi};
+use crate::{AllocRequest, ffi};
 
 use super::words::{FITS, Line, Word, set};
 use super::{Found, Id, Operation, ParseError, ParseSizeError, Trace, parse_size};
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
             }
             bits |= flag;
         }
-        set_bits(&mut request, bits);
+        request.set_bits(bits);
         Ok(request)
     }
 
@@ -238,16 +238,6 @@ const WORDS: [(&str, u64); 4] = [
     ("topdown", ffi::GPU_BUDDY_TOPDOWN_ALLOCATION),
     ("trim-disable", ffi::GPU_BUDDY_TRIM_DISABLE),
 ];
-
-/// Puts the bits of the C's flags where a request has them.
-fn set_bits(request: &mut AllocRequest, bits: u64) {
-    let named = GpuBuddyAllocFlags::from_bits_truncate(bits);
-    let modes = ffi::GPU_BUDDY_RANGE_ALLOCATION | ffi::GPU_BUDDY_TOPDOWN_ALLOCATION;
-    request.range = bits & ffi::GPU_BUDDY_RANGE_ALLOCATION != 0;
-    request.top_down = bits & ffi::GPU_BUDDY_TOPDOWN_ALLOCATION != 0;
-    request.flags = named;
-    request.extra_flags = bits & !modes & !named.bits();
-}
 
 fn flags(value: Word<'_>, whole: Word<'_>) -> Result<u64, ParseError> {
     if !value.text.starts_with("0x") {

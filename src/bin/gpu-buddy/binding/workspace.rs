@@ -7,8 +7,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+
+use crate::finding;
+
+/// What the pages under docs/findings/ have of code.
+const PAGES: &str = "judge/src/findings/pages.rs";
 
 /// The binding itself.
 pub const BINDING: &str = "rust/kernel/gpu/buddy.rs";
@@ -67,12 +73,30 @@ pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
         create_parent(&place)?;
         symlink(tree.join(file), &place)?;
     }
-    Ok(())
+    let pages = folder.join(PAGES);
+    create_parent(&pages)?;
+    fs::write(&pages, findings())?;
+    // It is as old as all others, so that it is compiled again only in another version.
+    fs::File::options().write(true).open(pages)?.set_modified(SystemTime::UNIX_EPOCH)
 }
 
-/// A digest of all that is linked to in a tree.
+/// The code of the findings about the binding, as a table of functions.
+fn findings() -> String {
+    let entries = finding::all().into_iter().filter_map(|finding| {
+        Some(format!("    (\"{}\", |monitor| {{\n{}    }}),\n", finding.name, finding.code?))
+    });
+    format!(
+        "//! Made from docs/findings/.\n\nuse super::*;\n\n\
+         #[allow(unused_variables, reason = \"some look at the binding alone\")]\n\
+         pub const FINDINGS: &[Finding] = &[\n{}];\n",
+        entries.collect::<String>()
+    )
+}
+
+/// A digest of all that is linked to in a tree, and of the findings.
 fn digest(tree: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
+    hash.update(findings());
     for (_, file) in LINKS {
         let path = tree.join(file);
         let all = if path.is_dir() { files(&path)? } else { vec![PathBuf::new()] };

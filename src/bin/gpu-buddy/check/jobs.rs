@@ -12,12 +12,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::patience::Patience;
+
 /// One part: this command, called again.
 pub struct Job {
     pub arguments: Vec<OsString>,
     pub environment: Vec<(&'static str, OsString)>,
     /// It is ended if it takes longer.
     pub patience: Duration,
+    /// It does all by itself, so that what counts is the time that it uses of a processor.
+    pub alone: bool,
     /// It is left out if another has said this, which takes time each time.
     pub unless: Option<&'static str>,
 }
@@ -124,7 +128,7 @@ impl Job {
             .spawn()?;
         let process = child.id();
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(process);
-        let done = wait(&mut child, self.patience);
+        let done = wait(&mut child, self.patience, self.alone);
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|&other| other != process);
         done
     }
@@ -142,18 +146,19 @@ impl Done {
     }
 }
 
-fn wait(child: &mut Child, patience: Duration) -> io::Result<Done> {
+fn wait(child: &mut Child, limit: Duration, alone: bool) -> io::Result<Done> {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
         let out = scope.spawn(move || read(stdout.as_mut()));
         let err = scope.spawn(move || read(stderr.as_mut()));
-        let deadline = Instant::now() + patience;
+        let (started, patience) = (Instant::now(), Patience::new(child.id(), limit));
         let mut late = false;
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            if !late && Instant::now() >= deadline {
+            let is_over = || if alone { patience.is_over() } else { started.elapsed() >= limit };
+            if !late && is_over() {
                 late = true;
                 // With all that it has started.
                 if let Some(group) = Pid::from_raw(child.id() as i32) {

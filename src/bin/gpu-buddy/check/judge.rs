@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gpu_buddy::diff::{Trace, TraceFile};
 
-use super::corpus::TRACES;
+use super::corpus;
 use super::jobs;
 use super::report::Relation;
 use crate::supervise::candidate::{Kind, Seen, try_trace_with};
@@ -39,9 +39,9 @@ impl Subject {
     }
 
     /// What is known of some kernel, and shows on this one: by the name of the trace.
-    fn corpus(&self, place: Place<'_>) -> Vec<Option<Seen>> {
-        let results = each(TRACES, place, |(_, text), folder| {
-            let file: TraceFile = text.parse().ok()?;
+    fn corpus(&self, traces: &[corpus::Trace], place: Place<'_>) -> Vec<Option<Seen>> {
+        let results = each(traces, place, |trace, folder| {
+            let file: TraceFile = trace.text.parse().ok()?;
             self.show(file.trace(), true, folder)
         });
         results.into_iter().map(Option::flatten).collect()
@@ -93,25 +93,25 @@ pub struct Known {
 }
 
 /// Whether a trace shows the promise that it is about.
-fn is_about(trace: &str, seen: &Seen) -> bool {
-    let promise = trace.lines().find_map(|line| line.strip_prefix("# promise: "));
+fn is_about(trace: &corpus::Trace, seen: &Seen) -> bool {
     match &seen.kind {
-        Kind::Finding(kind) => promise == Some(kind.as_str()),
+        Kind::Finding(kind) => trace.breaks == kind,
         Kind::Death(_) | Kind::NotOffered => false,
     }
 }
 
 /// Runs the traces of what is known on both kernels. What neither shows is left out.
 pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known> {
-    let seen = (patched.corpus(place), base.corpus(place));
+    let traces = corpus::traces();
+    let seen = (patched.corpus(&traces, place), base.corpus(&traces, place));
     let folder = place.folder;
     // Whether it is more than what such a kernel is known for.
-    let is_unknown = |trace: &str| {
-        let file = trace.parse::<TraceFile>();
+    let is_unknown = |trace: &corpus::Trace| {
+        let file = trace.text.parse::<TraceFile>();
         file.is_ok_and(|file| patched.show(file.trace(), false, folder).is_some())
     };
     let pairs = seen.0.into_iter().zip(seen.1);
-    let known = TRACES.iter().zip(pairs).filter_map(|(&(name, trace), (patched, base))| {
+    let known = traces.iter().zip(pairs).filter_map(|(trace, (patched, base))| {
         let not_offered =
             |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.kind == Kind::NotOffered);
         if not_offered(&patched) || not_offered(&base) {
@@ -124,7 +124,6 @@ pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known>
             (Some(patched), Some(base)) if is_unknown(trace) => {
                 (Relation::New, vec![patched.finding, format!("the base: {}", base.finding)])
             }
-            // What the trace is about is what its first line says.
             (Some(patched), Some(base)) => {
                 let relation = if is_about(trace, &base) && !is_about(trace, &patched) {
                     Relation::Fixed
@@ -137,7 +136,7 @@ pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known>
             (None, Some(base)) => (Relation::Fixed, vec![format!("the base: {}", base.finding)]),
             (None, None) => return None,
         };
-        Some(Known { name, trace, relation, lines })
+        Some(Known { name: trace.name, trace: trace.text, relation, lines })
     });
     known.collect()
 }

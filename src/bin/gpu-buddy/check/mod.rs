@@ -8,6 +8,7 @@ mod jobs;
 mod judge;
 mod kunit;
 mod output;
+mod page;
 mod patch;
 mod report;
 mod run;
@@ -48,6 +49,7 @@ use target::Targets;
                   Examples:\n  gpu-buddy check ~/linux\n  \
                   gpu-buddy check ~/linux --base v7.2\n  \
                   gpu-buddy check a.patch --base 7.3\n  \
+                  gpu-buddy check ~/linux --html check.html\n  \
                   git bisect run gpu-buddy check ~/linux --base v7.2 --bisect"
 )]
 pub struct Arguments {
@@ -83,6 +85,10 @@ pub struct Arguments {
     /// Print KTAP, as the KUnit tools read it
     #[arg(long, group = "format")]
     ktap: bool,
+
+    /// Write a page as well, which steps through the trace of each finding
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Exit as `git bisect run` needs it
     #[arg(long)]
@@ -143,6 +149,7 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
         None => u64::from(getrandom::u32().map_err(|error| Failure::Usage(error.to_string()))?),
     };
     jobs::handle_interrupt().map_err(|error| Failure::Usage(error.to_string()))?;
+    arguments.html.as_deref().map_or(Ok(()), crate::report::assert_writable)?;
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir().map_err(|error| {
         let help = "TMPDIR can name another folder for temporary files";
         Failure::Usage(format!("{error}. {help}"))
@@ -163,6 +170,7 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
         steps: Vec::new(),
         findings: Vec::new(),
     };
+    let mut shown = Vec::new();
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(std::time::Duration::from_millis(100));
     let same = if targets.patched.files().eq(targets.base.files()) {
@@ -177,6 +185,10 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
             None => {
                 let left = seconds - started.elapsed().as_secs_f64();
                 steps::run(&mut report, &targets, &built, (left, seed), place, &progress)?;
+                if arguments.html.is_some() {
+                    progress.set_message("replaying what was found, for the page");
+                    shown = page::findings(&report, &built, place);
+                }
                 None
             }
         }
@@ -185,6 +197,9 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
     report.interrupted = jobs::is_interrupted();
     report.seconds = started.elapsed().as_secs_f64();
     report.decide(same.as_deref());
+    if let Some(file) = &arguments.html {
+        page::write(&report, shown, file)?;
+    }
     Ok(report)
 }
 

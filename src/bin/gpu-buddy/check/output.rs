@@ -63,10 +63,10 @@ pub fn text(report: &Report) -> io::Result<()> {
 }
 
 /// In the order in which they matter; what both kernels show is only counted.
-const RELATIONS: [(Relation, &str); 3] =
+pub const RELATIONS: [(Relation, &str); 3] =
     [(Relation::New, "NEW"), (Relation::Different, "different"), (Relation::Fixed, "fixed")];
 
-fn mark(mark: Mark) -> (&'static str, Style) {
+pub fn mark(mark: Mark) -> (&'static str, Style) {
     match mark {
         Mark::Passed => ("ok", colour(AnsiColor::Green)),
         Mark::Changed => ("changed", colour(AnsiColor::Yellow)),

@@ -189,7 +189,8 @@ impl Modules {
         }
         let is_of_base = matches!(run, Run::BaseContract | Run::BaseFaults | Run::BaseKunit);
         let unless = (!is_of_base).then_some(HANG);
-        Job { arguments, environment: subject.environment.clone(), patience, unless }
+        let alone = run.weight() == 0.0;
+        Job { arguments, environment: subject.environment.clone(), patience, alone, unless }
     }
 }
 

@@ -236,7 +236,7 @@ fn cost(
         format!("--seed={seed}").into(),
     ];
     let patience = Duration::from_secs_f64(3.0 * seconds + 5.0);
-    let jobs = [Job { arguments, environment: Vec::new(), patience, unless: None }];
+    let jobs = [Job { arguments, environment: Vec::new(), patience, alone: true, unless: None }];
     let done = jobs::run(&jobs, |_| {})?;
     let ratios: Vec<Ratio> =
         done.first().and_then(|done| serde_json::from_str(&done.stdout).ok()).unwrap_or_default();

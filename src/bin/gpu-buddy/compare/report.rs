@@ -15,8 +15,8 @@ pub const REPORT: &str = "report.json";
 
 /// What was run, and what came of it.
 pub struct Comparison {
-    kernel: Module,
-    base: Module,
+    pub kernel: Module,
+    pub base: Module,
     pub seed: u64,
     traces: usize,
     operations: u64,
@@ -24,7 +24,7 @@ pub struct Comparison {
     not_asked_for: Vec<String>,
     pub seconds: f64,
     pub interrupted: bool,
-    differences: Vec<Shown>,
+    pub differences: Vec<Shown>,
 }
 
 /// One kind of difference, as it is shown.
@@ -150,11 +150,7 @@ impl Comparison {
 
     pub fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
         let (name, base) = (self.kernel.name(), self.base.name());
-        match self.differences.len() {
-            0 => writeln!(out, "{name} and {base} give the same answers")?,
-            1 => writeln!(out, "{name} and {base} differ")?,
-            kinds => writeln!(out, "{name} and {base} differ in {kinds} ways")?,
-        }
+        writeln!(out, "{}", self.verdict())?;
         for (number, difference) in (1..).zip(&self.differences) {
             let Shown { kind, count, kernel, base: theirs, trace, cut_short, new, fixed } =
                 difference;
@@ -179,28 +175,45 @@ impl Comparison {
             }
         }
         writeln!(out)?;
+        self.facts().iter().try_for_each(|fact| writeln!(out, "{fact}"))
+    }
+
+    /// In a sentence.
+    pub fn verdict(&self) -> String {
+        let (name, base) = (self.kernel.name(), self.base.name());
+        match self.differences.len() {
+            0 => format!("{name} and {base} give the same answers"),
+            1 => format!("{name} and {base} differ"),
+            kinds => format!("{name} and {base} differ in {kinds} ways"),
+        }
+    }
+
+    /// What is to be known of the run.
+    pub fn facts(&self) -> Vec<String> {
+        let mut facts = Vec::new();
         for (one, other) in [(self.kernel, self.base), (self.base, self.kernel)] {
             let only = only(one, other);
             if !only.is_empty() {
-                writeln!(out, "only {} has: {}", one.name(), only.join(", "))?;
+                facts.push(format!("only {} has: {}", one.name(), only.join(", ")));
             }
         }
         if !self.not_asked_for.is_empty() {
             let names = self.not_asked_for.join(", ");
-            writeln!(out, "not asked for, since not both offer it: {names}")?;
+            facts.push(format!("not asked for, since not both offer it: {names}"));
         }
         if self.traces > 0 {
-            return writeln!(out, "traces replayed: {}", self.traces);
+            facts.push(format!("traces replayed: {}", self.traces));
+            return facts;
         }
         let interrupted = if self.interrupted { ", interrupted" } else { "" };
-        writeln!(
-            out,
+        facts.push(format!(
             "seed {}: {} operations on {} allocators in {:.1} s{interrupted}",
             self.seed,
             HumanCount(self.operations),
             HumanCount(self.allocators),
             self.seconds,
-        )
+        ));
+        facts
     }
 
     pub fn json(&self) -> Value {

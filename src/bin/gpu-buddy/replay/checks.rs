@@ -23,7 +23,12 @@ pub struct Checks {
 
 impl Checks {
     pub fn new(operations: usize) -> Self {
-        Self { credit: CREDIT, operations, done: 0, checked: 0, last: None }
+        Self::with_credit(operations, CREDIT)
+    }
+
+    /// The same with so many visits to begin with.
+    pub fn with_credit(operations: usize, credit: u64) -> Self {
+        Self { credit, operations, done: 0, checked: 0, last: None }
     }
 
     /// Whether the next operation is checked; a check visits about so many blocks. The last

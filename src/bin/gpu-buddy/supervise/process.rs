@@ -6,6 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
+use crate::patience::Patience;
+
 /// The exit code of a process that was interrupted twice.
 pub const INTERRUPTED: i32 = 130;
 
@@ -63,6 +65,7 @@ pub fn wait(
     progress: impl Fn() -> u64,
 ) -> io::Result<(Status, Duration)> {
     let started = Instant::now();
+    let mut patience = Patience::new(child.id(), patience);
     let (mut seen, mut last) = (0, Duration::ZERO);
     loop {
         if let Some(status) = child.try_wait()? {
@@ -71,7 +74,8 @@ pub fn wait(
         let now = progress();
         if now != seen {
             (seen, last) = (now, started.elapsed());
-        } else if started.elapsed() - last >= patience {
+            patience.begin_again();
+        } else if patience.is_over() {
             child.kill()?;
             child.wait()?;
             return Ok((Status::Dead(Death::Hang), last));

@@ -31,6 +31,7 @@ pub fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
             Limit::Seconds(_) => u64::MAX,
         },
         space: space(arguments)?,
+        load: arguments.load,
         faults: arguments.faults,
         settings: Settings { strict: arguments.strict, ..Settings::default() },
         shrink: match (arguments.keep_going, limit(arguments)) {

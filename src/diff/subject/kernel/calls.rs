@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::module::{Features, Module};
 use crate::{AllocRequest, Errno, FreeTrees, Inconsistency, Snapshot, ffi, integrity};
 
-use super::shared::take_last_call;
+use super::shared::{Shared, State, take_last_call};
 use super::{KernelAllocation, KernelC, capabilities};
 
 impl Implementation for KernelC {
@@ -151,13 +151,7 @@ impl Implementation for KernelC {
     }
 
     fn fini(&mut self) -> usize {
-        let fini = self.shared.module.table().fini;
-        // SAFETY: `mm` is initialised and its lock is held; no call follows this one.
-        let _ = self.call(|mm| unsafe { fini(mm) });
-        let mut state = self.shared.state.lock();
-        state.finished = true;
-        // What a BUG has left behind is no leak.
-        if state.bug.is_some() { 0 } else { state.arena.live() }
+        self.shared.fini()
     }
 
     fn avail(&self) -> u64 {
@@ -192,6 +186,27 @@ impl Implementation for KernelC {
         self.failed = failed;
         self.warnings = state.warnings.len();
         report
+    }
+
+    fn creations_without_memory(&self) -> Vec<(Result<(), Errno>, Report)> {
+        let mut creations = Vec::new();
+        // The init function makes a few arrays, and a block for each root.
+        for nth in 1.. {
+            let mut other = Shared::new(self.shared.module, self.shared.space);
+            let outcome = other.init(Some(Fault::nth(nth)));
+            if other.state.get_mut().arena.failed() == 0 {
+                break;
+            }
+            let leaked = match outcome {
+                Ok(()) => other.fini(),
+                Err(_) => other.state.get_mut().arena.live(),
+            };
+            let State { bug, warnings, .. } = other.state.get_mut();
+            let leaked = if bug.is_some() { 0 } else { leaked };
+            let (bug, warnings) = (*bug, core::mem::take(warnings));
+            creations.push((outcome, Report { bug, warnings, leaked, ..Report::default() }));
+        }
+        creations
     }
 
     fn free_trees(&self) -> Option<FreeTrees> {

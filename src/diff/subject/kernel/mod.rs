@@ -8,20 +8,13 @@ mod shared;
 use core::ffi::c_void;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::diff::{Capabilities, Capability, Space};
 use crate::module::{Inspection, Module, Stopped};
 use crate::runtime::Event;
-use crate::runtime::arena::Arena;
-use crate::{AllocRequest, Errno, GpuBuddyAllocFlag, LogLine, ffi};
+use crate::{AllocRequest, Errno, GpuBuddyAllocFlag, LogLine};
 
 pub use allocation::KernelAllocation;
-use shared::{Shared, State};
-
-/// One allocator may have so many objects: 400 MB of blocks. Beyond that there is no
-/// memory, so that a call that asks for billions of blocks ends.
-const MOST_OBJECTS: usize = 1 << 22;
+use shared::Shared;
 
 /// The allocator of a kernel's C.
 ///
@@ -81,31 +74,9 @@ impl KernelC {
             Stopped::Errno(errno) => errno,
             Stopped::Bug(_) => Errno::ENOTRECOVERABLE,
         })?;
-        let words = (module.table().mm_size as usize).div_ceil(size_of::<u64>());
-        let mut state = State {
-            mm: vec![0; words].into_boxed_slice(),
-            arena: Arena::for_init(None),
-            warnings: Vec::new(),
-            bug: None,
-            finished: false,
-            calls: 0,
-            cost: None,
-        };
-        state.arena.set_limit(MOST_OBJECTS);
-        let mut shared = Shared {
-            module,
-            space,
-            map: ffi::lockdep_map { name: c"KernelC".as_ptr() },
-            arrays: 0,
-            state: Mutex::new(state),
-        };
-        let Space { size, chunk_size, .. } = space;
-        let init = module.table().init;
-        // SAFETY: `mm` is memory for an allocator of this module, and stays there.
-        let result = shared.call(|mm| unsafe { init(mm, size, chunk_size) })?;
-        calls::check(result)?;
+        let mut shared = Shared::new(module, space);
+        shared.init(None)?;
         let state = shared.state.get_mut();
-        state.arena.initialised(module.has("undo_splits"));
         // SAFETY: `mm` has been initialised, and has so many objects.
         let inspection = unsafe { module.inspect(state.mm.as_ptr().cast(), state.arena.live()) };
         shared.arrays = state.arena.live() - inspection.records.len();

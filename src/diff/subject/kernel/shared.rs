@@ -6,10 +6,15 @@ use core::ffi::c_void;
 use parking_lot::Mutex;
 
 use crate::diff::Space;
+use crate::fault::Fault;
 use crate::module::Module;
 use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{Errno, KernelBug, Warning, ffi};
+
+/// One allocator may have so many objects: 400 MB of blocks. Beyond that there is no
+/// memory, so that a call that asks for billions of blocks ends.
+const MOST_OBJECTS: usize = 1 << 22;
 
 /// What those who share an allocator have in common.
 pub(super) struct Shared {
@@ -50,6 +55,46 @@ thread_local! {
 }
 
 impl Shared {
+    /// Memory for an allocator, which is to be initialised.
+    pub fn new(module: Module, space: Space) -> Self {
+        let words = (module.table().mm_size as usize).div_ceil(size_of::<u64>());
+        let mut state = State {
+            mm: vec![0; words].into_boxed_slice(),
+            arena: Arena::for_init(None),
+            warnings: Vec::new(),
+            bug: None,
+            finished: false,
+            calls: 0,
+            cost: None,
+        };
+        state.arena.set_limit(MOST_OBJECTS);
+        let map = ffi::lockdep_map { name: c"KernelC".as_ptr() };
+        Self { module, space, map, arrays: 0, state: Mutex::new(state) }
+    }
+
+    /// Calls the init function, whose allocations fail as `fault` says.
+    pub fn init(&mut self, fault: Option<Fault>) -> Result<(), Errno> {
+        self.state.get_mut().arena.set_fault(fault);
+        let Space { size, chunk_size, .. } = self.space;
+        let init = self.module.table().init;
+        // SAFETY: `mm` is memory for an allocator of this module, and stays there.
+        let result = self.call(|mm| unsafe { init(mm, size, chunk_size) })?;
+        super::calls::check(result)?;
+        self.state.get_mut().arena.initialised(self.module.has("undo_splits"));
+        Ok(())
+    }
+
+    /// Tears the allocator down. Returns how many objects are left then.
+    pub fn fini(&self) -> usize {
+        let fini = self.module.table().fini;
+        // SAFETY: `mm` is initialised and its lock is held; no call follows this one.
+        let _ = self.call(|mm| unsafe { fini(mm) });
+        let mut state = self.state.lock();
+        state.finished = true;
+        // What a BUG has left behind is no leak.
+        if state.bug.is_some() { 0 } else { state.arena.live() }
+    }
+
     pub fn call<R>(&self, f: impl FnOnce(*mut c_void) -> R) -> Result<R, Errno> {
         self.call_with_events(f).map(|(value, _)| value)
     }
@@ -95,13 +140,11 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let fini = self.module.table().fini;
         let state = self.state.get_mut();
         // What failed to be initialised has nothing to tear down, and what ran into a BUG
         // cannot be: the arena takes its memory back.
         if state.bug.is_none() && !state.finished && state.arena.is_initialised() {
-            // SAFETY: `mm` is initialised, and nobody else has it.
-            let _ = self.call(|mm| unsafe { fini(mm) });
+            self.fini();
         }
     }
 }

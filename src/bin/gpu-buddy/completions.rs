@@ -1,0 +1,48 @@
+//! `gpu-buddy completions`: what a shell and man need.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::{Failure, Verdict};
+
+/// Print completions for a shell, or write man pages
+///
+/// The completions know each command, its options, and the names of findings. There is a man
+/// page for the command and one for each of its subcommands.
+#[derive(clap::Args)]
+#[command(
+    about = "Print completions for a shell, or write man pages",
+    after_help = "Examples:\n  \
+                  gpu-buddy completions bash > ~/.local/share/bash-completion/completions/gpu-buddy\n  \
+                  gpu-buddy completions fish > ~/.config/fish/completions/gpu-buddy.fish\n  \
+                  gpu-buddy completions --man ~/.local/share/man/man1"
+)]
+#[group(required = true, multiple = false)]
+pub struct Arguments {
+    /// The shell
+    shell: Option<Shell>,
+
+    /// Write man pages into this folder, which is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    man: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let mut command = crate::Arguments::command();
+    if let Some(folder) = &arguments.man {
+        let fail = |error| Failure::Usage(format!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        clap_mangen::generate_to(command, folder).map_err(fail)?;
+    } else if let Some(shell) = arguments.shell {
+        // It panics if it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command, "gpu-buddy", &mut script);
+        // clap_complete 4.6.11 takes the hyphen for a subcommand in one of two places.
+        let script = String::from_utf8_lossy(&script).replace("gpu__subcmd__buddy", "gpu__buddy");
+        stdout().lock().write_all(script.as_bytes())?;
+    }
+    Ok(Verdict::Passed)
+}

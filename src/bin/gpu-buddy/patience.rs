@@ -1,0 +1,77 @@
+//! How long a process may go without progress.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// On a busy machine a process may wait this many times as long for a processor.
+const MOST_WAITING: u32 = 10;
+
+/// Time without progress. It is over only if the process has used most of it: on a machine
+/// that is busy with other work, a process waits for a processor and does not hang.
+pub struct Patience {
+    process: u32,
+    limit: Duration,
+    since: Instant,
+    used: Duration,
+}
+
+impl Patience {
+    /// With a process that is to make progress within `limit`.
+    pub fn new(process: u32, limit: Duration) -> Self {
+        let used = processor_time(process).unwrap_or_default();
+        Self { process, limit, since: Instant::now(), used }
+    }
+
+    /// There was progress.
+    pub fn begin_again(&mut self) {
+        *self = Self::new(self.process, self.limit);
+    }
+
+    /// Whether the process has made no progress for too long.
+    pub fn is_over(&self) -> bool {
+        let waited = self.since.elapsed();
+        if waited < self.limit {
+            return false;
+        }
+        // Without its count, what has passed is what it may have used.
+        let used = processor_time(self.process).map_or(waited, |now| now.saturating_sub(self.used));
+        used >= self.limit.mul_f64(0.75) || waited >= self.limit * MOST_WAITING
+    }
+}
+
+/// What all threads of a process have used of the processors, as the kernel counts it.
+fn processor_time(process: u32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program may have spaces and parentheses.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    let ticks = next()? + next()?;
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_does_not_hang_and_what_runs_does() {
+        let limit = Duration::from_millis(100);
+        let patience = Patience::new(std::process::id(), limit);
+        assert!(!patience.is_over());
+        let begun = processor_time(std::process::id()).expect("a count");
+        // Nothing but work uses the processor.
+        while processor_time(std::process::id()).expect("a count") - begun < 2 * limit {
+            std::hint::black_box(0);
+        }
+        assert!(patience.is_over());
+
+        let mut sleeping = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let patience = Patience::new(sleeping.id(), limit);
+        std::thread::sleep(2 * limit);
+        let over = patience.is_over();
+        std::thread::sleep(limit * MOST_WAITING);
+        let over_in_the_end = patience.is_over();
+        sleeping.kill().and_then(|()| sleeping.wait()).expect("it ends");
+        assert_eq!((over, over_in_the_end), (false, true));
+    }
+}

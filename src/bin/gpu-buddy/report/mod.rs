@@ -1,0 +1,241 @@
+//! `gpu-buddy report`
+
+mod delta;
+pub mod page;
+pub mod record;
+pub mod recording;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gpu_buddy::diff::TraceFile;
+use indicatif::ProgressBar;
+
+use crate::kernel::{Against, Kernel, Pair};
+use crate::replay::{has_faults, read_trace};
+use crate::{Failure, Verdict};
+use page::{Page, Shown, Tone, Traced};
+use recording::{Is, NotRecorded, Recording, record};
+
+/// Write a page that steps through a trace: map, tree and verdict of each call
+///
+/// The page is one file that needs no network. The arrow keys step through the calls, Home
+/// and End go to the first and the last, and p and n to the finding before and after. A link
+/// that ends in #step=12 opens the page at that call.
+#[derive(clap::Args)]
+#[command(
+    about = "Write a page that steps through a trace: map, tree and verdict of each call",
+    after_help = "Exit codes: 0 the page is written, 2 wrong usage.\n\n\
+                  Examples:\n  gpu-buddy report failure.trace -o report.html\n  \
+                  gpu-buddy report --kernel ~/linux --against 7.3 failure.trace -o report.html\n  \
+                  printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy report - -o \
+                  report.html\n\n\
+                  docs/report.md describes the page."
+)]
+pub struct Arguments {
+    /// The trace; - for standard input
+    file: PathBuf,
+
+    /// Where the page is written to
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    kernel: Kernel,
+
+    /// What the kernel is held against: reference, contract, or another KERNEL
+    /// [default: reference, or contract if the kernel's choices are not the
+    /// reference's, and for a trace with fail-nth]
+    #[arg(long, value_name = "WHAT")]
+    against: Option<OsString>,
+
+    /// Treat known breaches as failures
+    #[arg(long)]
+    strict: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let file = read_trace(&arguments.file)?;
+    let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), has_faults(&file))?;
+    let mut options: Vec<OsString> = Vec::new();
+    if let Some(kernel) = &arguments.kernel.kernel {
+        options.extend(["--kernel".into(), kernel.clone()]);
+    }
+    if let Some(against) = &arguments.against {
+        options.extend(["--against".into(), against.clone()]);
+    }
+    options.extend(arguments.strict.then(|| "--strict".into()));
+    let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(100));
+    progress.set_message(format!("running {}", calls(file.trace().operations.len())));
+    let recorded = record(&file, &options, &[], folder.path());
+    progress.finish_and_clear();
+    let recording = recorded.map_err(|why| match why {
+        NotRecorded::Refused(why) => Failure::Usage(format!("{}: {why}", arguments.file.display())),
+        NotRecorded::Told(code) => Failure::Told(code),
+        NotRecorded::Io(error) => error.into(),
+    })?;
+    let other = match pair.against {
+        Against::Reference => Some("the reference".to_owned()),
+        Against::Contract => None,
+        Against::Kernel(other) => Some(other.name().to_owned()),
+    };
+    let name = match arguments.file.file_name() {
+        Some(name) if arguments.file.as_os_str() != "-" => name.to_string_lossy().into_owned(),
+        _ => "trace".to_owned(),
+    };
+    let page = of_trace(&file, recording, name, pair.module.name(), other);
+    write(&page, &arguments.output)?;
+    writeln!(stdout(), "{}: {}", arguments.output.display(), page.verdict)?;
+    Ok(Verdict::Passed)
+}
+
+/// The page of one trace.
+fn of_trace(
+    file: &TraceFile,
+    recording: Recording,
+    name: String,
+    kernel: &str,
+    other: Option<String>,
+) -> Page {
+    let (verdict, tone) = verdict(file, &recording, kernel, other.as_deref());
+    let against = other.as_deref().map_or("the contract alone", |other| other);
+    let about = vec![
+        ("kernel".to_owned(), kernel.to_owned()),
+        ("held against".to_owned(), against.to_owned()),
+        ("written by".to_owned(), format!("gpu-buddy {}", env!("CARGO_PKG_VERSION"))),
+    ];
+    let shown = Shown {
+        label: String::new(),
+        tone,
+        kind: name.clone(),
+        lines: Vec::new(),
+        text: Some(file.to_string()),
+        trace: Some(Traced::new(file, recording, kernel.to_owned(), other)),
+        not_run: String::new(),
+    };
+    Page {
+        title: name,
+        verdict,
+        tone,
+        about,
+        parts: Vec::new(),
+        notes: Vec::new(),
+        findings: vec![shown],
+        single: true,
+    }
+}
+
+/// What a trace comes to, in a sentence: the first that is wrong.
+fn verdict(
+    file: &TraceFile,
+    recording: &Recording,
+    kernel: &str,
+    other: Option<&str>,
+) -> (String, Tone) {
+    let done = recording.calls.len().saturating_sub(1);
+    let places = recording.calls.iter().chain(&recording.end).enumerate();
+    let mut wrong = places.filter_map(|(step, call)| {
+        Some((step, call.notes.iter().find(|note| note.is.is_finding())?))
+    });
+    if let Some((step, note)) = wrong.next() {
+        let place = match step.checked_sub(1) {
+            None => "the creation of the allocator".to_owned(),
+            Some(index) if index < file.trace().operations.len() && step <= done => {
+                format!("line {}", file.operation(index).number())
+            }
+            Some(_) => "the end, when everything is freed".to_owned(),
+        };
+        let other = other.unwrap_or("the reference");
+        let what = match note.is {
+            Is::Divergence => format!("{kernel} and {other} differ in {}", note.name),
+            Is::Death => note.text.clone(),
+            _ => format!("{kernel} breaks {}", note.name),
+        };
+        return (format!("{what} at {place}"), Tone::Bad);
+    }
+    let mut known: Vec<_> = recording.notes().filter(|note| note.is == Is::Known).collect();
+    known.sort_by(|one, other| one.name.cmp(&other.name));
+    known.dedup_by(|one, other| one.name == other.name);
+    let names: Vec<_> = known.iter().map(|note| note.name.as_str()).collect();
+    let left_out = recording.calls.iter().filter(|call| call.left_out).count();
+    let mut verdict = match names.as_slice() {
+        [] => format!("no promise broken in {}", calls(done - left_out)),
+        names => format!("known quirks in {}: {}", calls(done - left_out), names.join(", ")),
+    };
+    if recording.notes().any(|note| note.is == Is::InBase) {
+        verdict = format!("no promise newly broken in {}", calls(done - left_out));
+    }
+    if let Some(other) = other {
+        verdict += &format!("; the same answers as {other}");
+    }
+    if left_out > 0 {
+        verdict += &format!("; {} left out, which not both offer", calls(left_out));
+    }
+    (verdict, if names.is_empty() { Tone::Good } else { Tone::Changed })
+}
+
+fn calls(count: usize) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
+}
+
+/// Writes a page to a file.
+pub fn write(page: &Page, file: &Path) -> Result<(), Failure> {
+    let written = File::create(file).and_then(|created| {
+        let mut out = BufWriter::new(created);
+        page.write(&mut out)?;
+        out.flush()
+    });
+    written.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+}
+
+/// Says now if a page cannot be written, rather than after a long run.
+pub fn assert_writable(file: &Path) -> Result<(), Failure> {
+    let opened = File::options().create(true).append(true).open(file);
+    opened.map(drop).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+}
+
+/// One way to run a trace for a page.
+pub struct Run {
+    /// Of `gpu-buddy record`.
+    pub options: Vec<OsString>,
+    pub environment: Vec<(&'static str, OsString)>,
+    /// What runs, and what it is held against.
+    pub kernel: String,
+    pub other: Option<String>,
+}
+
+/// Runs the trace of a finding in the first of several ways that shows something; if none
+/// does, the first. `folder` is for files.
+pub fn trace(text: &str, runs: &[Run], folder: &Path) -> Result<Traced, String> {
+    let file: TraceFile = text.parse().map_err(|error| format!("not replayed: {error}"))?;
+    let mut first = Err("not replayed".to_owned());
+    for run in runs {
+        let recorded = record(&file, &run.options, &run.environment, folder);
+        let recording = match recorded {
+            Ok(recording) => recording,
+            Err(why) => {
+                let why = match why {
+                    NotRecorded::Refused(why) => why,
+                    NotRecorded::Told(code) => format!("exit code {code}"),
+                    NotRecorded::Io(error) => error.to_string(),
+                };
+                if first.is_err() {
+                    first = Err(format!("not replayed: {why}"));
+                }
+                continue;
+            }
+        };
+        let shows = recording.notes().next().is_some();
+        let traced = Traced::new(&file, recording, run.kernel.clone(), run.other.clone());
+        if shows {
+            return Ok(traced);
+        }
+        first = first.or(Ok(traced));
+    }
+    first
+}

@@ -1,0 +1,252 @@
+//! `gpu-buddy record`: runs a trace for the process that writes a page, and says in lines of
+//! JSON what each call did.
+
+use std::ffi::OsString;
+use std::io::{self, Write, stdout};
+use std::path::PathBuf;
+
+use gpu_buddy::Snapshot;
+use gpu_buddy::diff::{
+    Aspect, Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Promise, Settings,
+    Space, Step, TraceFile, format_size,
+};
+
+use super::delta::delta;
+use super::recording::{Call, Event, Is, Note};
+use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::replay::allocations::Allocations;
+use crate::replay::checks::Checks;
+use crate::replay::{blocks, has_faults, outcome, read_trace};
+use crate::{Failure, Verdict};
+
+/// A page shows no more blocks of an allocation in words.
+const MOST_BLOCKS: usize = 8;
+
+/// The state is read after each operation as long as no more blocks are visited than these,
+/// some seconds' worth; then less often.
+const STATES: u64 = 64 << 20;
+
+/// Run a trace for the process that writes a page
+#[derive(clap::Args)]
+pub struct Arguments {
+    file: PathBuf,
+    #[command(flatten)]
+    kernel: Kernel,
+    #[arg(long)]
+    against: Option<OsString>,
+    #[arg(long)]
+    strict: bool,
+    #[arg(long)]
+    differences_only: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let file = read_trace(&arguments.file)?;
+    let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), has_faults(&file))?;
+    let settings = Settings {
+        full_check_interval: 0,
+        strict: arguments.strict,
+        differences_only: arguments.differences_only,
+        ..Settings::default()
+    };
+    let mut out = Out(stdout().lock());
+    let space = file.trace().space;
+    match pair.against {
+        Against::Kernel(other) => {
+            record(&file, start_both(pair.module, other), space, settings, &mut out)?;
+        }
+        _ => {
+            record(&file, |space, settings| pair.start(space, settings), space, settings, &mut out)?
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+struct Out<W>(W);
+
+impl<W: Write> Out<W> {
+    /// At once: the next call may kill the process.
+    fn say(&mut self, event: &Event) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        self.0.write_all(&line)?;
+        self.0.flush()
+    }
+}
+
+fn record<S: Implementation, R: Implementation>(
+    file: &TraceFile,
+    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    space: Space,
+    settings: Settings,
+    out: &mut Out<impl Write>,
+) -> io::Result<()> {
+    out.say(&Event::Begun(0))?;
+    let mut pair = match start(space, settings) {
+        Ok(pair) => pair,
+        Err(NotCreated::Finding(finding)) => {
+            let notes = vec![note(&finding)];
+            return out.say(&Event::Did(Call { notes, ..Call::default() }));
+        }
+        Err(refused) => return out.say(&Event::Refused(refused.to_string())),
+    };
+    let operations = &file.trace().operations;
+    let mut checks = Checks::new(operations.len());
+    let mut states = Checks::with_credit(operations.len(), STATES);
+    let mut allocations = Allocations::new(file);
+    let mut last = None;
+    let mut call = Call::default();
+    read_state(&mut pair, &mut call, &mut last);
+    out.say(&Event::Did(call))?;
+    let mut checked = 0;
+    for (index, operation) in operations.iter().enumerate() {
+        out.say(&Event::Begun(index + 1))?;
+        let check = checks.next(pair.tree_blocks());
+        pair.set_full_check_interval(u64::from(check));
+        let step = pair.step(operation);
+        if check {
+            checked += 1;
+            checks.checked(index, pair.tree_blocks());
+        }
+        let mut call = Call {
+            outcome: outcome(file, &allocations, index, &step, &pair, MOST_BLOCKS),
+            other_outcome: other_outcome(&step, &pair, space),
+            left_out: step.outcome == Outcome::Skipped && allocations.why_skipped(index).is_none(),
+            notes: notes(&step),
+            ..Call::default()
+        };
+        allocations.observe(index, step.outcome, pair.blocks().len());
+        (call.cost, call.other_cost) = pair.costs();
+        let is_over = *operation == Operation::Fini && step.outcome == Outcome::Done;
+        let size = last.as_ref().map_or(0, |last: &Snapshot| last.blocks.len());
+        // What was torn down or is unusable has no state.
+        if !is_over && !pair.is_unusable() && states.next(size) {
+            let blocks = read_state(&mut pair, &mut call, &mut last);
+            states.checked(index, blocks);
+        }
+        out.say(&Event::Did(call))?;
+        if diverged(&step) {
+            // From here on two different states would be compared.
+            return out.say(&Event::Checked(checked));
+        }
+    }
+    let step = pair.finish();
+    out.say(&Event::End(Call { notes: notes(&step), ..Call::default() }))?;
+    out.say(&Event::Checked(checked))
+}
+
+/// A difference in cost alone leaves both in the same state.
+fn diverged(step: &Step) -> bool {
+    let differs =
+        |finding: &Finding| matches!(finding, Finding::Divergence(it) if it.aspect != Aspect::Cost);
+    step.findings.iter().any(differs)
+}
+
+/// Adds the state to a call. `last` is the one that was read before. Returns how many blocks
+/// there are.
+fn read_state<S: Implementation, R: Implementation>(
+    pair: &mut Lockstep<S, R>,
+    call: &mut Call,
+    last: &mut Option<Snapshot>,
+) -> usize {
+    let accounts = pair.accounts();
+    call.free = Some((format_size(accounts.avail), format_size(accounts.clear_avail)));
+    let Some(state) = pair.snapshot() else { return 0 };
+    call.delta = Some(delta(last.as_ref(), &state));
+    if let Some(other) = pair.reference_snapshot() {
+        call.other_delta = delta(Some(&state), &other);
+    }
+    let blocks = state.blocks.len();
+    *last = Some(state);
+    blocks
+}
+
+/// What the other side answered, if it is something else.
+fn other_outcome<S: Implementation, R: Implementation>(
+    step: &Step,
+    pair: &Lockstep<S, R>,
+    space: Space,
+) -> Option<String> {
+    let other = step.reference?;
+    if other == step.outcome && pair.blocks() == pair.reference_blocks() {
+        return None;
+    }
+    Some(match other {
+        Outcome::Done => blocks(pair.reference_blocks(), space.base, MOST_BLOCKS),
+        Outcome::Found(Some(block)) => blocks(&[block], space.base, MOST_BLOCKS),
+        other => other.to_string(),
+    })
+}
+
+/// All that there is to say of a call: what is wrong first.
+fn notes(step: &Step) -> Vec<Note> {
+    let mut notes: Vec<_> = step.findings.iter().map(note).collect();
+    let is_said = |promise: Promise| move |finding: &Finding| matches!(finding, Finding::Breach(it) if it.promise == promise);
+    let sides = [(Is::New, &step.new), (Is::InBase, &step.in_base), (Is::Fixed, &step.fixed)];
+    for (is, promises) in sides {
+        let mut said = Vec::new();
+        for &promise in promises {
+            if said.contains(&promise) || step.findings.iter().any(is_said(promise)) {
+                continue;
+            }
+            said.push(promise);
+            notes.push(Note {
+                is,
+                name: promise.name().to_owned(),
+                text: String::new(),
+                why: promise.explanation().to_owned(),
+                answers: None,
+            });
+        }
+    }
+    let mut said = Vec::new();
+    for known in &step.known {
+        if !said.contains(&known.name) {
+            said.push(known.name);
+            notes.push(Note {
+                is: Is::Known,
+                name: known.name.to_owned(),
+                text: known.sentence.to_owned(),
+                why: String::new(),
+                answers: None,
+            });
+        }
+    }
+    notes
+}
+
+fn note(finding: &Finding) -> Note {
+    let name = finding.kind().to_owned();
+    match finding {
+        Finding::Breach(breach) => {
+            let text = breach.to_string();
+            // It begins with the name.
+            let facts = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned();
+            let why = breach.promise.explanation().to_owned();
+            Note { is: Is::Breach, name, text: facts, why, answers: None }
+        }
+        // Its text is for developers of this crate; the page has both trees.
+        Finding::Divergence(it) if it.aspect == Aspect::Snapshot => Note {
+            is: Is::Divergence,
+            name,
+            text: "The map and the tree below show both.".to_owned(),
+            why: String::new(),
+            answers: None,
+        },
+        Finding::Divergence(it) => Note {
+            is: Is::Divergence,
+            name,
+            text: String::new(),
+            why: String::new(),
+            answers: Some((it.subject.clone(), it.reference.clone())),
+        },
+        // There may be more kinds in a later version of the library.
+        other => Note {
+            is: Is::Breach,
+            name,
+            text: other.to_string(),
+            why: String::new(),
+            answers: None,
+        },
+    }
+}

@@ -1,0 +1,196 @@
+//! What a trace does, call by call, as data.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use gpu_buddy::diff::TraceFile;
+use serde::{Deserialize, Serialize};
+
+use crate::supervise::{Status, wait};
+
+/// How long one call may take, with the checks that follow it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What came of one call. The names are short, since a page may have 10,000 of these.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Call {
+    /// In words.
+    #[serde(rename = "o", skip_serializing_if = "String::is_empty")]
+    pub outcome: String,
+    /// What came of it on the other side, if that is something else.
+    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
+    pub other_outcome: Option<String>,
+    /// It was not done: not both offer it, or it must be kept away from the C.
+    #[serde(rename = "k", skip_serializing_if = "is_false")]
+    pub left_out: bool,
+    /// In steps.
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
+    #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
+    pub other_cost: Option<u64>,
+    /// Free, and free and clear, as the allocator counts them.
+    #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
+    pub free: Option<(String, String)>,
+    /// What has changed since the state was read last; `None` if it was not read.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    pub delta: Option<Vec<u64>>,
+    /// In what the state of the other side differs from this one, if it does.
+    #[serde(rename = "e", skip_serializing_if = "Vec::is_empty")]
+    pub other_delta: Vec<u64>,
+    #[serde(rename = "f", skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+}
+
+pub fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What there is to say of a call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Note {
+    pub is: Is,
+    /// Of the promise, the quirk or the aspect.
+    pub name: String,
+    /// The facts.
+    pub text: String,
+    /// What is promised, or when it happens.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// The two answers, if it is a difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Is {
+    /// A promise is broken.
+    Breach,
+    /// A promise is broken, and the base keeps it.
+    New,
+    /// The two sides differ.
+    Divergence,
+    /// The process dies, or a call does not end.
+    Death,
+    /// A breach that the kernel is known for.
+    Known,
+    /// A promise that both sides break.
+    InBase,
+    /// A promise that only the base breaks.
+    Fixed,
+}
+
+impl Is {
+    pub fn is_finding(self) -> bool {
+        matches!(self, Self::Breach | Self::New | Self::Divergence | Self::Death)
+    }
+}
+
+/// What the process says that runs a trace, a line each.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// There is no allocator of its space.
+    Refused(String),
+    /// An operation is begun. 0 is the creation of the allocator.
+    Begun(usize),
+    Did(Call),
+    /// Everything is freed, and the allocator torn down.
+    End(Call),
+    /// The state was checked after so many of the operations.
+    Checked(usize),
+}
+
+/// What a trace has done.
+#[derive(Debug, Default)]
+pub struct Recording {
+    /// The creation of the allocator, then each operation that was done.
+    pub calls: Vec<Call>,
+    /// The end, if all operations were done.
+    pub end: Option<Call>,
+    /// After how many operations the whole tree was checked.
+    pub checked: usize,
+}
+
+impl Recording {
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.calls.iter().chain(&self.end).flat_map(|call| &call.notes)
+    }
+}
+
+/// Why there is no recording.
+#[derive(Debug)]
+pub enum NotRecorded {
+    /// There is no allocator of its space.
+    Refused(String),
+    /// The process could not do it, and has said why.
+    Told(u8),
+    Io(io::Error),
+}
+
+impl From<io::Error> for NotRecorded {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Runs a trace in a process of its own, since the C may crash. `arguments` are those of
+/// `gpu-buddy record`; `environment` is what the kernel needs to be loaded, and `folder` is for
+/// the files.
+pub fn record(
+    file: &TraceFile,
+    arguments: &[OsString],
+    environment: &[(&str, OsString)],
+    folder: &Path,
+) -> Result<Recording, NotRecorded> {
+    let (input, output) = (folder.join("record.trace"), folder.join("record.output"));
+    fs::write(&input, file.to_string())?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("record")
+        .args(arguments)
+        .arg(&input)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(File::create(&output)?)
+        .spawn()?;
+    let length = || output.metadata().map_or(0, |output| output.len());
+    let (status, _) = wait(&mut child, PATIENCE, length)?;
+    let text = fs::read_to_string(&output)?;
+    let mut recording = Recording::default();
+    let mut begun = false;
+    // The last line may have been cut off.
+    for event in text.lines().map_while(|line| serde_json::from_str(line).ok()) {
+        match event {
+            Event::Refused(why) => return Err(NotRecorded::Refused(why)),
+            Event::Begun(_) => begun = true,
+            Event::Did(call) => {
+                recording.calls.push(call);
+                begun = false;
+            }
+            Event::End(call) => recording.end = Some(call),
+            Event::Checked(checked) => recording.checked = checked,
+        }
+    }
+    match status {
+        Status::Exited(Some(0)) => {}
+        Status::Exited(code) => return Err(NotRecorded::Told(code.unwrap_or(2) as u8)),
+        Status::Dead(death) => {
+            let note = Note {
+                is: Is::Death,
+                name: String::new(),
+                text: death.to_string(),
+                why: String::new(),
+                answers: None,
+            };
+            let call = Call { outcome: death.to_string(), notes: vec![note], ..Call::default() };
+            // Otherwise it has died while everything was freed at the end.
+            if begun { recording.calls.push(call) } else { recording.end = Some(call) }
+        }
+    }
+    Ok(recording)
+}
