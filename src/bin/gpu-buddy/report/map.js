@@ -7,39 +7,28 @@ const GUTTER = 62;
 // What the style sheet has under a name.
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// The fills, and the patterns over them: dots where memory is clear, stripes where it is taken.
+// The fills, as in the pictures of `gpu-buddy map`: what is free and dirty is hatched.
 function fills(context, ratio) {
-  const pattern = (draw) => {
-    const tile = document.createElement("canvas");
-    tile.width = tile.height = 8 * ratio;
-    const pen = tile.getContext("2d");
-    pen.scale(ratio, ratio);
-    pen.strokeStyle = pen.fillStyle = style("--ink");
-    pen.globalAlpha = 0.55;
-    draw(pen);
-    const made = context.createPattern(tile, "repeat");
-    made.setTransform(new DOMMatrix().scale(1 / ratio));
-    return made;
-  };
-  const dots = pattern((pen) => {
-    for (const [x, y] of [[2, 2], [6, 6]]) {
-      pen.beginPath();
-      pen.arc(x, y, 1, 0, 7);
-      pen.fill();
-    }
-  });
-  const stripes = pattern((pen) => {
-    pen.lineWidth = 1.2;
-    pen.beginPath();
-    for (const x of [-8, 0, 8]) {
-      pen.moveTo(x - 1, 9);
-      pen.lineTo(x + 9, -1);
-    }
-    pen.stroke();
-  });
-  const allocated = [style("--allocated"), stripes];
-  return { 2: [style("--free-dirty")], 3: [style("--free-clear"), dots], 4: allocated, 5: allocated };
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 8 * ratio;
+  const pen = tile.getContext("2d");
+  pen.scale(ratio, ratio);
+  pen.strokeStyle = style("--hatch");
+  pen.lineWidth = 2;
+  pen.beginPath();
+  for (const x of [-8, 0, 8]) {
+    pen.moveTo(x - 1, 9);
+    pen.lineTo(x + 9, -1);
+  }
+  pen.stroke();
+  const hatch = context.createPattern(tile, "repeat");
+  hatch.setTransform(new DOMMatrix().scale(1 / ratio));
+  const allocated = [style("--allocated")];
+  return { 2: [style("--free-dirty"), hatch], 3: [style("--free-clear")], 4: allocated, 5: allocated };
 }
+
+// What is written on a block.
+const inkOn = (state) => style(state >= 4 ? "--on-allocated" : "--on-free");
 
 // How many chunks a row has: a power of two, so that buddies stay together.
 function chunksInRow(chunks, width) {
@@ -90,7 +79,7 @@ function drawMap(canvas, trace, all, touched, part) {
   const scale = (width - gutter - 2) / inRow;
   const [context, ratio] = sized(canvas, width, rows * (ROW + GAP));
   const fill = fills(context, ratio);
-  const [ink, frame, mono] = ["--ink", "--frame", "--mono"].map(style);
+  const [edge, frame, mono] = ["--page", "--frame", "--mono"].map(style);
   context.font = `11px ${mono}`;
   context.textBaseline = "middle";
   context.fillStyle = style("--muted");
@@ -127,8 +116,8 @@ function drawMap(canvas, trace, all, touched, part) {
       }
       paint(x, y, w, ROW - 2, block.state);
       if (w >= 4) {
-        context.strokeStyle = ink;
-        context.lineWidth = 0.7;
+        context.strokeStyle = edge;
+        context.lineWidth = 1;
         context.strokeRect(x, y, w, ROW - 2);
       }
       const text = trace.size(2 ** block.order);
@@ -138,7 +127,7 @@ function drawMap(canvas, trace, all, touched, part) {
         context.lineJoin = "round";
         context.strokeStyle = fill[block.state][0];
         context.strokeText(text, x + w / 2, y + ROW / 2);
-        context.fillStyle = ink;
+        context.fillStyle = inkOn(block.state);
         context.fillText(text, x + w / 2, y + ROW / 2);
         context.textAlign = "start";
       }
@@ -177,7 +166,7 @@ function drawLegend(parent) {
     const [context, ratio] = sized(canvas, 34, 18);
     draw(context, fills(context, ratio));
   };
-  for (const [state, text] of [[3, "free, clear"], [2, "free, dirty"], [4, "allocated"]]) {
+  for (const [state, text] of [[4, "allocated"], [2, "free, dirty"], [3, "free, clear"]]) {
     entry(text, (context, fill) => {
       for (const layer of fill[state]) {
         context.fillStyle = layer;
