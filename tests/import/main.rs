@@ -143,6 +143,11 @@ fn allocators_and_threads_are_told_apart() {
         let imported = recording.import(index, about.space.unwrap());
         assert_eq!(difference(&imported), None);
     }
+    // Later calls of an allocator may come first, from another processor.
+    let backwards: Vec<_> = recordings[0].rchunks(50).map(joined).collect();
+    let imported = import(&backwards.concat());
+    assert!(imported.is_whole);
+    assert_eq!(difference(&imported), None);
     // One more at the place of one that is gone is another one.
     let again = recordings[0].iter().map(|call| call.1.clone()).collect::<String>();
     let mm = again.split_whitespace().nth(3).unwrap();
@@ -224,6 +229,33 @@ fn assert_no_overlap(imported: &Imported) {
             }
             _ => {}
         }
+    }
+}
+
+/// A list's address is used again while lines are lost; blocks are moved to another list.
+#[test]
+fn an_allocation_is_known_by_its_blocks() {
+    let begin = "init 1 7 0x3 1048576 4096 0\n\
+                 alloc 2 7 0x3 0x90 0x0 0 0 8192 4096 0x0 0\nblock 2 7 0x100 0xfe401\n\
+                 alloc 3 7 0x3 0xa0 0x0 0 0 12288 4096 0x0 0\nblock 3 7 0x200 0xfa401\n\
+                 block 3 7 0x300 0xfd400\n";
+    let imported = |end: &str| import(&format!("{begin}{end}"));
+    let last = |imported: &Imported| {
+        imported.trace.to_string().lines().skip(3).collect::<Vec<_>>().join(", ")
+    };
+
+    let reused = imported("free 4 7 0x3 0x90 0x500 0x500 0x10\n");
+    assert_eq!(last(&reused), "free a");
+    assert_eq!((reused.skipped.frees, reused.skipped.presumed), (1, 1));
+
+    let moved = imported("free 4 7 0x3 0xb0 0x200 0x300 0x10\n");
+    assert_eq!(last(&moved), "free b cleared");
+    let one = imported("free 4 7 0x3 0xb0 0x300 0x300 0x0\nfree 5 7 0x3 0xa0 0x200 0x200 0x0\n");
+    assert_eq!(last(&one), "free b[1], free b");
+    let joined = imported("free 4 7 0x3 0xb0 0x100 0x200 0x0\n");
+    assert_eq!(last(&joined), "free a, free b[0]");
+    for imported in [moved, one, joined] {
+        assert_eq!(imported.skipped, Skipped::default());
     }
 }
 
