@@ -19,6 +19,9 @@ const TRACE: &str = "\
     lookup 4K\nd = alloc 16K topdown\ne = alloc 4K\nfree d\nf = alloc 20K contiguous\n\
     trim b 4K\nreset dirty\ng = alloc 4K\nfree c\n";
 
+/// What the script of `gpu-buddy import` writes of an allocator that is made.
+const RECORDING: &str = "init 1000 1 0x1000 1048576 4096 0\n";
+
 /// The subcommands that the help has, with the lines of its examples.
 fn examples() -> Vec<(String, String)> {
     let of = |arguments: &[&str]| {
@@ -80,6 +83,7 @@ impl Home {
             }
         }
         fs::write(&allocator, format!("// Not committed.\n{source}")).expect("it is written");
+        fs::write(home.0.path().join("recording"), RECORDING).expect("it is written");
         home.sh("ln -s \"$0\" tools", &kernel_tree().join("tools"));
         home.sh("ln -s \"$0\" vendor", &project().join("vendor"));
         home
