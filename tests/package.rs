@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{kernel_tree, nested_target, not_tested, project};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// What a package is made from, and the series that it is to carry.
@@ -180,6 +181,31 @@ fn a_package_without_a_kernel_is_refused() {
     for text in ["has all kernel files", "Run: ./setup", "The package carries no kernel"] {
         assert!(stderr.contains(text), "no {text:?} in: {stderr}");
     }
+}
+
+/// What is linked into the command, or compiled for it, has a licence that `deny.toml` allows.
+#[test]
+fn licences_go_with_that_of_the_kernel() {
+    let deny = fs::read_to_string(project().join("deny.toml")).expect("deny.toml");
+    let allowed = deny.split_once("allow = [").and_then(|(_, rest)| rest.split_once(']'));
+    let allowed: BTreeSet<_> = allowed.expect("a list").0.split('"').skip(1).step_by(2).collect();
+    let metadata = ["metadata", "--offline", "--format-version=1", "--all-features"];
+    let target = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let text = succeed(cargo(project(), &metadata).arg(target));
+    let metadata: Value = serde_json::from_str(&text).expect("JSON");
+    let resolved = metadata["resolve"]["nodes"].as_array().expect("a list");
+    let resolved: BTreeSet<_> = resolved.iter().filter_map(|node| node["id"].as_str()).collect();
+    let packages = metadata["packages"].as_array().expect("a list").iter();
+    let mut seen = 0;
+    for package in packages.filter(|it| it["id"].as_str().is_some_and(|id| resolved.contains(id))) {
+        let (name, licence) = (package["name"].as_str(), package["license"].as_str());
+        let choices = licence.unwrap_or_default().split(" OR ").flat_map(|one| one.split('/'));
+        let fits = choices.map(|one| one.trim_matches(['(', ')'])).any(|one| allowed.contains(one));
+        // It runs in the build script, and is in nothing that is built.
+        assert!(fits || name == Some("clang-sys"), "{name:?} is under {licence:?}");
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
 }
 
 /// The files below a folder, as paths from there.

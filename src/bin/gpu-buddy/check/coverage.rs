@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 use gpu_buddy::module::{Tree, ask_compiler};
 use serde::Deserialize;
-use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::report::{Mark, Part, Step};
 
@@ -58,11 +57,12 @@ pub fn changed_lines(
         String::from_utf8_lossy(tree.file(file).unwrap_or_default()).into_owned()
     };
     let (old, new) = (text(base, base_file), text(patched, file));
-    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(&old, &new);
-    diff.iter_all_changes()
-        .filter(|change| change.tag() == ChangeTag::Insert)
-        .filter_map(|change| Some((change.new_index()? + 1, change.value().trim().to_owned())))
-        .collect()
+    let of_new = diff::lines(&old, &new).into_iter().filter_map(|line| match line {
+        diff::Result::Left(_) => None,
+        diff::Result::Both(..) => Some(None),
+        diff::Result::Right(text) => Some(Some(text.trim().to_owned())),
+    });
+    (1..).zip(of_new).filter_map(|(number, text)| Some((number, text?))).collect()
 }
 
 /// Says which changed lines and branches ran, and which did not, a line each. `module` was
