@@ -72,8 +72,7 @@ impl Contract {
                 clear: pick.clear,
             };
             let is_whole_root = |range: &Range<u64>, place: u64| {
-                let end = place.saturating_add(align).min(bounds.end);
-                self.is_root(range) && end - place == align && end <= range.end
+                self.is_root(range) && place.saturating_add(align) <= range.end.min(bounds.end)
             };
             let clear = free.iter().filter(|(_, clear)| *clear);
             let places = clear.filter_map(|(range, _)| {
