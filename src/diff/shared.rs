@@ -100,7 +100,7 @@ fn contend<S: Shareable>(
         // Memory that fails would fail for whoever comes next, and a teardown end them all.
         let capabilities =
             driver.implementation().capabilities() & !(Capability::FailNth | Capability::Fini);
-        let mut generator = Source::new(load, seed, space, capabilities, 0.0);
+        let mut generator = Source::new(load, seed, space, capabilities, 0.0, None);
         let mut log = Vec::new();
         let mut last = 0;
         barrier.wait();

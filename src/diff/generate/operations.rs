@@ -48,9 +48,6 @@ pub(in crate::diff) struct Generator<C> {
     faults: Faults,
     /// The last operation, if that was an allocation that failed.
     failed: Option<AllocRequest>,
-    /// How many operations are to come, if everything is freed by the last ones and then
-    /// torn down.
-    left: Option<u64>,
 }
 
 impl<C: Choices> Generator<C> {
@@ -81,7 +78,6 @@ impl<C: Choices> Generator<C> {
             target,
             faults: Faults::new(faults),
             failed: None,
-            left: None,
         }
     }
 
@@ -89,10 +85,9 @@ impl<C: Choices> Generator<C> {
         &self.choices
     }
 
-    /// After so many operations everything has been freed, some of it as cleared, and the
-    /// allocator torn down in the state that it is in.
-    pub fn end_with_fini(&mut self, operations: u64) {
-        self.left = Some(operations).filter(|_| self.capabilities.contains(Capability::Fini));
+    /// How many allocations are alive.
+    pub fn alive(&self) -> usize {
+        self.alive.len()
     }
 
     /// The next operation, for an allocator with what `contract` knows to be allocated.
@@ -116,15 +111,6 @@ impl<C: Choices> Generator<C> {
     }
 
     fn next_with(&mut self, largest: impl FnOnce() -> Option<(u64, u64)>) -> Operation {
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(1);
-            if self.alive.is_empty() && *left == 0 {
-                return Operation::Fini;
-            }
-            if !self.alive.is_empty() && *left <= self.alive.len() as u64 {
-                return self.free();
-            }
-        }
         if let Some(operation) = self.faults.next(&mut self.choices) {
             return operation;
         }
@@ -215,7 +201,8 @@ impl<C: Choices> Generator<C> {
         Operation::Alloc { id, request }
     }
 
-    fn free(&mut self) -> Operation {
+    /// Frees one of those that are alive, of which there is one; some of them as cleared.
+    pub fn free(&mut self) -> Operation {
         let index = self.pick();
         let id = self.alive.swap_remove(index).id;
         Operation::Free { id, cleared: self.cleared() }

@@ -1,47 +1,76 @@
 //! Where the operations of an episode come from.
 
 use crate::diff::loads::Workload;
-use crate::diff::{Block, Capabilities, Contract, Load, Operation, Outcome, Space};
+use crate::diff::{Block, Capabilities, Capability, Contract, Load, Operation, Outcome, Space};
 
 use super::{Choices, Generator, Seeded};
 
 /// The operations of an episode: of a mixture, or of a driver.
-pub(in crate::diff) enum Source {
+pub(in crate::diff) struct Source {
+    kind: Kind,
+    /// How many operations are to come, if everything is freed by the last ones and then
+    /// torn down.
+    left: Option<u64>,
+}
+
+enum Kind {
     Mixture(Box<Generator<Seeded>>),
     Load(Box<Workload>),
 }
 
 impl Source {
+    /// With `ends_after`, everything has been freed after so many operations, and the
+    /// allocator torn down in the state that it is in.
     pub fn new(
         load: Option<Load>,
         seed: u64,
         space: Space,
         capabilities: Capabilities,
         faults: f64,
+        ends_after: Option<u64>,
     ) -> Self {
         let choices = Seeded::new(seed);
-        match load {
-            None => Self::Mixture(Box::new(Generator::new(choices, space, capabilities, faults))),
+        let kind = match load {
+            None => Kind::Mixture(Box::new(Generator::new(choices, space, capabilities, faults))),
             Some(load) => {
-                Self::Load(Box::new(Workload::new(load, choices, space, capabilities, faults)))
+                Kind::Load(Box::new(Workload::new(load, choices, space, capabilities, faults)))
             }
-        }
-    }
-
-    /// After so many operations everything has been freed, and the allocator torn down in
-    /// the state that it is in.
-    pub fn end_with_fini(&mut self, operations: u64) {
-        match self {
-            Self::Mixture(generator) => generator.end_with_fini(operations),
-            Self::Load(workload) => workload.end_with_fini(operations),
-        }
+        };
+        let left = ends_after.filter(|_| capabilities.contains(Capability::Fini));
+        Self { kind, left }
     }
 
     /// The next operation, for an allocator with what `contract` knows to be allocated.
     pub fn next(&mut self, contract: Option<&Contract>) -> Operation {
-        match self {
-            Self::Mixture(generator) => generator.next(contract),
-            Self::Load(workload) => workload.next(),
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+            match (*left, self.alive()) {
+                (0, 0) => return Operation::Fini,
+                (_, 0) => {}
+                (left, alive) if left <= alive => return self.free_one(),
+                _ => {}
+            }
+        }
+        match &mut self.kind {
+            Kind::Mixture(generator) => generator.next(contract),
+            Kind::Load(workload) => workload.next(),
+        }
+    }
+
+    /// How many allocations are alive.
+    fn alive(&self) -> u64 {
+        let alive = match &self.kind {
+            Kind::Mixture(generator) => generator.alive(),
+            Kind::Load(workload) => workload.alive(),
+        };
+        alive as u64
+    }
+
+    /// Frees one of those that are alive.
+    fn free_one(&mut self) -> Operation {
+        match &mut self.kind {
+            Kind::Mixture(generator) => generator.free(),
+            Kind::Load(workload) => workload.free_first(),
         }
     }
 
@@ -54,9 +83,9 @@ impl Source {
         blocks: &[Block],
         avail: u64,
     ) {
-        match self {
-            Self::Mixture(generator) => generator.observe(operation, outcome, blocks, avail),
-            Self::Load(workload) => workload.observe(operation, outcome, blocks, avail),
+        match &mut self.kind {
+            Kind::Mixture(generator) => generator.observe(operation, outcome, blocks, avail),
+            Kind::Load(workload) => workload.observe(operation, outcome, blocks, avail),
         }
     }
 }

@@ -65,9 +65,6 @@ pub(in crate::diff) struct Workload {
     visible_avail: u64,
     /// How much of the space should be in use, in percent. Above 100, buffers are evicted.
     pub(super) target: u64,
-    /// How many operations are to come, if everything is freed by the last ones and then
-    /// torn down.
-    left: Option<u64>,
 }
 
 impl Workload {
@@ -95,7 +92,6 @@ impl Workload {
             avail: space.size,
             visible_avail: 0,
             target: 0,
-            left: None,
             choices,
         };
         workload.visible_avail = workload.driver.visible();
@@ -104,25 +100,21 @@ impl Workload {
         workload
     }
 
-    /// After so many operations everything has been freed, and the allocator torn down.
-    pub fn end_with_fini(&mut self, operations: u64) {
-        self.left = Some(operations).filter(|_| self.capabilities.contains(Capability::Fini));
+    /// How many allocations are alive.
+    pub fn alive(&self) -> usize {
+        self.population.len()
+    }
+
+    /// Frees the first of those that are alive, of which there is one, whatever was planned.
+    pub fn free_first(&mut self) -> Operation {
+        self.plan.clear();
+        let first = self.population.first().and_then(|id| self.free(id));
+        first.expect("it is allocated")
     }
 
     pub fn next(&mut self) -> Operation {
         // If nothing is asked for in so many steps, nothing can be: see below.
         const PATIENCE: u32 = 1000;
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(1);
-            match self.population.first() {
-                None if *left == 0 => return Operation::Fini,
-                Some(id) if *left <= self.population.len() as u64 => {
-                    self.plan.clear();
-                    return self.free(id).expect("it is allocated");
-                }
-                _ => {}
-            }
-        }
         if let Some(operation) = self.faults.next(&mut self.choices) {
             return operation;
         }

@@ -67,12 +67,9 @@ where
     fn generator(&self, episode: Episode, capabilities: Capabilities) -> Source {
         let Options { load, faults, .. } = *self.options;
         let Episode { seed, space, .. } = episode;
-        let mut generator = Source::new(load, seed, space, capabilities, faults);
         // The others end as `Lockstep::finish` has it.
-        if episode.seed.is_multiple_of(2) {
-            generator.end_with_fini(episode.operations);
-        }
-        generator
+        let ends_after = Some(episode.operations).filter(|_| seed.is_multiple_of(2));
+        Source::new(load, seed, space, capabilities, faults, ends_after)
     }
 
     /// Runs an episode to the first finding or its end.
