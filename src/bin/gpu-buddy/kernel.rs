@@ -53,6 +53,30 @@ pub enum Against {
     Kernel(Module),
 }
 
+/// Which kernel to run a trace on, and how it is judged.
+#[derive(Clone, clap::Args)]
+pub struct Judged {
+    #[command(flatten)]
+    pub kernel: Kernel,
+
+    /// What the kernel is held against: reference, contract, or another KERNEL
+    /// [default: reference, or contract if the kernel's choices are not the
+    /// reference's, and for a trace with fail-nth]
+    #[arg(long, value_name = "WHAT")]
+    pub against: Option<OsString>,
+
+    /// Treat known breaches as failures
+    #[arg(long)]
+    pub strict: bool,
+}
+
+impl Judged {
+    /// See [`Pair::open`].
+    pub fn open(&self, faults: bool) -> Result<Pair, Failure> {
+        Pair::open(&self.kernel, self.against.as_deref(), faults)
+    }
+}
+
 /// A kernel, and what it is held against.
 #[derive(Clone, Copy)]
 pub struct Pair {

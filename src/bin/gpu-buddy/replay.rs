@@ -4,7 +4,6 @@ pub mod allocations;
 pub mod checks;
 mod cost;
 
-use std::ffi::OsString;
 use std::io::{Read, StdoutLock, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use gpu_buddy::diff::{
     TraceFile, TraceLine,
 };
 
-use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::kernel::{Against, Judged, Pair, start_both};
 use crate::{Failure, Verdict};
 use allocations::Allocations;
 use checks::{Checks, first_shown};
@@ -35,17 +34,7 @@ pub struct Arguments {
     file: PathBuf,
 
     #[command(flatten)]
-    kernel: Kernel,
-
-    /// What the kernel is held against: reference, contract, or another KERNEL
-    /// [default: reference, or contract if the kernel's choices are not the
-    /// reference's, and for a trace with fail-nth]
-    #[arg(long, value_name = "WHAT")]
-    against: Option<OsString>,
-
-    /// Treat known breaches as failures
-    #[arg(long)]
-    strict: bool,
+    judged: Judged,
 
     /// Print the outcomes alone and judge nothing, to compare two kernels
     #[arg(long, conflicts_with_all = ["against", "strict"])]
@@ -70,13 +59,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let file = read_trace(&arguments.file)?;
     let settings = Settings {
         full_check_interval: arguments.full_check_interval.unwrap_or(0),
-        strict: arguments.strict,
+        strict: arguments.judged.strict,
         differences_only: arguments.differences_only,
         ..Settings::default()
     };
-    let against = arguments.against.as_deref();
-    let against = if arguments.plain { Some("contract".as_ref()) } else { against };
-    let pair = Pair::open(&arguments.kernel, against, has_faults(&file))?;
+    let Judged { kernel, against, .. } = &arguments.judged;
+    let against = if arguments.plain { Some("contract".as_ref()) } else { against.as_deref() };
+    let pair = Pair::open(kernel, against, has_faults(&file))?;
     let refused =
         |error: NotCreated| Failure::Usage(format!("{}: {error}", arguments.file.display()));
     if arguments.cost {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use gpu_buddy::diff::TraceFile;
 use indicatif::ProgressBar;
 
-use crate::kernel::{Against, Kernel, Pair};
+use crate::kernel::{Against, Judged};
 use crate::replay::{has_faults, read_trace};
 use crate::{Failure, Verdict};
 use page::{Page, Shown, Tone, Traced};
@@ -44,30 +44,21 @@ pub struct Arguments {
     output: PathBuf,
 
     #[command(flatten)]
-    kernel: Kernel,
-
-    /// What the kernel is held against: reference, contract, or another KERNEL
-    /// [default: reference, or contract if the kernel's choices are not the
-    /// reference's, and for a trace with fail-nth]
-    #[arg(long, value_name = "WHAT")]
-    against: Option<OsString>,
-
-    /// Treat known breaches as failures
-    #[arg(long)]
-    strict: bool,
+    judged: Judged,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let file = read_trace(&arguments.file)?;
-    let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), has_faults(&file))?;
+    let judged = &arguments.judged;
+    let pair = judged.open(has_faults(&file))?;
     let mut options: Vec<OsString> = Vec::new();
-    if let Some(kernel) = &arguments.kernel.kernel {
+    if let Some(kernel) = &judged.kernel.kernel {
         options.extend(["--kernel".into(), kernel.clone()]);
     }
-    if let Some(against) = &arguments.against {
+    if let Some(against) = &judged.against {
         options.extend(["--against".into(), against.clone()]);
     }
-    options.extend(arguments.strict.then(|| "--strict".into()));
+    options.extend(judged.strict.then(|| "--strict".into()));
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(100));

@@ -1,7 +1,6 @@
 //! `gpu-buddy record`: runs a trace for the process that writes a page, and says in lines of
 //! JSON what each call did.
 
-use std::ffi::OsString;
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
@@ -13,10 +12,11 @@ use gpu_buddy::diff::{
 
 use super::delta::delta;
 use super::recording::{Call, Event, Is, Note};
-use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::kernel::{Against, Judged, start_both};
 use crate::replay::allocations::Allocations;
 use crate::replay::checks::Checks;
 use crate::replay::{blocks, has_faults, outcome, read_trace};
+use crate::supervise::say;
 use crate::{Failure, Verdict};
 
 /// A page shows no more blocks of an allocation in words.
@@ -31,25 +31,21 @@ const STATES: u64 = 64 << 20;
 pub struct Arguments {
     file: PathBuf,
     #[command(flatten)]
-    kernel: Kernel,
-    #[arg(long)]
-    against: Option<OsString>,
-    #[arg(long)]
-    strict: bool,
+    judged: Judged,
     #[arg(long)]
     differences_only: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let file = read_trace(&arguments.file)?;
-    let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), has_faults(&file))?;
+    let pair = arguments.judged.open(has_faults(&file))?;
     let settings = Settings {
         full_check_interval: 0,
-        strict: arguments.strict,
+        strict: arguments.judged.strict,
         differences_only: arguments.differences_only,
         ..Settings::default()
     };
-    let mut out = Out(stdout().lock());
+    let mut out = stdout().lock();
     let space = file.trace().space;
     match pair.against {
         Against::Kernel(other) => {
@@ -62,33 +58,21 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     Ok(Verdict::Passed)
 }
 
-struct Out<W>(W);
-
-impl<W: Write> Out<W> {
-    /// At once: the next call may kill the process.
-    fn say(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        self.0.write_all(&line)?;
-        self.0.flush()
-    }
-}
-
 fn record<S: Implementation, R: Implementation>(
     file: &TraceFile,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
     space: Space,
     settings: Settings,
-    out: &mut Out<impl Write>,
+    out: &mut impl Write,
 ) -> io::Result<()> {
-    out.say(&Event::Begun(0))?;
+    say(out, &Event::Begun(0))?;
     let mut pair = match start(space, settings) {
         Ok(pair) => pair,
         Err(NotCreated::Finding(finding)) => {
             let notes = vec![note(&finding)];
-            return out.say(&Event::Did(Call { notes, ..Call::default() }));
+            return say(out, &Event::Did(Call { notes, ..Call::default() }));
         }
-        Err(refused) => return out.say(&Event::Refused(refused.to_string())),
+        Err(refused) => return say(out, &Event::Refused(refused.to_string())),
     };
     let operations = &file.trace().operations;
     let mut checks = Checks::new(operations.len());
@@ -97,10 +81,10 @@ fn record<S: Implementation, R: Implementation>(
     let mut last = None;
     let mut call = Call::default();
     read_state(&mut pair, &mut call, &mut last);
-    out.say(&Event::Did(call))?;
+    say(out, &Event::Did(call))?;
     let mut checked = 0;
     for (index, operation) in operations.iter().enumerate() {
-        out.say(&Event::Begun(index + 1))?;
+        say(out, &Event::Begun(index + 1))?;
         let check = checks.next(pair.tree_blocks());
         pair.set_full_check_interval(u64::from(check));
         let step = pair.step(operation);
@@ -124,15 +108,15 @@ fn record<S: Implementation, R: Implementation>(
             let blocks = read_state(&mut pair, &mut call, &mut last);
             states.checked(index, blocks);
         }
-        out.say(&Event::Did(call))?;
+        say(out, &Event::Did(call))?;
         if diverged(&step) {
             // From here on two different states would be compared.
-            return out.say(&Event::Checked(checked));
+            return say(out, &Event::Checked(checked));
         }
     }
     let step = pair.finish();
-    out.say(&Event::End(Call { notes: notes(&step), ..Call::default() }))?;
-    out.say(&Event::Checked(checked))
+    say(out, &Event::End(Call { notes: notes(&step), ..Call::default() }))?;
+    say(out, &Event::Checked(checked))
 }
 
 /// A difference in cost alone leaves both in the same state.

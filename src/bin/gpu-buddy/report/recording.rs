@@ -1,16 +1,15 @@
 //! What a trace does, call by call, as data.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use gpu_buddy::diff::TraceFile;
 use serde::{Deserialize, Serialize};
 
-use crate::supervise::{Status, wait};
+use crate::supervise::{Status, run_trace};
 
 /// How long one call may take, with the checks that follow it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -148,22 +147,11 @@ pub fn record(
     environment: &[(&str, OsString)],
     folder: &Path,
 ) -> Result<Recording, NotRecorded> {
-    let (input, output) = (folder.join("record.trace"), folder.join("record.output"));
-    fs::write(&input, file.to_string())?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("record")
-        .args(arguments)
-        .arg(&input)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(File::create(&output)?)
-        .spawn()?;
-    let length = || output.metadata().map_or(0, |output| output.len());
-    let (status, _) = wait(&mut child, PATIENCE, length)?;
-    let text = fs::read_to_string(&output)?;
+    let (text, stderr) = (file.to_string(), Stdio::inherit());
+    let (status, _, text) =
+        run_trace("record", &text, arguments, environment, folder, PATIENCE, stderr)?;
     let mut recording = Recording::default();
     let mut begun = false;
-    // The last line may have been cut off.
     for event in text.lines().map_while(|line| serde_json::from_str(line).ok()) {
         match event {
             Event::Refused(why) => return Err(NotRecorded::Refused(why)),

@@ -2,17 +2,16 @@
 //! JSON how far it has come.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write, stdout};
+use std::io::{self, stdout};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use gpu_buddy::diff::{FirstFinding, NotCreated, Settings, Trace};
 use serde::{Deserialize, Serialize};
 
-use super::process::{Death, Status, wait};
-use crate::kernel::{Against, Kernel, Pair, start_both};
+use super::process::{Death, Status, run_trace, say};
+use crate::kernel::{Against, Judged, start_both};
 use crate::replay::read_trace;
 use crate::{Failure, Verdict};
 
@@ -33,13 +32,9 @@ enum Event {
 pub struct Arguments {
     file: PathBuf,
     #[command(flatten)]
-    kernel: Kernel,
-    #[arg(long)]
-    against: Option<OsString>,
+    judged: Judged,
     #[arg(long)]
     faults: bool,
-    #[arg(long)]
-    strict: bool,
     #[arg(long)]
     differences_only: bool,
     #[arg(long)]
@@ -53,11 +48,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let file = read_trace(&arguments.file)?;
     let settings = Settings {
         full_check_interval: arguments.full_check_interval,
-        strict: arguments.strict,
+        strict: arguments.judged.strict,
         differences_only: arguments.differences_only,
         ..Settings::default()
     };
-    let pair = Pair::open(&arguments.kernel, arguments.against.as_deref(), arguments.faults)?;
+    let pair = arguments.judged.open(arguments.faults)?;
     let mut out = stdout().lock();
     if arguments.all_or_nothing
         && let Ok(made) = pair.start(file.trace().space, settings)
@@ -89,12 +84,6 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
         Err(NotCreated::Finding(_)) => Ok(Verdict::Failed),
     }
-}
-
-fn say(out: &mut impl Write, event: &Event) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, event)?;
-    out.write_all(b"\n")?;
-    out.flush()
 }
 
 /// What a trace has shown.
@@ -136,21 +125,10 @@ pub fn try_trace_with(
     folder: &Path,
     patience: Duration,
 ) -> io::Result<Option<Seen>> {
-    let (file, output) = (folder.join("candidate"), folder.join("output"));
-    fs::write(&file, trace.to_string())?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("candidate")
-        .args(arguments)
-        .arg(&file)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(File::create(&output)?)
-        .stderr(Stdio::null())
-        .spawn()?;
-    let length = || output.metadata().map_or(0, |output| output.len());
-    let (status, after) = wait(&mut child, patience, length)?;
-    let text = fs::read_to_string(&output)?;
-    // The last line may have been cut off.
+    let text = trace.to_string();
+    let quiet = Stdio::null();
+    let (status, after, text) =
+        run_trace("candidate", &text, arguments, environment, folder, patience, quiet)?;
     let mut events = text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
     let written = trace.written();
     let operations = |count: usize| match count.checked_sub(1) {

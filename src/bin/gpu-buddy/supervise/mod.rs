@@ -20,8 +20,8 @@ use crate::Failure;
 use candidate::{Kind, try_trace};
 use episodes::{episode_left, trace_left};
 pub use episodes::{leave_episode, replay_episode};
-use process::INTERRUPTED;
-pub use process::{Death, HANGS, Status, wait};
+pub use process::{Death, HANGS, Status, run_trace, say};
+use process::{INTERRUPTED, wait};
 
 /// How long the trace of a finding may be made short.
 pub const SHRINK: Duration = Duration::from_secs(60);

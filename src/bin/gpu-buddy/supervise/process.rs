@@ -1,10 +1,16 @@
 //! How a process ends.
 
+use std::env;
+use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use crate::patience::Patience;
 
@@ -55,6 +61,43 @@ impl fmt::Display for Death {
             Self::Hang => write!(f, "hang: a call of the C does not end"),
         }
     }
+}
+
+/// Says something to the process that has started this one, in a line of JSON. At once: the
+/// next call of the C may kill the process.
+pub fn say(out: &mut impl Write, event: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, event)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Runs a trace by a subcommand of this command, in a process of its own that says how far it
+/// has come. Returns how it ended, when it made its last progress, and what it said, of which
+/// the last line may have been cut off.
+pub fn run_trace(
+    subcommand: &str,
+    trace: &str,
+    arguments: &[OsString],
+    environment: &[(&str, OsString)],
+    folder: &Path,
+    patience: Duration,
+    stderr: Stdio,
+) -> io::Result<(Status, Duration, String)> {
+    let [file, output] =
+        ["trace", "output"].map(|ending| folder.join(format!("{subcommand}.{ending}")));
+    fs::write(&file, trace)?;
+    let mut child = Command::new(env::current_exe()?)
+        .arg(subcommand)
+        .args(arguments)
+        .arg(&file)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(File::create(&output)?)
+        .stderr(stderr)
+        .spawn()?;
+    let length = || output.metadata().map_or(0, |output| output.len());
+    let (status, after) = wait(&mut child, patience, length)?;
+    Ok((status, after, fs::read_to_string(&output)?))
 }
 
 /// Waits for a child whose progress grows. One that makes none for longer than `patience`
