@@ -6,10 +6,10 @@ mod common;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use command_line::{assert_wrong_usage, command, text};
+use command_line::{assert_wrong_usage, command, on_trace, prints, text};
 use common::{copy_of_kernel, edit_allocator, not_found, project};
 use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace};
 use gpu_buddy::{BlockState, Snapshot};
@@ -37,30 +37,20 @@ impl Place {
     }
 
     fn map(&self, trace: &str, arguments: &[&str]) -> Command {
-        let file = self.path("some.trace");
-        fs::write(&file, trace).expect("it is written");
-        let mut command = command(&["map"]);
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        let mut command = on_trace("map", trace, self.0.path());
         for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "COLUMNS"] {
             command.env_remove(variable);
         }
-        command.arg(file).args(arguments);
+        command.args(arguments);
         command
     }
 
     fn svg(&self, trace: &str, arguments: &[&str]) -> String {
         let file = self.path("some.svg");
         let mut command = self.map(trace, arguments);
-        passes(command.arg("-o").arg(&file));
+        prints(command.arg("-o").arg(&file));
         fs::read_to_string(file).expect("a picture")
     }
-}
-
-fn passes(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    assert_eq!(text(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(0));
-    text(&output.stdout)
 }
 
 /// The state after a trace, without the command.
@@ -111,7 +101,7 @@ fn drawn(svg: &str) -> ([u64; 3], usize) {
 }
 
 fn random_trace(arguments: &[&str]) -> String {
-    passes(&mut command(&[&["generate"], arguments].concat()))
+    prints(&mut command(&[&["generate"], arguments].concat()))
 }
 
 /// Each block is a rectangle, and has its share of the map.
@@ -190,7 +180,7 @@ a character is 1K; | begins a block of several
 fn a_pipe_gets_characters() {
     let place = Place::new();
     let expected = SMALL_AS_TEXT.replace("longest free run 20K at 4194348K", "LONGEST");
-    let actual = passes(&mut place.map(SMALL, &[]));
+    let actual = prints(&mut place.map(SMALL, &[]));
     let run = snapshot(SMALL).longest_free_run();
     let run = format!(
         "longest free run {}K at {}K",
@@ -199,9 +189,9 @@ fn a_pipe_gets_characters() {
     );
     assert_eq!(actual.replace(&run, "LONGEST"), expected);
     // NO_COLOR is stronger than a terminal, and CLICOLOR_FORCE stands for one.
-    let colours = passes(place.map(SMALL, &[]).env("CLICOLOR_FORCE", "1"));
+    let colours = prints(place.map(SMALL, &[]).env("CLICOLOR_FORCE", "1"));
     assert!(colours.contains("\x1b[") && colours.contains('╱') && !colours.contains('#'));
-    let plain = passes(place.map(SMALL, &[]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
+    let plain = prints(place.map(SMALL, &[]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
     assert_eq!(plain, actual);
 }
 
@@ -214,7 +204,7 @@ fn it_is_as_wide_as_the_terminal(#[case] layout: &str) {
     let trace = random_trace(&["--size", "64M", "--ops", "301"]);
     for columns in [30, 64, 80, 200] {
         let mut command = place.map(&trace, &["--layout", layout]);
-        let output = passes(command.env("COLUMNS", columns.to_string()));
+        let output = prints(command.env("COLUMNS", columns.to_string()));
         let map = output.split("\n\n").nth(1).expect("a map");
         let widest = map.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         // A square is no higher than a screen.
@@ -226,7 +216,7 @@ fn it_is_as_wide_as_the_terminal(#[case] layout: &str) {
 #[test]
 fn it_stops_where_it_is_told() {
     let place = Place::new();
-    let at = |at: &str| passes(&mut place.map(SMALL, &["--at", at]));
+    let at = |at: &str| prints(&mut place.map(SMALL, &["--at", at]));
     assert!(at("0").starts_with("some.trace, before the first operation\n"), "{}", at("0"));
     assert!(at("0").contains("allocated: none"));
     assert!(at("2").contains("after operation 2 of 4 (line 3: ring = alloc"), "{}", at("2"));
@@ -290,7 +280,7 @@ fn the_title_is_escaped() {
     let place = Place::new();
     let (file, picture) = (place.path("a<b>&\"c.trace"), place.path("a.svg"));
     fs::write(&file, SMALL).expect("it is written");
-    passes(command(&["map"]).arg(file).arg("-o").arg(&picture));
+    prints(command(&["map"]).arg(file).arg("-o").arg(&picture));
     let svg = fs::read_to_string(picture).expect("a picture");
     assert_eq!(svg.matches("a&lt;b&gt;&amp;\"c.trace").count(), 2, "{svg}");
 }
@@ -300,7 +290,7 @@ fn the_title_is_escaped() {
 fn it_says_why_it_stops() {
     let place = Place::new();
     let trace = format!("{SMALL}fini\nlast = alloc 4K\n");
-    let output = passes(&mut place.map(&trace, &[]));
+    let output = prints(&mut place.map(&trace, &[]));
     assert!(output.contains("after operation 4 of 6"), "{output}");
     assert!(
         output.contains("stopped before operation 5 (line 6: fini): nothing is left after it"),
@@ -314,7 +304,7 @@ fn it_says_why_it_stops() {
     }
     let trace = format!("{SMALL}reset dirty\nlast = alloc 4K\n");
     let kernel = ["--kernel", tree.path().to_str().expect("UTF-8")];
-    let output = passes(&mut place.map(&trace, &kernel));
+    let output = prints(&mut place.map(&trace, &kernel));
     assert!(output.contains("after operation 4 of 6"), "{output}");
     assert!(output.contains("stopped before operation 5 (line 6: reset dirty): "), "{output}");
     assert!(output.contains("allocated: 28K in 3 blocks"), "{output}");
@@ -327,7 +317,7 @@ impl Place {
     /// It is drawn, and said on the standard output as well.
     fn svg_of_bug(&self, trace: &str, arguments: &[&str]) -> String {
         let file = self.path("bug.svg");
-        let said = passes(self.map(trace, arguments).arg("-o").arg(&file));
+        let said = prints(self.map(trace, arguments).arg("-o").arg(&file));
         assert!(said.contains("stopped before operation 5"), "{said}");
         fs::read_to_string(file).expect("a picture")
     }
@@ -340,14 +330,14 @@ fn the_documentation_has_this_picture() {
     let pictures = project().join("docs/pictures");
     let drawn = place.path("map.svg");
     let trace = pictures.join("map.trace");
-    passes(command(&["map", "--labels", "-o"]).arg(&drawn).arg(&trace));
+    prints(command(&["map", "--labels", "-o"]).arg(&drawn).arg(&trace));
     let [drawn, kept] = [drawn, pictures.join("map.svg")].map(fs::read_to_string);
     assert!(
         drawn.expect("a picture") == kept.expect("a picture"),
         "draw docs/pictures/map.svg anew"
     );
     let page = fs::read_to_string(project().join("docs/pictures.md")).expect("a page");
-    let text = passes(command(&["map"]).arg(&trace).env("COLUMNS", "80"));
+    let text = prints(command(&["map"]).arg(&trace).env("COLUMNS", "80"));
     assert!(page.contains(&text), "docs/pictures.md lacks this:\n{text}");
 }
 

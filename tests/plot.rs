@@ -8,11 +8,11 @@ mod common;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use command_line::{assert_wrong_usage, command, text};
+use command_line::{assert_wrong_usage, command, on_trace, prints};
 use common::{copy_of_kernel, edit_allocator, not_found};
 use gpu_buddy::Snapshot;
 use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace, format_size};
@@ -30,26 +30,16 @@ impl Place {
     }
 
     fn plot(&self, trace: &str, arguments: &[&str]) -> Command {
-        let file = self.path("some.trace");
-        fs::write(&file, trace).expect("it is written");
-        let mut command = command(&["plot"]);
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
-        command.env("COLUMNS", "100").arg(file).args(arguments);
+        let mut command = on_trace("plot", trace, self.0.path());
+        command.env("COLUMNS", "100").args(arguments);
         command
     }
 
     fn svg(&self, trace: &str) -> String {
         let file = self.path("some.svg");
-        passes(self.plot(trace, &[]).arg("-o").arg(&file));
+        prints(self.plot(trace, &[]).arg("-o").arg(&file));
         fs::read_to_string(file).expect("a picture")
     }
-}
-
-fn passes(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    assert_eq!(text(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(0));
-    text(&output.stdout)
 }
 
 /// The state after each operation, the first one before all of them.
@@ -97,7 +87,7 @@ fn holes() -> String {
 fn the_numbers_are_those_of_the_states() {
     let trace = holes();
     let snapshots = snapshots(&trace);
-    let output = passes(&mut Place::new().plot(&trace, &[]));
+    let output = prints(&mut Place::new().plot(&trace, &[]));
     let size = |bytes| format_size(bytes);
     let run = |snapshot: &Snapshot| {
         let run = snapshot.longest_free_run();
@@ -135,7 +125,7 @@ fn the_numbers_are_those_of_the_states() {
 #[test]
 fn a_full_space_is_fragmented() {
     let trace = "space size=1M chunk=4K\na = alloc 1M\n";
-    let output = passes(&mut Place::new().plot(trace, &[]));
+    let output = prints(&mut Place::new().plot(trace, &[]));
     assert_eq!(numbers(&output, "free, outside the largest"), ["0%", "100%", "100%"]);
     assert_eq!(numbers(&output, "free, in blocks below 64K"), ["0%", "100%", "100%"]);
     // No block can have 2M.
@@ -195,7 +185,7 @@ fn a_long_trace_takes_seconds() {
     // Each state would be 100 million blocks, which is a minute.
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     assert!((20_000..1_000_000).contains(&svg.len()), "{}", svg.len());
-    let output = passes(&mut place.plot(&trace, &[]));
+    let output = prints(&mut place.plot(&trace, &[]));
     assert!(output.contains("the tree is read every "), "{output}");
     assert_eq!(
         numbers(&output, "free"),
@@ -217,7 +207,7 @@ fn it_stops_before_a_bug() {
     }
     let trace = "space size=1M chunk=4K\na = alloc 256K\nreset dirty\nb = alloc 512K\n";
     let kernel = ["--kernel", tree.path().to_str().expect("UTF-8")];
-    let output = passes(&mut place.plot(trace, &kernel));
+    let output = prints(&mut place.plot(trace, &kernel));
     assert!(output.contains("stopped before operation 2 (line 3: reset dirty): "), "{output}");
     assert_eq!(numbers(&output, "free"), ["768K", "1M", "768K"], "{output}");
 }
@@ -228,7 +218,7 @@ fn a_random_trace_goes_through_a_pipe() {
         command(&["generate", "--seed", "6", "--ops", "2000"]).stdout(Stdio::piped()).spawn();
     let mut generate = generate.expect("it runs");
     let mut plot = command(&["plot", "-"]);
-    let output = passes(plot.stdin(generate.stdout.take().expect("a pipe")));
+    let output = prints(plot.stdin(generate.stdout.take().expect("a pipe")));
     assert!(generate.wait().expect("it ends").success());
     assert!(
         output.starts_with("standard input, 2000 operations; 64M in chunks of 4K\n"),
@@ -253,6 +243,6 @@ fn wrong_usage_says_what_to_do() {
         assert_wrong_usage(&[&["plot"], arguments].concat(), says);
     }
     // A trace without operations has one state.
-    let output = passes(&mut command(&["plot", file]));
+    let output = prints(&mut command(&["plot", file]));
     assert_eq!(numbers(&output, "free"), ["1M", "1M", "1M"].map(str::to_owned), "{output}");
 }

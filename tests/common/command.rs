@@ -1,6 +1,7 @@
 //! The command, as a user runs it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 pub fn command(arguments: &[&str]) -> Command {
@@ -11,6 +12,25 @@ pub fn command(arguments: &[&str]) -> Command {
 
 pub fn run(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the command runs")
+}
+
+/// The command on a trace, which is written to a file in `folder`. Kernels that it compiles are
+/// kept for all tests.
+pub fn on_trace(subcommand: &str, trace: &str, folder: &Path) -> Command {
+    let file = folder.join("some.trace");
+    std::fs::write(&file, trace).expect("it is written");
+    let mut command = command(&[subcommand]);
+    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+    command.arg(file);
+    command
+}
+
+/// What it prints. It says nothing on the standard error, and exits with 0.
+pub fn prints(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    text(&output.stdout)
 }
 
 pub fn text(bytes: &[u8]) -> String {
