@@ -1,5 +1,4 @@
 //! A real browser without a window, driven by its DevTools protocol over a pipe.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

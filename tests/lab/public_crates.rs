@@ -3,14 +3,14 @@
 
 #[path = "../../examples/public_crates.rs"]
 #[allow(dead_code, reason = "its `main` is not run")]
-mod public_crates;
+mod example;
 
 use std::fs;
 use std::path::Path;
 
+use example::{CHECKS, Offset, Tlsf};
 use gpu_buddy::diff::adapter::{Heap, RunAllocator, Runs};
 use gpu_buddy::diff::{Comparison, Implementation, Trace};
-use public_crates::{CHECKS, Offset, Tlsf};
 use rstest::rstest;
 
 fn read(path: &str) -> String {

@@ -4,19 +4,12 @@
 //! scenario is in docs/assurance/coverage.md.
 
 use crate::common::{self, CHUNK, KIB, List, MIB, Raw, extents, kernel_line, simple, space};
+use crate::whole_process;
 use gpu_buddy::ffi::{Captured, capture};
 use gpu_buddy::{
     AllocRequest, Errno, GpuBuddyAllocFlag as Flag, GpuBuddyAllocFlags as Flags, KERNEL, ffi,
 };
-use parking_lot::{Mutex, MutexGuard};
 use rstest::rstest;
-
-/// The slab is one for the whole process, so that the tests that take it away
-/// are alone.
-fn module() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock()
-}
 
 /// The first root.
 fn root(raw: &mut Raw) -> *mut ffi::gpu_buddy_block {
@@ -81,7 +74,7 @@ type Use = fn(&mut Raw) -> Captured<i32>;
     "!gpu_buddy_block_is_free(block)",
 )]
 fn a_spoilt_block_is_a_bug(#[case] spoil: Spoil, #[case] call: Use, #[case] condition: &str) {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(MIB, CHUNK).expect("a space");
     spoil(&mut raw);
     let bug = call(&mut raw).result.expect_err("a BUG");
@@ -92,7 +85,7 @@ fn a_spoilt_block_is_a_bug(#[case] spoil: Spoil, #[case] call: Use, #[case] cond
 
 #[test]
 fn trimming_a_free_block_warns() {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(MIB, CHUNK).expect("a space");
     let block = root(&mut raw);
     let mut list = List::new();
@@ -114,6 +107,7 @@ fn trimming_a_free_block_warns() {
 #[case::in_chunks_below_a_page(MIB, 2 * KIB)]
 #[case::in_chunks_of_no_power_of_two(MIB, 3 * CHUNK)]
 fn a_space_is_refused(#[case] size: u64, #[case] chunk_size: u64) {
+    let _lock = whole_process();
     assert_eq!(Raw::new(size, chunk_size).err(), Some(-Errno::EINVAL.code()));
 }
 
@@ -134,7 +128,7 @@ fn a_space_is_refused(#[case] size: u64, #[case] chunk_size: u64) {
     AllocRequest { size: 5 * CHUNK, range: true, flags: Flag::Contiguous.into(), ..chunk() }
 )]
 fn a_request_is_refused(#[case] request: AllocRequest) {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(5 * CHUNK, CHUNK).expect("a space");
     let mut list = List::new();
     assert_eq!(raw.alloc(&request, &mut list), -Errno::EINVAL.code());
@@ -155,7 +149,7 @@ fn chunk() -> AllocRequest {
 #[case::from_within_a_chunk(Some(4 * CHUNK + KIB), CHUNK)]
 #[case::to_beyond_its_end(Some(7 * CHUNK), 2 * CHUNK)]
 fn a_trim_is_refused(#[case] start: Option<u64>, #[case] new_size: u64) {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(8 * CHUNK, CHUNK).expect("a space");
     let mut first = raw.simple(4 * CHUNK);
     let mut second = raw.simple(4 * CHUNK);
@@ -171,7 +165,7 @@ fn a_trim_is_refused(#[case] start: Option<u64>, #[case] new_size: u64) {
 
 #[test]
 fn two_blocks_are_not_trimmed() {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(8 * CHUNK, CHUNK).expect("a space");
     let mut list = raw.simple(3 * CHUNK);
     assert_eq!(list.blocks().len(), 2);
@@ -183,7 +177,7 @@ fn two_blocks_are_not_trimmed() {
 #[cfg(addr_to_block)]
 #[test]
 fn there_is_no_block_beyond_the_end() {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(MIB, CHUNK).expect("a space");
     // SAFETY: the allocator is initialised; the C takes any address.
     let block = unsafe { ffi::gpu_buddy_allocated_addr_to_block(raw.mm(), MIB) };
@@ -193,7 +187,7 @@ fn there_is_no_block_beyond_the_end() {
 /// What is rounded up beyond the end is looked for once more, without.
 #[test]
 fn all_of_an_odd_space_is_contiguous() {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(3 * CHUNK, CHUNK).expect("a space");
     let mut list = List::new();
     let request = AllocRequest { size: 3 * CHUNK, flags: Flag::Contiguous.into(), ..chunk() };
@@ -208,6 +202,7 @@ fn all_of_an_odd_space_is_contiguous() {
 #[case::not_where_it_is_aligned(&[(0, 4), (7, 3), (13, 3)], 4)]
 #[case::neither_after_it_nor_before_it(&[(0, 4), (7, 3), (12, 4)], 1)]
 fn a_run_is_looked_for_further_down(#[case] held: &[(u64, u64)], #[case] min_chunks: u64) {
+    let _lock = whole_process();
     let buddy = space(16 * CHUNK);
     let hold = |&(start, size)| common::exact(&buddy, start * CHUNK, size * CHUNK).expect("free");
     let _held: Vec<_> = held.iter().map(hold).collect();
@@ -224,7 +219,7 @@ fn a_run_is_looked_for_further_down(#[case] held: &[(u64, u64)], #[case] min_chu
 /// Two free buddies of different state, which merging by force makes one.
 #[test]
 fn there_is_no_merging_beyond_the_largest_order() {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(2 * CHUNK, CHUNK).expect("a space");
     let mut list = raw.simple(CHUNK);
     // SAFETY: the list is one of allocated blocks of this allocator.
@@ -251,10 +246,10 @@ fn there_is_no_merging_beyond_the_largest_order() {
 
 #[test]
 fn a_module_without_its_cache_does_not_load() {
-    let _module = module();
+    let _lock = whole_process();
     // The cache is there again before anything uses the allocator.
     ffi::fail_caches(true);
-    // SAFETY: nothing uses the allocator meanwhile.
+    // SAFETY: nothing uses an allocator meanwhile, since this has the whole process.
     let result = unsafe { ffi::module_init() };
     ffi::fail_caches(false);
     assert_eq!(result, -Errno::ENOMEM.code());
@@ -267,8 +262,8 @@ fn a_module_without_its_cache_does_not_load() {
 
 #[test]
 fn a_module_can_be_loaded_again() {
-    let _module = module();
-    // SAFETY: nothing uses the allocator meanwhile.
+    let _lock = whole_process();
+    // SAFETY: nothing uses an allocator meanwhile, since this has the whole process.
     unsafe { ffi::module_exit() };
     // SAFETY: as above.
     assert_eq!(unsafe { ffi::module_init() }, 0);
@@ -278,6 +273,7 @@ fn a_module_can_be_loaded_again() {
 
 #[test]
 fn sizes_are_printed_in_the_unit_that_fits() {
+    let _lock = whole_process();
     let buddy = space(7 * MIB);
     let _small = simple(&buddy, 3 * CHUNK, Flags::empty()).expect("room");
     let _large = simple(&buddy, MIB, Flags::empty()).expect("room");
@@ -302,7 +298,7 @@ fn sizes_are_printed_in_the_unit_that_fits() {
 /// Of a block of each order, in a space with a root of each.
 #[rstest]
 fn a_teardown_in_use_warns_of_all_that_is_wrong(#[values(0, 1, 2)] order: u32) {
-    let _module = module();
+    let _lock = whole_process();
     let mut raw = Raw::new(7 * CHUNK, CHUNK).expect("a space");
     let list = raw.simple(CHUNK << order);
     let captured = capture(|| drop(raw));

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use gpu_buddy::diff::Trace;
 
-use super::common::{not_tested, project};
 use super::{import, operations};
+use crate::common::{not_tested, project};
 
 const WHAT: &str = "contrib/record.bt with bpftrace";
 
