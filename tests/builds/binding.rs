@@ -21,8 +21,8 @@ const BINDING: &str = "rust/kernel/gpu/buddy.rs";
 /// A trace is short if it has no more operations than this.
 const SHORT: usize = 4;
 
-/// A mistake: in the part of the file that begins with `place`, `from` becomes `to`, in which
-/// `HERE` says whether the mistake is there.
+/// A mistake: after `place`, the first `from` becomes `to`. In `to`, `HERE` is true if this
+/// mistake is chosen.
 struct Mistake {
     name: &'static str,
     place: &'static str,
@@ -55,7 +55,7 @@ const INNER_DROP: &str = "PinnedDrop for GpuBuddyInner";
 const DROP: &str = "PinnedDrop for AllocatedBlocks";
 const ALLOC: &str = "pub fn alloc_blocks";
 
-/// What makes room for mistakes, and is none.
+/// Edits that make the mistakes possible, and are none themselves.
 const PREPARE: &[(&str, &str, &str)] = &[
     ("struct GpuBuddyGuard", "MutexGuard<'a, ()>", "Option<MutexGuard<'a, ()>>"),
     ("fn lock(", "self.lock.lock()", "Some(self.lock.lock())"),
@@ -113,7 +113,7 @@ const MISTAKES: &[Mistake] = &[
          unsafe { bindings::gpu_buddy_fini(self.0.lock().as_raw()) } } } }", AtEnds),
 ];
 
-/// What the copy has in addition.
+/// Functions that the copy has in addition.
 const HELPERS: &str = "
 fn planted(number: usize) -> bool {
     static PLANTED: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
@@ -153,7 +153,7 @@ fn planted(binding: &str) -> String {
         let here = format!("crate::gpu::buddy::planted({number})");
         edit(mistake.place, mistake.from, &mistake.to.replace("HERE", &here));
     }
-    // What was opened around a call is closed behind it.
+    // Some mistakes open a block before a call; it is closed here.
     edit(INNER_DROP, "};", "}};");
     edit(DROP, "        }\n", "        }}\n");
     edit(ALLOC, "let mode_flags", "let self_chunk = self.chunk_size();\n        let mode_flags");
@@ -211,13 +211,13 @@ fn the_binding_passes_and_mistakes_in_it_are_found() {
     assert!(unseen.is_empty(), "{}", unseen.join("\n"));
 }
 
-/// The findings that are there, by the judge.
+/// The findings that the judge reports.
 fn findings_in(said: &str) -> Vec<&str> {
     let found = said.lines().filter_map(|line| line.strip_prefix("finding "));
     found.filter_map(|line| line.strip_suffix(": there")).collect()
 }
 
-/// The findings that docs/findings/ has of this kernel's binding.
+/// The findings that docs/findings/ lists for this kernel's binding.
 fn findings_that_are_told() -> Vec<String> {
     let json = text(&command_line::run(&["finding", "--json"]).stdout);
     let findings: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
@@ -255,7 +255,7 @@ fn says_what_is_missing() {
     fails(&["has no rust/kernel/ptr.rs, which its binding is compiled with"]);
 }
 
-/// A tree whose files are older than the last build is compiled nevertheless.
+/// A tree is compiled again even if its files are older than the last build.
 #[test]
 fn takes_what_is_there_and_not_what_was() {
     let Some(binding) = binding() else { return };

@@ -40,7 +40,7 @@ impl Dependent {
         let repository = dependent.path("repository");
         for file in String::from_utf8(listed.stdout).expect("UTF-8").split_terminator('\0') {
             let (from, to) = (project().join(file), repository.join(file));
-            // What was deleted is listed until that is committed.
+            // git lists deleted files until the deletion is committed.
             if from.is_file() {
                 fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
                 fs::copy(from, to).expect("a copy");
@@ -72,7 +72,7 @@ impl Dependent {
         Some(dependent)
     }
 
-    /// The user's, but for the checkouts of git dependencies.
+    /// The user's cargo home, without the checkouts of git dependencies.
     fn cargo_home(&self) {
         let home = self.path("cargo");
         fs::create_dir(&home).expect("a folder");
@@ -140,7 +140,7 @@ fn a_git_dependency_finds_its_kernel() {
     let target = nested_target();
     let run = || dependent.cargo(target.path(), &["run", "--quiet"]);
 
-    // Nothing is there: the ways that work are named.
+    // No kernel is there: the message names the ways that work.
     let message = fail(&mut run());
     let cache = dependent.path("cache/gpu-buddy");
     let cache = format!("a copy in {}", cache.display());
@@ -150,7 +150,7 @@ fn a_git_dependency_finds_its_kernel() {
     let message = fail(run().env("GPU_BUDDY_KERNEL", "9.9"));
     assert!(message.contains("run: ./setup --series 9.9"), "{message}");
 
-    // A kernel tree is.
+    // With a kernel tree it builds.
     let output = succeed(run().env("GPU_BUDDY_KERNEL", kernel_tree()));
     assert_eq!(output, format!("{} has 1048576 bytes\n", KERNEL.series));
 
@@ -158,7 +158,7 @@ fn a_git_dependency_finds_its_kernel() {
         not_tested("kernel files from the cache", "the kernel is not that of a plain ./setup");
         return;
     }
-    // A copy that was changed is not taken; the right one beside it is.
+    // A changed copy is ignored; the right one beside it is used.
     let changed = dependent.copy_of_kernel("99.1-1");
     let file = changed.join("lib/rbtree.c");
     let text = fs::read_to_string(&file).expect("a file");
@@ -175,7 +175,7 @@ fn a_git_dependency_finds_its_kernel() {
     assert!(again.status.success() && !message.contains("Compiling"), "{message}");
 }
 
-/// What only the command needs, or the tests.
+/// Dependencies of the command or the tests alone.
 #[test]
 fn a_library_user_gets_no_dependencies_of_the_command() {
     let Some(dependent) = Dependent::new() else { return };

@@ -17,16 +17,15 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::{copy_of_kernel, kernel_line, nested_target, out_dir, project};
 
-/// What begins the names that the C has for the linker.
+/// The prefix of the C's symbols in the linker's sight.
 const PREFIX: &str = "gpu_buddy_kernel_";
 
-/// What shared.rs exports.
+/// The symbols that shared.rs exports.
 const EXPORTED: [&str; 4] = ["edges_bug", "edges_hold", "edges_live", "edges_safe"];
 
 const PROGRAMS: [&str; 5] = ["abort", "beside", "early", "hook", "host"];
 
-/// Kernel functions that another C library may well have too, and that the C of some
-/// series does without.
+/// Kernel functions that another C library may also have. The C of some series lacks them.
 const MORE_RIVALS: [&str; 3] = ["rb_first", "rb_last", "gpu_get_buddy"];
 
 const SIGABRT: i32 = 6;
@@ -47,12 +46,12 @@ impl Built {
         self.folder.join("libedges_shared.so")
     }
 
-    /// The names that the C has before they are changed.
+    /// The C's names before they are prefixed.
     fn kernel_names(&self) -> BTreeSet<String> {
         global(&["-g"], &self.out.join("whole.o"))
     }
 
-    /// Those, and what else the other library has.
+    /// Those, and the other names in the rival library.
     fn rival_names(&self) -> BTreeSet<String> {
         &self.kernel_names() | &MORE_RIVALS.map(str::to_owned).into()
     }
@@ -64,14 +63,14 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8(stdout).expect("UTF-8")
 }
 
-/// Runs a program, which prints a last line at its end.
+/// Runs a program, whose last line is `done`.
 fn runs(command: &mut Command) -> String {
     let stdout = succeed(command);
     assert!(stdout.ends_with("done\n"), "{command:?}: {stdout}");
     stdout
 }
 
-/// The names that others can see, as nm tells of a file.
+/// The global names of a file, from nm.
 fn global(options: &[&str], file: &Path) -> BTreeSet<String> {
     let listed = succeed(Command::new("nm").args(options).arg("--defined-only").arg(file));
     let names = listed.lines().filter_map(|line| line.split_whitespace().nth(2));
@@ -129,7 +128,7 @@ fn built() -> &'static Built {
         let folder = target.path().join("debug");
         let built = Built { folder, out: out_dir(&messages) };
 
-        // For these, the C library has to be there first.
+        // The next programs link the rival library, which is built first.
         let whole = built.out.join("whole.o");
         let lines = succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(&whole));
         let of_variables = lines.lines().filter(|line| !line.contains(" T "));
@@ -142,7 +141,7 @@ fn built() -> &'static Built {
         let archive = package.join("librivals.a");
         succeed(Command::new("ar").arg("crs").arg(&archive).arg(&object));
         let rustc = |program| cargo(&["rustc", program]);
-        // The linker comes to this library first.
+        // The linker searches this library first.
         let library = format!("-Lnative={}", package.display());
         succeed(rustc("--bin=edges-beside").args(["--", &library, "-lstatic:-bundle=rivals"]));
         let link = format!("-Clink-arg={}", object.display());
@@ -187,7 +186,7 @@ fn functions_of_the_same_names_are_not_called() {
     assert!(stdout.starts_with(&format!("{rivals} rivals\n")), "{stdout}");
 }
 
-/// In a process whose program has functions of the same names as well.
+/// The program that loads them has functions of the same names, too.
 #[test]
 fn two_copies_in_a_process_are_apart() {
     let built = built();
@@ -219,7 +218,7 @@ fn a_bug_prints_its_place_before_the_process_aborts() {
         [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
     assert_eq!((output.status.signal(), stdout.as_str()), (Some(SIGABRT), "before\n"), "{stderr}");
     let lines: Vec<_> = stderr.lines().collect();
-    // What the C said before, which nobody can be told of later.
+    // The C printed this before the BUG; nobody can read it later.
     assert!(lines[0].starts_with("gpu-buddy: chunk_size: 4KiB"), "{stderr}");
     let bug = lines.last().expect("a line");
     let file = "drivers/gpu/buddy.c";
@@ -230,7 +229,7 @@ fn a_bug_prints_its_place_before_the_process_aborts() {
     assert!(rest.ends_with("; with panic = \"abort\", the process ends here"), "{bug}");
 }
 
-/// Builds, and returns what the crate would report about the kernel.
+/// Builds the crate, and returns what it would report about the kernel.
 fn facts(kernel: &Path, target: &Path) -> Result<String, String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(project())
@@ -261,8 +260,8 @@ fn age(folder: &Path) {
     }
 }
 
-/// The tree is named by a link, which leads elsewhere later. Both trees say that they
-/// are the same revision.
+/// The tree is named by a link that later points to another tree. Both trees claim the
+/// same revision.
 #[test]
 fn a_link_to_another_tree_and_an_edited_tree_are_noticed() {
     let (original, edited) = (copy_of_kernel(), copy_of_kernel());
@@ -293,7 +292,8 @@ fn a_link_to_another_tree_and_an_edited_tree_are_noticed() {
 fn a_path_that_is_not_utf8_is_refused() {
     let target = nested_target();
     let path = Path::new(OsStr::from_bytes(b"/tmp/linux-\xff"));
-    // Cargo takes such a value for none. So one that is no value has to go before.
+    // Cargo treats a value that is not UTF-8 as unset. Another value first, so that it
+    // sees a change.
     let _ = facts(Path::new("/no/such/tree"), target.path());
     let message = facts(path, target.path()).expect_err("refused");
     assert!(message.contains("GPU_BUDDY_KERNEL: the path /tmp/linux-"), "{message}");

@@ -1,6 +1,5 @@
-//! Faults planted in a copy of the kernel's files: each fails the KUnit case
-//! that it is in, for the reason that it is, and no other. And builds from trees
-//! that are not as they should be.
+//! Faults planted in a copy of the kernel's suite: each fails its own KUnit case, for the
+//! right reason, and no other case. And builds from trees that are broken.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +13,10 @@ use rstest::rstest;
 
 const SUITE: &str = "drivers/gpu/tests/gpu_buddy_test.c";
 
-/// A fault, as C that stands at the beginning of a case.
+/// A fault: C code at the beginning of a case.
 struct Fault {
     c: &'static str,
-    /// What the lines about the failure have to contain, one after the other.
+    /// Texts that the lines about the failure must contain, in this order.
     reasons: &'static [&'static str],
     /// Whether the case goes on after it.
     goes_on: bool,
@@ -61,8 +60,8 @@ const FAULTS: [Fault; 6] = [
     },
 ];
 
-/// Begins a case with an allocator in use, and the fault; says that it was
-/// survived.
+/// C code for the beginning of a case: an allocator in use, the fault, and a line that says
+/// that the case went on.
 fn planted(fault: &Fault) -> String {
     format!(
         "{{ struct gpu_buddy planted; gpu_buddy_init(&planted, SZ_1M, SZ_4K); {} \
@@ -71,7 +70,7 @@ fn planted(fault: &Fault) -> String {
     )
 }
 
-/// Puts `statement` in the first place of the function `name`.
+/// Puts `statement` at the beginning of the function `name`.
 fn plant(source: &mut String, name: &str, statement: &str) {
     let declaration = format!("{name}(struct kunit *test)\n{{");
     let places: Vec<_> = source.match_indices(&declaration).collect();

@@ -11,7 +11,7 @@ use crate::common::{kernel_tree, nested_target, not_tested, project};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a package is made from, and the series that it is to carry.
+/// What a package is made from, and the series that it must contain.
 struct Source {
     folder: PathBuf,
     series: String,

@@ -17,13 +17,13 @@ pub struct Browser {
     output: BufReader<ChildStdout>,
     session: Option<String>,
     calls: u64,
-    /// What the page has complained about.
+    /// Errors and messages of the page's console.
     errors: Vec<String>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// `None` where there is none.
+    /// `None` if no browser is installed.
     pub fn start() -> Option<Self> {
         let exists = |name: &&&str| {
             let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -32,10 +32,10 @@ impl Browser {
         let name = NAMES.iter().find(exists)?;
         let profile = tempfile::tempdir().expect("a folder");
         let mut process = Command::new("sh")
-            // The protocol is spoken on these two.
+            // The protocol's pipes.
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 >/dev/null", name])
             .args(["--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run"])
-            // A sandbox cannot be had as root.
+            // As root there is no sandbox.
             .args(["--no-sandbox", "--disable-quic", "--disable-background-networking"])
             .args(["--disable-component-update", "--disable-sync", "--hide-scrollbars"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -73,7 +73,7 @@ impl Browser {
         loop {
             let mut text = Vec::new();
             self.output.read_until(0, &mut text).expect("the browser answers");
-            assert_eq!(text.pop(), Some(0), "the browser has ended");
+            assert_eq!(text.pop(), Some(0), "the browser died");
             let answer: Value = serde_json::from_slice(&text).expect("JSON");
             if answer["id"] == self.calls {
                 assert!(answer["error"].is_null(), "{method}: {answer}");
@@ -93,7 +93,7 @@ impl Browser {
 
     /// Opens a page, `fragment` and all, and waits until it is loaded.
     pub fn open(&mut self, file: &Path, fragment: &str) {
-        // The same page with another fragment would not be loaded again.
+        // Another fragment alone would not load the page again.
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         let url = format!("file://{}{fragment}", file.display());
         self.call("Page.navigate", json!({ "url": url }));
@@ -160,14 +160,14 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
     }
 
-    /// The console has nothing to say.
+    /// Checks that the console is empty.
     pub fn assert_quiet(&mut self) {
         assert_eq!(self.errors, Vec::<String>::new());
     }
 }
 
 impl Drop for Browser {
-    /// Asked to end, it leaves nothing behind.
+    /// If it is asked to end, it leaves nothing behind.
     fn drop(&mut self) {
         let _ = write!(self.input, "{}\0", json!({ "id": 0, "method": "Browser.close" }));
         let until = Instant::now() + Duration::from_secs(10);

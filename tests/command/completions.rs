@@ -52,7 +52,7 @@ fn other_shells_have_a_script(#[case] shell: &str) {
     assert!(script.contains("torture") && script.contains("seed"), "{script}");
 }
 
-/// There is one for each subcommand of the help, and each is one that man takes.
+/// There is a page for each subcommand of the help, and man can show each.
 #[test]
 fn man_pages_are_those_of_the_help() {
     let folder = TempDir::new().expect("a folder");

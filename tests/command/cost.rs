@@ -1,5 +1,5 @@
-//! What calls cost: counted alike on every machine, in every walk of every kernel, and held
-//! against a base.
+//! The cost of calls: the same on every machine, counted in every walk of every kernel, and
+//! compared with a base.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,16 +25,16 @@ fn run(arguments: &[&dyn AsRef<OsStr>], environment: &[(&str, &str)]) -> Output 
     command.output().expect("it runs")
 }
 
-/// A tree with a text of `buddy.c` replaced where it comes first after another one.
+/// A tree with a text of `buddy.c` replaced, the first after another one.
 fn planted(after: &str, from: &str, to: &str) -> Option<TempDir> {
     let tree = copy_of_kernel();
     edit_allocator(tree.path(), after, from, to).then_some(tree)
 }
 
-/// Every kernel that is there.
+/// Every kernel under vendor/linux.
 fn kernels() -> Vec<Module> {
     let mut kernels = vec![Module::compiled_in()];
-    // It is not there if a tree elsewhere is compiled in.
+    // The compiled-in tree may be elsewhere.
     let series = project().join("vendor/linux").read_dir().into_iter().flatten();
     kernels.extend(series.map(|entry| {
         let tree = entry.expect("an entry").path();
@@ -43,8 +43,7 @@ fn kernels() -> Vec<Module> {
     kernels
 }
 
-/// An allocator with `holes` free blocks of an order, which do not touch, and what is
-/// allocated between them.
+/// An allocator with `holes` separate free blocks of an order, and the allocations between them.
 struct Holes {
     kernel: KernelC,
     space: u64,
@@ -67,7 +66,7 @@ impl Holes {
         Self { kernel, space, between }
     }
 
-    /// What the last call cost.
+    /// The cost of the last call.
     fn cost(&mut self) -> u64 {
         self.kernel.report().cost.expect("the C is counted")
     }
@@ -77,7 +76,7 @@ fn request() -> AllocRequest {
     AllocRequest { min_block_size: CHUNK, range: true, ..AllocRequest::default() }
 }
 
-/// What a walk costs among so many holes; `None` if a kernel does not have it.
+/// The cost of a walk among this many holes; `None` if a kernel does not have it.
 type Walk = fn(Module, u64) -> Option<u64>;
 
 /// Many single chunks, each searched for from the roots on.
@@ -125,7 +124,7 @@ fn fini(module: Module, holes: u64) -> Option<u64> {
     })
 }
 
-/// Takes all of it as one block, for which all has to be merged.
+/// Allocates everything as one block, for which everything is merged.
 fn force_merge(module: Module, holes: u64) -> Option<u64> {
     let mut it = cleared(module, holes);
     let (size, end) = (it.space, it.space);
@@ -189,7 +188,7 @@ fn the_compiler_does_not_change_what_a_call_costs() {
     }
 }
 
-/// Slow code, which gives the same answers.
+/// An edit that makes the code slow, with the same answers.
 struct Slow {
     after: &'static str,
     from: &'static str,
@@ -198,7 +197,7 @@ struct Slow {
     kind: &'static str,
 }
 
-/// The last block of a tree is looked for from the first one on.
+/// The last block of a tree is searched from the first one.
 const WHOLE_TREE: Slow = Slow {
     after: "rbtree_last_free_block(struct",
     from: "rb_last(root)",
@@ -207,7 +206,7 @@ const WHOLE_TREE: Slow = Slow {
     kind: "alloc",
 };
 
-/// A search goes on in the halves that it need not look at.
+/// A search visits halves that it could skip.
 const WHOLE_SPACE: Slow = Slow {
     after: "static int __alloc_range(",
     from: "if (!overlaps(start, end, block_start, block_end))",
@@ -243,7 +242,7 @@ fn what_costs_more_than_the_base_is_found(#[case] slow: Slow) {
     // More than 100 steps take that many blocks or more, in some order.
     assert!(failure["shrunk_to"].as_u64().expect("a number") <= 30, "{report}");
 
-    // The trace shows it call by call as well.
+    // `replay --cost` shows it in the trace.
     let file = failure["file"].as_str().expect("a file");
     let replay: [&dyn AsRef<OsStr>; 2] = [&"replay", &file];
     let output = text(&run(&[&replay[..], &pair[..]].concat(), &[]).stdout);
@@ -281,7 +280,7 @@ fn the_most_expensive_calls_come_with_traces() {
     let mut examples = 0;
     for cost in costs.iter().filter(|cost| !cost["example"].is_null()) {
         let (steps, example) = (number(&cost["steps"]), &cost["example"]);
-        // A tenth may get lost while the trace is made short.
+        // Shrinking may lose a tenth.
         let shown = number(&example["steps"]);
         assert!(shown >= steps - steps / 10, "{cost}");
         let replay: [&dyn AsRef<OsStr>; 3] =

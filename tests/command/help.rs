@@ -1,4 +1,4 @@
-//! The examples of every `--help` are run, as a user would who has a kernel tree in ~/linux.
+//! Every example of every `--help` runs, for a user with a kernel tree in ~/linux.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use crate::command_line::{run, text};
 use crate::common::{kernel_tree, not_tested, project};
 use tempfile::TempDir;
 
-/// What every file `NAME.trace` has.
+/// The content of every file `NAME.trace`.
 const TRACE: &str = "\
     space size=1M chunk=4K\n\
     a = alloc 64K\nfree a cleared\nb = alloc 8K clear\nc = alloc 12K range=0..64K\n\
     lookup 4K\nd = alloc 16K topdown\ne = alloc 4K\nfree d\nf = alloc 20K contiguous\n\
     trim b 4K\nreset dirty\ng = alloc 4K\nfree c\n";
 
-/// What the script of `gpu-buddy import` writes of an allocator that is made.
+/// What the script of `gpu-buddy import` writes when an allocator is created.
 const RECORDING: &str = "init 1000 1 0x1000 1048576 4096 0\n";
 
 /// The subcommands that the help has, with the lines of its examples.
@@ -51,7 +51,7 @@ fn examples() -> Vec<(String, String)> {
 struct Home(TempDir);
 
 impl Home {
-    /// With each tag `v7.2` that the examples name, on what comes first.
+    /// Each tag that the examples name, such as `v7.2`, is on the first commit.
     fn new(examples: &[(String, String)]) -> Self {
         let home = Self(TempDir::new().expect("a folder"));
         let linux = home.0.path().join("linux");
@@ -103,12 +103,12 @@ impl Home {
     }
 
     fn run(&self, example: &str) -> Output {
-        // Where an example writes to.
+        // The folder that an example writes to.
         if let Some((_, file)) = example.split_once("> ~/") {
             let folder = self.0.path().join(file);
             fs::create_dir_all(folder.parent().expect("a folder")).expect("a folder");
         }
-        // As it comes out of a package it is not executable.
+        // The package's copy is not executable.
         let kunit_py = "tools/testing/kunit/kunit.py";
         let example =
             shorter(example).replace(&format!("./{kunit_py}"), &format!("python3 -B {kunit_py}"));
@@ -150,7 +150,7 @@ fn missing_series(example: &str) -> Option<&str> {
         })
     };
     let mut words: Vec<_> = example.split(' ').collect();
-    // Numbers that are no series.
+    // The probability is no series.
     if let Some(at) = words.iter().position(|word| *word == "--faults") {
         words.drain(at..at + 2);
     }

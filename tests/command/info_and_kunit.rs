@@ -1,4 +1,4 @@
-//! The command, as a user runs it.
+//! `gpu-buddy info` and `kunit`, and what all subcommands have in common.
 
 use crate::common;
 use std::fs::File;
@@ -9,7 +9,7 @@ use crate::command_line::{assert_wrong_usage, command, run, text};
 use gpu_buddy::{KERNEL, kunit};
 use rstest::rstest;
 
-/// What it printed; it must have passed without a word on stderr.
+/// Returns what a command prints. It must pass, and print nothing on stderr.
 fn passes(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert_eq!(text(&output.stderr), "");

@@ -51,7 +51,7 @@ fn snapshots(trace: &str) -> Vec<Snapshot> {
     snapshots
 }
 
-/// The least, the most and the last number of a line.
+/// The smallest, the largest and the last value of a line.
 fn numbers(output: &str, name: &str) -> [String; 3] {
     let line = output.lines().find(|line| line.starts_with(&format!("{name} ")));
     let line = line.unwrap_or_else(|| panic!("{name}\n{output}")).replace(" %", "%");
@@ -145,7 +145,7 @@ fn the_picture_has_all_lines_and_two_themes() {
     ] {
         assert!(svg.contains(part), "{part}\n{svg}");
     }
-    // Each colour that is drawn in has its counterpart.
+    // Each colour has its counterpart in the other scheme.
     let style =
         svg.split_once("<style>").expect("a style").1.split_once("</style>").expect("its end");
     let dark = style.0.split_once("dark").expect("a theme").1;

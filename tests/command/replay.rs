@@ -1,5 +1,5 @@
-//! `gpu-buddy replay`, as a user runs it: what it prints of a file, what it says where there
-//! is nothing to do, and when it checks the whole tree.
+//! `gpu-buddy replay`, as a user runs it: what it prints of a file, what it says if there is
+//! nothing to do, and when it checks the whole tree.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -34,7 +34,7 @@ impl Place {
     }
 }
 
-/// What is allocated from the lowest chunks on is at these places in any kernel.
+/// Every kernel places these allocations alike.
 const FILE: &str = "\
 # Reported by mail.
 
@@ -101,7 +101,7 @@ free huge
     }
 }
 
-/// What is kept away from the C is told with its reason.
+/// Operations that the C does not survive are skipped, with the reason.
 #[test]
 fn it_says_what_is_not_done() {
     let trace = "space size=12E chunk=1T\na = alloc 9E contiguous\nfree a\n";
@@ -141,13 +141,13 @@ fn long_trace(blocks: usize) -> String {
     trace
 }
 
-/// How many operations the whole tree was checked after, as it says at its end.
+/// The number of full checks, from the last line.
 fn checked(output: &str) -> Option<usize> {
     let (_, rest) = output.split_once("(whole tree checked after ")?;
     rest.split_once(" of ")?.0.parse().ok()
 }
 
-/// The checks take a bounded part of a long replay. What took 43 s takes less than two.
+/// The checks take a bounded part of a long replay: less than 2 s in total.
 #[test]
 fn a_long_trace_is_checked_as_far_as_is_cheap() {
     let place = Place::new();
@@ -169,7 +169,7 @@ fn a_long_trace_is_checked_as_far_as_is_cheap() {
     assert!(!output.contains("whole tree checked"), "{output}");
 }
 
-/// What a check finds late is traced to the operation that did it.
+/// A finding of a late check is traced to the operation that caused it.
 #[test]
 fn what_is_found_late_is_traced_to_its_line() {
     let place = Place::new();
@@ -205,7 +205,7 @@ fn what_is_found_late_is_traced_to_its_line() {
     assert!(told[0].starts_with("  ** consistent: the halves"), "{told:?}");
     // The space, the blocks, two large ones, and the free of the second.
     assert_eq!(told[2], "     first there after line 6005: free right cleared");
-    // The contract sees it as well. Each is looked for once.
+    // The contract finds it as well. Each finding is traced once.
     assert!(told[3].starts_with("  ** merged: "), "{told:?}");
     assert_eq!(told[5], told[2]);
     assert_eq!(told.iter().filter(|line| line.contains("first there")).count(), 2, "{told:?}");

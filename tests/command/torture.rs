@@ -11,7 +11,7 @@ use crate::command_line::{assert_wrong_usage, command, finding_file, run, text};
 use rstest::rstest;
 use serde_json::Value;
 
-/// The output of a command that passes.
+/// Returns the output of a command, which must pass.
 fn passes(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = run(arguments);
     assert!(status.success(), "{arguments:?}: {status}\n{}{}", text(&stdout), text(&stderr));
@@ -45,7 +45,7 @@ fn the_help_names_the_fields_of_the_object() {
     let (_, fields) = help.split_once("The object of --json has: ").expect("in the help");
     let (run, failure) = fields.split_once("each with: ").expect("in the help");
     let (failure, _) = failure.split_once(". ").expect("in the help");
-    // What is in parentheses explains, and `and` and `failures` lead over.
+    // Parentheses contain explanations; `and` and `failures` are no fields here.
     let mut documented: Vec<_> = run
         .split(&['(', ')'])
         .step_by(2)
@@ -71,7 +71,7 @@ fn the_help_names_the_fields_of_the_object() {
     assert_eq!(documented, fields);
 }
 
-/// A run that fails, since what the C is known for fails as well.
+/// A run that fails, because known breaches count as failures.
 fn run_strict(out: &str, further: &[&str]) -> Output {
     let arguments = ["torture", "--strict", "--seed", "1", "--ops", "100000", "--out", out];
     let output = run(&[&arguments[..], further].concat());
@@ -88,7 +88,7 @@ fn a_failure_comes_with_the_command_that_replays_it() {
     let output = run(&replay);
     assert_eq!(output.status.code(), Some(1), "{replay:?}");
     assert!(text(&output.stdout).contains("\n  ** "), "{}", text(&output.stdout));
-    // What is known is no failure otherwise.
+    // Otherwise known breaches are no failures.
     let file = replay.last().expect("the file");
     let output = passes(&["replay", file]);
     assert!(output.contains("\n  known: "), "{output}");
@@ -107,7 +107,7 @@ fn a_failure_is_told_in_fifteen_lines() {
     assert!(stdout.contains("never met:") && stdout.contains("\nknown:"), "{stdout}");
 }
 
-/// A trace with failing memory is not held against the twin, which has none.
+/// A trace with failing memory is not compared with the twin, whose memory does not fail.
 #[test]
 fn a_trace_with_faults_finds_its_judge() {
     let output = passes(&["replay", &finding_file("enospc-hides-enomem")]);
@@ -199,13 +199,13 @@ fn a_generated_trace_replays() {
         passes(&[&["replay", file.to_str().expect("UTF-8")], further].concat())
     };
     let plain = replay(&["--plain"], &file);
-    // A line for each, beside the comments of the trace.
+    // A line for each operation, besides the comments.
     assert_eq!(plain.lines().count(), trace.lines().filter(|line| !line.starts_with('#')).count());
     assert!(replay(&[], &file).lines().count() >= plain.lines().count());
 }
 
-/// A load goes with each way to run, and what it asks for is what its driver asks for: only
-/// amdgpu asks for clear memory.
+/// A load works with every way to run, and makes its driver's requests: only amdgpu requests
+/// clear memory.
 #[rstest]
 #[case(&["--load", "xe"])]
 #[case(&["--load", "nova", "--faults", "0.01"])]

@@ -13,8 +13,8 @@ pub fn kernel_tree() -> PathBuf {
     PathBuf::from(env!("GPU_BUDDY_KERNEL_TREE"))
 }
 
-/// Whether `vendor/manifest.toml` records this very `buddy.c`. If so, the tests find in
-/// it whatever they look for.
+/// Whether `vendor/manifest.toml` records this very `buddy.c`. If so, it must contain every text
+/// that a test looks for.
 pub fn is_recorded() -> bool {
     let manifest = std::fs::read_to_string(project().join("vendor/manifest.toml"));
     let manifest = manifest.expect("a manifest");
@@ -22,8 +22,8 @@ pub fn is_recorded() -> bool {
     manifest.contains(allocator.expect("an allocator").sha256)
 }
 
-/// Says once what is not tested, and why. The harness does not hold it back, as it does
-/// with what a test prints that passes.
+/// Says once what is not tested, and why. It writes to the standard error itself: the harness
+/// would hide what a passing test prints.
 pub fn not_tested(what: &str, why: &str) {
     use std::io::Write as _;
     static SAID: parking_lot::Mutex<Vec<String>> = parking_lot::Mutex::new(Vec::new());
@@ -35,7 +35,7 @@ pub fn not_tested(what: &str, why: &str) {
     }
 }
 
-/// As [`not_tested`], of what looks for a text in the kernel's files that is not there.
+/// As [`not_tested`], if a text that a test needs is not in the kernel's files.
 ///
 /// # Panics
 ///
@@ -63,8 +63,8 @@ pub fn copy_of_kernel() -> tempfile::TempDir {
     copy
 }
 
-/// Replaces a text of the allocator of a tree, where it comes first after another one. A later
-/// kernel may not have it any more, and false is the answer.
+/// Replaces the first occurrence of a text after another one, in the allocator of a tree. Returns
+/// false if a later kernel lacks it.
 pub fn edit_allocator(tree: &Path, after: &str, from: &str, to: &str) -> bool {
     let file = tree.join("drivers/gpu/buddy.c");
     let source = std::fs::read_to_string(&file).expect("the allocator");
@@ -78,7 +78,7 @@ pub fn edit_allocator(tree: &Path, after: &str, from: &str, to: &str) -> bool {
     true
 }
 
-/// The trace of a finding, off its page.
+/// The trace of a finding, from its page.
 pub fn finding_trace(name: &str) -> String {
     let page = project().join("docs/findings").join(name).with_extension("md");
     let page = std::fs::read_to_string(page).expect(name);

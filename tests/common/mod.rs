@@ -60,7 +60,7 @@ pub fn extents(blocks: &AllocatedBlocks) -> Vec<(u64, u64)> {
     blocks.iter().map(|block| (block.offset(), block.size())).collect()
 }
 
-/// Small numbers without a pattern that matters, the same on every run.
+/// Pseudorandom numbers, the same on every run.
 pub struct Random(u64);
 
 impl Random {
@@ -84,8 +84,8 @@ impl Random {
     }
 }
 
-/// Runs `f`, which gets a place to note what it is about to do, and panics with
-/// the last note where that takes longer than `limit`.
+/// Runs `f`, which can note what it is about to do. Panics with the last note if that takes
+/// longer than `limit`.
 pub fn within<N: std::fmt::Debug + Send + 'static>(
     limit: Duration,
     f: impl FnOnce(&dyn Fn(N)) + Send + 'static,

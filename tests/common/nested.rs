@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// A target folder for builds that tests start. They share what they build of
-/// the dependencies; one test at a time has it.
+/// A target folder for builds that tests start. They share the built dependencies; one test at
+/// a time has it.
 pub struct NestedTarget {
     path: PathBuf,
     _lock: std::fs::File,
@@ -26,13 +26,13 @@ pub fn nested_target() -> NestedTarget {
     NestedTarget { path, _lock: lock }
 }
 
-/// Gives a build what was built of the dependencies for this test: cargo takes what it finds
-/// fresh, and builds the rest.
+/// Copies the dependencies that were built for this test: cargo uses those that are fresh, and
+/// builds the rest.
 fn lend_dependencies(to: &Path) {
     let test = std::env::current_exe().expect("this test");
     let Some(from) = test.parent().and_then(Path::parent) else { return };
     for folder in ["deps", "build", ".fingerprint"] {
-        // The compiler replaces its files; cargo writes into those that it has.
+        // The compiler replaces its files, so links are safe; cargo writes into its own.
         copy_dependencies(&from.join(folder), &to.join(folder), folder == "deps");
     }
 }
@@ -43,7 +43,7 @@ fn copy_dependencies(from: &Path, to: &Path, link: bool) {
         let name = entry.file_name();
         let own = name.to_string_lossy().replace('_', "-").contains("gpu-buddy");
         let (from, to) = (entry.path(), to.join(&name));
-        // Another test's build may be at work: what is gone or not yet there is built again.
+        // Another build may be at work: what is missing is built again.
         if entry.path().is_dir() {
             if !own {
                 copy_dependencies(&from, &to, link);

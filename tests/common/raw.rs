@@ -5,11 +5,11 @@ use std::thread;
 use gpu_buddy::{AllocRequest, ffi};
 
 /// An allocator of the raw layer, at a fixed address, torn down when it is
-/// dropped. It is used by one thread and is not to be used after a BUG.
+/// dropped. It is used by one thread, and must not be used after a BUG.
 pub struct Raw(Box<ffi::gpu_buddy>);
 
 impl Raw {
-    /// The error number of `gpu_buddy_init`, negative, where it fails.
+    /// The negative error number of `gpu_buddy_init` if it fails.
     pub fn new(size: u64, chunk_size: u64) -> std::result::Result<Self, i32> {
         // SAFETY: zero is a value of each of its numbers and pointers.
         let mut mm: Box<ffi::gpu_buddy> = Box::new(unsafe { std::mem::zeroed() });
@@ -54,7 +54,7 @@ impl Raw {
         }
     }
 
-    /// Allocates anywhere and panics where there is no room.
+    /// Allocates anywhere, and panics if there is no room.
     pub fn simple(&mut self, size: u64) -> List {
         let mut list = List::new();
         let chunk_size = self.0.chunk_size;

@@ -1,5 +1,5 @@
-//! Findings about the C that only callers of the raw layer can meet, since the
-//! safe API never asks for them. See docs/findings/.
+//! Findings that only callers of the raw layer meet: the safe API never makes such requests.
+//! See docs/findings/.
 
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -10,7 +10,7 @@ use gpu_buddy::{AllocRequest, Errno, GpuBuddyAllocFlag, ffi};
 
 use crate::common::{self, CHUNK, List, Raw};
 
-/// A list head that is empty once `empty` has been called on it in its place.
+/// A list head. `empty` has to be called on it when it is in its place.
 fn head() -> ffi::list_head {
     ffi::list_head { next: ptr::null_mut(), prev: ptr::null_mut() }
 }
@@ -83,7 +83,7 @@ fn a_failing_contiguous_request_frees_the_callers_list() {
         assert_eq!(alloc(CHUNK, 2 * CHUNK, CHUNK, &mut other, 0), 0);
         assert_eq!((*mm).avail, 2 * CHUNK);
 
-        // Three contiguous chunks, where two are free: not to be had.
+        // Two contiguous chunks are free, so three cannot be allocated.
         let flags = ffi::GPU_BUDDY_CONTIGUOUS_ALLOCATION;
         assert_ne!(alloc(0, size, 3 * CHUNK, &mut list, flags), 0);
 

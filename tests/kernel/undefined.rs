@@ -1,6 +1,6 @@
-//! Mistakes with the raw layer, one of each kind that a sanitizer has to see in
-//! the C. They are undefined, so they run only where `ci/sanitize` asks for
-//! them, before it believes that no report means no mistake.
+//! Misuse of the raw layer, one of each kind that a sanitizer has to report in the C. The
+//! behaviour is undefined, so only `ci/sanitize` runs them: if one goes unreported, a run
+//! without a report proves nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,7 +8,7 @@ use std::thread;
 use crate::common::{CHUNK, List, MIB, Raw, params};
 use gpu_buddy::{AllocRequest, Error, GpuBuddy, GpuBuddyAllocFlag, InvalidArgument, ffi};
 
-/// Space for a request whose size has no power of two above it.
+/// A space for a request whose size has no power of two above it in 64 bits.
 const HUGE: u64 = (1 << 63) + (1 << 62);
 const HUGE_CHUNK: u64 = 1 << 40;
 

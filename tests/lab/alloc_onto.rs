@@ -1,4 +1,5 @@
-//! Allocations onto a list that is not empty: the C beside the twin, under the contract.
+//! Allocations onto a list that is not empty: the C in lockstep with the twin, and under the
+//! contract.
 
 use crate::common;
 use gpu_buddy::diff::reference::Reference;
@@ -12,7 +13,7 @@ const CHUNK: u64 = 4 << 10;
 const CHUNKS: u64 = 24;
 
 /// Requests of a few chunks. A contiguous one without a range may be pieced together, which
-/// frees the list: that is left to traces of their own, as the C then reads freed memory.
+/// frees the list, and the C then reads freed memory: separate traces test that.
 fn request(pieces: bool) -> impl Strategy<Value = AllocRequest> {
     let flags = any::<(bool, bool, bool)>();
     (1..=8u64, 0..CHUNKS, 0..3u32, any::<bool>(), flags).prop_map(
@@ -103,7 +104,7 @@ fn the_twin_frees_the_list_as_well() {
     assert_eq!(trace.run(Lockstep::<KernelC, Reference>::new, settings).unwrap(), None);
 }
 
-/// An allocator that does wrong what is done to its list.
+/// An allocator that handles the list wrongly.
 struct Wrong<const HOW: u8>(Reference);
 
 const FORGETS: u8 = 0;
@@ -203,7 +204,7 @@ fn the_contract_sees_what_becomes_of_a_list() {
     assert_eq!(first_promise::<Reference>(NO_ROOM), None);
 }
 
-/// What was not made, or is freed, has no list.
+/// An allocation that failed, or is freed, has no list.
 #[test]
 fn there_is_a_list_to_add_to() {
     let space = Space::new(64 << 10, CHUNK);

@@ -21,8 +21,8 @@ use rstest::rstest;
 
 type Pair = Lockstep<KernelC, Reference>;
 
-/// So many transitions are searched in a space that has more. For a longer search
-/// the environment gives another number.
+/// The number of transitions after which the search of a space ends. The environment can give
+/// another.
 const BUDGET: u64 = 800_000;
 const VARIABLE: &str = "GPU_BUDDY_TRANSITIONS";
 
@@ -93,8 +93,8 @@ fn after(
     live
 }
 
-/// Every request in a space of so many chunks, without those that differ in
-/// nothing that the allocator looks at.
+/// Every request in a space of this many chunks, without those that are the same to the
+/// allocator.
 fn requests(chunks: u64) -> Vec<AllocRequest> {
     let mut places = vec![];
     for end in [0, chunks] {
@@ -143,7 +143,7 @@ fn flags(bits: u32) -> GpuBuddyAllocFlags {
         .fold(GpuBuddyAllocFlags::empty(), |flags, (_, flag)| flags | flag)
 }
 
-/// Every operation in a state, but for allocations.
+/// Every operation in a state, except allocations.
 fn others(state: &State) -> Vec<Operation> {
     let mut operations = Vec::new();
     for clear in [false, true] {
@@ -197,7 +197,7 @@ fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
     let (mut layer, mut depth) = (vec![first], 0);
     let mut transitions = 0;
 
-    // Layer by layer, so that what is searched is searched to some depth.
+    // Breadth first, so that the search is complete up to some depth.
     let mut complete = true;
     while !layer.is_empty() && complete {
         let mut next = Vec::new();

@@ -1,5 +1,5 @@
-//! Replays what the fuzzer has collected under `fuzz/corpus/`, and checks what
-//! turns its bytes into traces. `ci/fuzz` collects more.
+//! Replays the inputs that the fuzzer has collected under `fuzz/corpus/`, and tests how bytes
+//! become traces. `ci/fuzz` collects more.
 
 #[path = "../../fuzz/judge.rs"]
 mod judge;
@@ -17,11 +17,11 @@ use rstest::rstest;
 /// Each corpus takes less than a second.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What the files of both may take together, in bytes.
+/// The total size of both corpora, in bytes.
 const MOST_BYTES: usize = 64 << 10;
 const MOST_FILES: usize = 150;
 
-/// A fuzz target: its name, what bytes are to it, and what it does with that.
+/// A fuzz target: its name, how it reads bytes, and what it does with the trace.
 type Target = (&'static str, fn(&[u8]) -> Trace, fn(&Trace));
 
 const LOCKSTEP: Target = ("lockstep", judge::lockstep_trace, judge::lockstep);
@@ -89,7 +89,7 @@ fn corpus_stays_small() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
-    /// All bytes are a trace, of bounded length, that can be written and read.
+    /// Any bytes are a trace of bounded length, which can be written and read.
     #[test]
     fn every_byte_string_is_a_trace(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
         for (name, decode, _) in [LOCKSTEP, FAULTS] {
@@ -103,7 +103,7 @@ proptest! {
     }
 }
 
-/// The same byte over and over takes each branch to its end.
+/// The same byte repeated takes each branch to its end.
 #[test]
 fn every_byte_repeated_is_a_trace() {
     for byte in 0..=u8::MAX {
@@ -116,8 +116,7 @@ fn every_byte_repeated_is_a_trace() {
     }
 }
 
-/// A breach is told with the operations up to it: what the C is known for, held
-/// against it for once.
+/// A breach is reported with the operations up to it. Known breaches serve as an example.
 #[test]
 #[should_panic(expected = "16K\nafter 1 operations:\n\nspace size=16K chunk=4K\na = alloc")]
 fn a_finding_is_shown_with_its_trace() {

@@ -1,5 +1,5 @@
-//! What drivers ask for, as operations: that it is what their sources say, that it is as
-//! much as a card is used, and that the C and the twin do the same with it.
+//! What drivers request, as operations: it is what their sources say, it uses as much memory as
+//! on a real card, and the C and the twin do the same with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use rstest::rstest;
 
 const SMALL: Space = Space::new(64 << 20, 4 << 10);
 
-/// 210,000 operations, with the three of them.
+/// 70,000 operations of each of the three drivers.
 #[rstest]
 fn the_c_and_the_twin_do_the_same(#[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load) {
     let options = Options { operations: 70_000, load: Some(load), ..Options::default() };
@@ -39,7 +39,7 @@ fn the_same_seed_gives_the_same_trace(#[values(Load::Xe, Load::Amdgpu, Load::Nov
     assert_eq!(read, trace(1));
 }
 
-/// What there is after each operation.
+/// The allocations after each operation.
 struct Use {
     /// The part of the space that is in use, in percent.
     used: u64,
@@ -175,8 +175,8 @@ fn the_mixture_is_that_of_the_sources(#[case] load: Load, #[case] expected: &[&s
     }
 }
 
-/// amdgpu zeroes what users free, trims compressed pictures, and forgets what is clear; the
-/// others do none of that.
+/// amdgpu zeroes memory that users free, trims compressed pictures, and resets the clear state;
+/// the others do none of that.
 #[rstest]
 fn only_amdgpu_tells_clear_memory_apart(#[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load) {
     let [mut cleared, mut dirty, mut trims, mut resets] = [0; 4];
@@ -226,7 +226,7 @@ impl Implementation for Plain {
     }
 }
 
-/// What an allocator does not offer is not asked for.
+/// Unsupported operations are never generated.
 #[rstest]
 fn nothing_is_asked_for_that_is_not_offered(
     #[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load,

@@ -1,5 +1,5 @@
-//! An allocator of one's own under `torture::check`: a right one passes, and each of several
-//! planted mistakes is found by the default options, whatever the seed.
+//! A user's own allocator under `torture::check`: a correct one passes, and the default options
+//! find each of several planted mistakes, whatever the seed.
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
@@ -104,7 +104,7 @@ impl<const FLAW: u8> Implementation for Own<FLAW> {
         let mut order = left.ilog2() as usize;
         let mut taken = Vec::new();
         if FLAW == HANGS && left == 13 {
-            // For ever, and without the processor, which other tests need.
+            // It never returns, but leaves the processor to other tests.
             loop {
                 std::thread::park();
             }

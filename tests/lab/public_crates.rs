@@ -1,5 +1,4 @@
-//! Allocators from public crates keep the contract, as `docs/public-crates.md` says, and
-//! break it where that says so.
+//! Allocators from public crates keep the contract, or break it, as `docs/public-crates.md` says.
 
 #[path = "../../examples/public_crates.rs"]
 #[allow(dead_code, reason = "its `main` is not run")]
@@ -27,7 +26,7 @@ fn they_keep_the_contract() {
     }
 }
 
-/// What is documented is what is tested.
+/// The document lists exactly the crates that are tested.
 #[test]
 fn the_versions_are_documented() {
     let (lock, documented) = (read("Cargo.lock"), read("docs/public-crates.md"));
@@ -47,7 +46,7 @@ fn trace(heading: &str) -> Trace {
     text.split("```").next().and_then(|text| text.parse().ok()).expect("a trace")
 }
 
-/// Without size classes: all sizes are asked for as they are.
+/// Without size classes: every size is requested as it is.
 struct AllSizes<A>(A);
 
 impl<A: RunAllocator> RunAllocator for AllSizes<A> {

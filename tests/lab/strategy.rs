@@ -1,5 +1,5 @@
-//! The C in step with the twin, driven by `proptest`. What once failed is in
-//! `strategy.seeds` beside this file, and is run first.
+//! The C in lockstep with the twin, driven by `proptest`. Seeds of failures are in
+//! `strategy.seeds` beside this file, and run first.
 
 use crate::common;
 use gpu_buddy::diff::reference::Reference;
@@ -38,7 +38,7 @@ fn judge<R: Implementation>(
     }
 }
 
-/// All that the kernel offers.
+/// The capabilities of the kernel.
 fn offered() -> Capabilities {
     let space = Space::new(1 << 20, 4 << 10);
     KernelC::create(space).expect("a space").capabilities()

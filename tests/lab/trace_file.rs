@@ -75,7 +75,7 @@ fn what_cannot_be_said_is_refused(#[case] text: &str, #[case] message: &str) {
     assert!(is.starts_with(&format!("line {message}")), "{is}");
 }
 
-/// Whatever is done to an allocation after it is freed is a mistake.
+/// Any use of an allocation after its free is an error.
 #[rstest]
 #[case("free it", 6)]
 #[case("free it cleared", 6)]
@@ -93,7 +93,7 @@ fn a_second_free_is_refused(#[case] line: &str, #[case] column: usize) {
     );
 }
 
-/// A trace in Rust may free twice: that is skipped, and has no line.
+/// A trace in Rust may free twice: the second free is skipped, and is not written.
 #[test]
 fn a_second_free_has_no_line() {
     let text = format!("{SPACE}a = alloc 8K\nfree a\n");
@@ -154,7 +154,7 @@ fn a_base_changes_nothing() {
     assert!(matches!(alone, Err(gpu_buddy::diff::NotCreated::Refused(_))));
 }
 
-/// Bits without a name reach the C, and not what does not take them.
+/// Bits without a name reach the C, but not an allocator that does not take them.
 #[test]
 fn unknown_flags_reach_the_c_alone() {
     let space = Space::new(16 * M, 4 * K);
@@ -244,7 +244,7 @@ fn the_page_is_right() {
     for text in traces {
         let file: TraceFile = text.parse().unwrap_or_else(|error| panic!("{text}{error}"));
         assert_eq!(file.to_string().parse(), Ok(file.trace().clone()));
-        // It does what it shows: each call is made.
+        // Each call is made: none is skipped.
         let start = Lockstep::<KernelC, KernelC>::alone;
         let mut pair = start(file.trace().space, Settings::default()).unwrap();
         for (index, operation) in file.trace().operations.iter().enumerate() {

@@ -64,7 +64,7 @@ impl Locked {
     }
 }
 
-/// What a wrapper hands out: a list, which it frees when it is dropped if it knows how.
+/// An allocation of a wrapper: a list, which its drop frees.
 struct Allocated(Box<ffi::list_head>);
 
 impl<const FLAW: u8> Implementation for Wrapper<FLAW> {
@@ -237,7 +237,7 @@ fn a_bug_in_a_destructor_is_recorded() {
         assert!(unwound.is_err());
         let bug = monitor.take_seen().bug.expect("a free of what is free is a BUG");
         assert!(bug.file.ends_with("buddy.c"), "{bug}");
-        // It is used no more, and that is all.
+        // The allocator is not used any more.
         assert_eq!(
             ffi::gpu_buddy_alloc_blocks(mm, 0, 0, 4096, 4096, list, 0),
             -Errno::ENOTRECOVERABLE.code()

@@ -29,7 +29,7 @@ fn unwind_as_a_panic_where_nobody_captures_them() {
     raw.leak();
 }
 
-/// How the links of the one block on a list are spoilt.
+/// Corrupts the links of the only block on a list.
 type Spoil = fn(&mut ffi::list_head, *mut ffi::list_head);
 
 #[rstest]
@@ -72,7 +72,7 @@ fn of_one_allocator_do_not_hurt_another() {
     assert_eq!((end.result, end.warnings), (Ok(()), vec![]));
 }
 
-/// Where a block of the safe API is, which does not tell.
+/// The address of a block, which the safe API does not give.
 fn address(block: AllocatedBlock<'_>, buddy: &GpuBuddy) -> *mut ffi::gpu_buddy_block {
     // SAFETY: a block is two pointers: to itself, and to its allocator. If
     // it became something else, this would not compile.

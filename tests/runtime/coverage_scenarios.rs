@@ -1,7 +1,6 @@
-//! Lines and branches of the C that no sound use reaches: its checks of arguments,
-//! which the safe API makes before it, its checks of itself, each on a state that
-//! was spoilt for it, and the module's way in and out. What remains without a
-//! scenario is in docs/assurance/coverage.md.
+//! Lines and branches of the C that no correct use reaches: checks of arguments that the
+//! safe API makes first, checks of its own state, each on a state that a test corrupts, and
+//! loading and unloading of the module. docs/assurance/coverage.md lists what has no scenario.
 
 use crate::common::{self, CHUNK, KIB, List, MIB, Raw, extents, kernel_line, simple, space};
 use crate::whole_process;
@@ -39,7 +38,7 @@ fn anywhere(raw: &mut Raw, size: u64) -> Captured<i32> {
     capture(|| raw.alloc(&request, &mut List::new()))
 }
 
-/// How an allocator is spoilt before it is used.
+/// Corrupts an allocator before it is used.
 type Spoil = fn(&mut Raw);
 type Use = fn(&mut Raw) -> Captured<i32>;
 
@@ -69,7 +68,7 @@ type Use = fn(&mut Raw) -> Captured<i32>;
     |raw: &mut Raw| {
         set_header(raw, ffi::GPU_BUDDY_HEADER_STATE, u64::from(ffi::GPU_BUDDY_ALLOCATED))
     },
-    // The whole root, so that it is not split, which would look too.
+    // The whole root: a split would check the state as well.
     |raw: &mut Raw| anywhere(raw, MIB),
     "!gpu_buddy_block_is_free(block)",
 )]
@@ -140,7 +139,7 @@ fn chunk() -> AllocRequest {
     AllocRequest { size: CHUNK, min_block_size: CHUNK, ..AllocRequest::default() }
 }
 
-/// Of a block of four chunks, the second half of a space.
+/// The block has four chunks, and is the second half of a space.
 #[rstest]
 #[case::to_more_than_it_has(None, 5 * CHUNK)]
 #[case::to_nothing(None, 0)]
@@ -184,7 +183,7 @@ fn there_is_no_block_beyond_the_end() {
     assert_eq!(block.addr() as isize, -(Errno::ENXIO.code() as isize));
 }
 
-/// What is rounded up beyond the end is looked for once more, without.
+/// If the rounded size is beyond the end, the search runs again with the size itself.
 #[test]
 fn all_of_an_odd_space_is_contiguous() {
     let _lock = whole_process();
@@ -196,8 +195,8 @@ fn all_of_an_odd_space_is_contiguous() {
     raw.free(&mut list);
 }
 
-/// Where the free block that the search for a contiguous run looks at first leads
-/// to none, the next one is looked at.
+/// If the first free block that the search looks at leads to no contiguous run, it goes on
+/// to the next.
 #[rstest]
 #[case::not_where_it_is_aligned(&[(0, 4), (7, 3), (13, 3)], 4)]
 #[case::neither_after_it_nor_before_it(&[(0, 4), (7, 3), (12, 4)], 1)]
@@ -216,7 +215,7 @@ fn a_run_is_looked_for_further_down(#[case] held: &[(u64, u64)], #[case] min_chu
     assert_eq!(extents(&run), [(4 * CHUNK, 2 * CHUNK), (6 * CHUNK, CHUNK)]);
 }
 
-/// Two free buddies of different state, which merging by force makes one.
+/// Two free buddies, one clear and one dirty, which merging by force makes one.
 #[test]
 fn there_is_no_merging_beyond_the_largest_order() {
     let _lock = whole_process();
@@ -247,7 +246,7 @@ fn there_is_no_merging_beyond_the_largest_order() {
 #[test]
 fn a_module_without_its_cache_does_not_load() {
     let _lock = whole_process();
-    // The cache is there again before anything uses the allocator.
+    // The cache is restored before anything uses an allocator.
     ffi::fail_caches(true);
     // SAFETY: nothing uses an allocator meanwhile, since this has the whole process.
     let result = unsafe { ffi::module_init() };
@@ -282,7 +281,7 @@ fn sizes_are_printed_in_the_unit_that_fits() {
     assert_eq!(lines.len(), 1 + orders.len());
     for (line, order) in lines[1..].iter().zip(orders.iter().rev()) {
         let block_size = CHUNK << order.order;
-        // Without counters, what is free decides over the unit.
+        // Without counters, the free bytes decide the unit.
         let counts = KERNEL.has("scoreboard");
         let decides = if counts { block_size } else { order.free() * block_size };
         let (shift, unit) = if decides < MIB { (10, "KiB") } else { (20, "MiB") };
@@ -295,7 +294,7 @@ fn sizes_are_printed_in_the_unit_that_fits() {
     }
 }
 
-/// Of a block of each order, in a space with a root of each.
+/// With a block of each order, in a space with a root of each.
 #[rstest]
 fn a_teardown_in_use_warns_of_all_that_is_wrong(#[values(0, 1, 2)] order: u32) {
     let _lock = whole_process();
@@ -312,6 +311,6 @@ fn a_teardown_in_use_warns_of_all_that_is_wrong(#[values(0, 1, 2)] order: u32) {
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.contains(expected), "{found} is not about {expected}");
     }
-    // The root that is in use went with the others.
+    // The teardown has freed the root in use like the others.
     drop(list);
 }

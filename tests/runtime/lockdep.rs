@@ -1,4 +1,4 @@
-//! The C is told of a lock, or not.
+//! Lockdep: the C warns if a lock that it knows of is not held.
 
 use super::*;
 
@@ -54,8 +54,8 @@ fn addr_to_block(
     }
 }
 
-/// Calls with a block of 8 KiB on a list, with or without the C being told
-/// of a lock; returns how many warnings that were.
+/// Makes the call with a block of 8K on a list, with or without a lock that the C knows of.
+/// Returns the number of warnings.
 fn warnings(call: Call, told: bool) -> usize {
     let _lock = whole_process();
     let mut map = ffi::lockdep_map { name: c"test".as_ptr() };
@@ -89,7 +89,7 @@ fn warnings(call: Call, told: bool) -> usize {
 #[cfg_attr(addr_to_block, case::addr_to_block(addr_to_block))]
 fn an_entry_without_the_lock_warns(#[case] call: Call) {
     assert_ne!(warnings(call, true), 0);
-    assert_eq!(warnings(call, false), 0, "the C was told of no lock");
+    assert_eq!(warnings(call, false), 0, "the C knows of no lock");
 }
 
 #[test]

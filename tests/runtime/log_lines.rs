@@ -24,9 +24,9 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// What this thread hands to the `log` crate in `f`.
+/// What this thread passes to the `log` crate in `f`.
 fn logged(f: impl FnOnce()) -> Vec<(String, Level, String)> {
-    // Another test may have set it already, to the same.
+    // Another test may have installed the same logger already.
     let _ = log::set_logger(&LINES);
     log::set_max_level(log::LevelFilter::Trace);
     let own = thread::current().id();

@@ -43,7 +43,7 @@ fn free_block(raw: &mut Raw) -> *mut ffi::gpu_buddy_block {
     unsafe { *(*raw.mm()).roots }
 }
 
-/// Frees what is not allocated.
+/// Frees a block that is not allocated.
 fn provoke(raw: &mut Raw) -> Captured<()> {
     let block = free_block(raw);
     let mm = raw.mm();
@@ -52,7 +52,7 @@ fn provoke(raw: &mut Raw) -> Captured<()> {
     capture(|| unsafe { ffi::gpu_buddy_free_block(mm, block) })
 }
 
-/// Checks that a report is about the place that it names.
+/// Checks that the source line at a place contains a text.
 fn assert_place(file: &str, line: u32, text: &str) {
     assert_eq!(file, "drivers/gpu/buddy.c");
     let found = kernel_line(file, line);
@@ -67,7 +67,7 @@ mod panics {
         let call = || capture(|| std::panic::resume_unwind(Box::new(7)));
         let payload = catch_unwind(call).expect_err("it unwinds");
         assert_eq!(payload.downcast_ref(), Some(&7));
-        // And leave it behind: what is printed now is not captured.
+        // The capture has ended: what is printed now is not captured.
         let after = capture(|| ());
         assert_eq!((after.result, after.log, after.warnings), (Ok(()), vec![], vec![]));
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Without it, the first block would come from a cache that is null.
+/// Otherwise the first block would come from a null cache.
 #[test]
 fn the_module_is_initialised_before_any_thread() {
     let _lock = whole_process();

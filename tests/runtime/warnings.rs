@@ -1,4 +1,4 @@
-//! Warnings, and which capture has them.
+//! Warnings, and which capture records them.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn of_a_teardown_in_use_are_recorded() {
             format!("WARNING at {}:{}: {}", warning.file, warning.line, warning.condition)
         );
     }
-    // And the leak is seen: what the root was split into.
+    // The leak is counted: the blocks that the root was split into.
     assert_eq!(live_objects() - before, 16);
 }
 

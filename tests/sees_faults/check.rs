@@ -61,7 +61,7 @@ fn check(fault: &Fault, seconds: &str) -> Option<(Option<i32>, Value)> {
     Some((output.status.code(), report))
 }
 
-/// Checks faults, and returns those that it does not call broken.
+/// Checks faults, and returns those that `check` does not call broken.
 fn check_all<'a>(faults: impl Iterator<Item = &'a Fault>, seconds: &str) -> Vec<String> {
     let mut missed = Vec::new();
     for fault in faults {

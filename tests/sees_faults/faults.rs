@@ -4,8 +4,8 @@ use super::plant::Edit::{Put, Skip};
 use super::plant::Shows::{AmongThreads, InLockstep, MayDie, UnderFaults};
 use super::plant::{Fault, fault};
 
-/// Those in the checks of arguments show since the laboratory gives the C its arguments as
-/// they are.
+/// Faults in the checks of arguments show because the laboratory passes arguments to the C
+/// unchecked.
 #[rustfmt::skip]
 pub const FAULTS: &[Fault] = &[
     fault("offset 0 is not aligned", "gpu_buddy_block_offset_alignment",

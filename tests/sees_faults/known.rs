@@ -1,5 +1,5 @@
-//! Faults in the code that each known breach is about, after its name: what is known must
-//! hide none of them. Some of them would be its fix, which is a change as well.
+//! Faults in the code of each known breach, with its name first: the list of known breaches must
+//! hide none of them. Some would fix the breach, which is a change as well.
 
 use super::plant::Edit::{Put, Skip};
 use super::plant::Shows::{InLockstep, MayDie};

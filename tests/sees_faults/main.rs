@@ -1,7 +1,7 @@
 //! Faults planted in the allocator: `torture` and `check` find each of them.
 //!
-//! Alone, because each fault has to be found within a time limit: nothing else may take the
-//! processors meanwhile, and one of the two has them at a time.
+//! Alone, because each fault has to be found within a time limit, with all processors. So only
+//! one test runs at a time.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const ALLOCATOR: &str = "drivers/gpu/buddy.c";
 
-/// Held by the test that has the processors.
+/// Held by the test that is running.
 fn processors() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::new(());
     LOCK.lock().unwrap_or_else(PoisonError::into_inner)

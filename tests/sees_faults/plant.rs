@@ -24,9 +24,9 @@ pub enum Shows {
     InLockstep,
     /// In lockstep; the process may also die, or hang.
     MayDie,
-    /// Only where threads share an allocator.
+    /// Only if threads share an allocator.
     AmongThreads,
-    /// Only where memory for the allocator's own objects runs out.
+    /// Only if memory for the allocator's own objects runs out.
     UnderFaults,
 }
 

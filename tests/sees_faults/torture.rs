@@ -35,7 +35,7 @@ const SHORT: u64 = 12;
 /// How long torture may take to find a fault, in seconds.
 const SECONDS: u64 = 20;
 
-/// Torture that says nothing for so long hangs, or shrinks without an end.
+/// Torture that takes this long hangs, or shrinks endlessly.
 const PATIENCE: Duration = Duration::from_secs(SECONDS + 100);
 
 fn all() -> impl Iterator<Item = &'static Fault> {
@@ -57,8 +57,8 @@ fn replacement(source: &str, number: usize, fault: &Fault) -> Option<(Range<usiz
     Some((place, new))
 }
 
-/// The allocator with all faults that it has a place for, of which none is there unless
-/// it is chosen; and their numbers.
+/// The allocator with all faults that it has a place for, and their numbers. None is active
+/// unless it is chosen.
 fn with_faults(source: &str) -> (String, Vec<usize>) {
     let mut replacements = Vec::new();
     let mut numbers = Vec::new();
@@ -92,7 +92,7 @@ fn with_faults(source: &str) -> (String, Vec<usize>) {
     (text, numbers)
 }
 
-/// Writes a file, but leaves one that has this content already as old as it is.
+/// Writes a file, unless it has this content already: its time stays.
 fn write_if_changed(path: &Path, content: &[u8]) {
     if fs::read(path).is_ok_and(|old| old == content) {
         return;
@@ -142,7 +142,7 @@ struct Found {
 enum Caught {
     No,
     Found,
-    /// Without a report.
+    /// It died without a report.
     Died,
 }
 
@@ -195,7 +195,7 @@ fn torture(kernel: &Path, number: usize, shows: Shows, out: &Path) -> Found {
     }
 }
 
-/// The exit code, where it has one; `None` where it had to be killed.
+/// The exit code, if it has one; `None` if it had to be killed.
 fn wait(child: &mut Child) -> Option<Option<i32>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -225,7 +225,7 @@ fn torture_finds_each_planted_fault() {
         .into_iter()
         .chain(numbers.iter().map(|&number| (number, numbered(number).shows)))
         .collect();
-    // What takes longest begins first.
+    // The longest begin first.
     jobs.sort_by_key(|&(_, shows)| shows != MayDie);
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
@@ -265,8 +265,7 @@ fn torture_finds_each_planted_fault() {
             (None, Caught::No) => true,
             (Some(fault), Caught::Found) => {
                 let died = finding.starts_with("crash: ") || finding.starts_with("hang: ");
-                // What threads did together is not made short, and each step of a hang takes
-                // time.
+                // Traces of several threads are not shrunk, and each step of a hang takes time.
                 (*shrunk_to <= SHORT || *cut_short || fault.shows == AmongThreads)
                     && (fault.shows == MayDie || !died)
             }

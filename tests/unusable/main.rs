@@ -1,6 +1,5 @@
-//! Allocators that a BUG has made unusable: what is refused from there on, what
-//! is kept, what others notice, and that nothing is lost for good. What is
-//! promised is in docs/assurance/unusable.md.
+//! Allocators that a BUG has made unusable: which calls fail from then on, what is kept, what
+//! others notice, and that no memory is lost. docs/assurance/unusable.md has the promises.
 //!
 //! Some BUGs are provoked by spoiling a block behind the safe API's back. Those
 //! in the middle of every function are planted in a copy of the kernel; see `planted.rs`.
@@ -29,7 +28,7 @@ fn none() -> Flags {
     Flags::empty()
 }
 
-/// Where a block of the safe API is, which does not tell.
+/// The address of a block, which the safe API does not give.
 fn address(block: AllocatedBlock<'_>, buddy: &GpuBuddy) -> *mut ffi::gpu_buddy_block {
     // SAFETY: a block is two pointers: to itself, and to its allocator. If it
     // became something else, this would not compile.
@@ -75,8 +74,8 @@ fn spoil_buddy(blocks: &AllocatedBlocks) {
     }
 }
 
-/// A call that ends in a BUG, on an allocator in use; returns the BUG as that
-/// call reports it, or none where the call reports nothing.
+/// Makes a call that ends in a BUG, on an allocator in use. Returns the BUG that the call
+/// reports, or none if it reports nothing.
 type Provoke = fn(&GpuBuddy) -> Option<Error>;
 
 fn free(buddy: &GpuBuddy) -> Option<Error> {
@@ -101,7 +100,7 @@ fn free_as_allocated(buddy: &GpuBuddy) -> Option<Error> {
     None
 }
 
-/// After a first block has been taken, which nobody will ever get.
+/// The BUG comes after a first block was taken, which is lost.
 fn alloc(buddy: &GpuBuddy) -> Option<Error> {
     let kept = exact(buddy, 0, CHUNK).expect("free");
     spoil_buddy(&kept);
@@ -110,12 +109,12 @@ fn alloc(buddy: &GpuBuddy) -> Option<Error> {
     simple(buddy, 3 * CHUNK, none()).err()
 }
 
-/// Where the series does not survive it; elsewhere it is no BUG.
+/// For series that do not survive it. In others it is no BUG.
 fn out_of_memory(buddy: &GpuBuddy) -> Option<Error> {
     let mut blocks = exact(buddy, 0, 8 * CHUNK).expect("free");
     buddy.set_fault(Some(Fault::nth(3)));
     let error = blocks.trim(None, CHUNK).expect_err("out of memory");
-    // The C had the block when it was stopped.
+    // The C had taken the block when it stopped.
     assert!(blocks.is_empty());
     Some(error)
 }

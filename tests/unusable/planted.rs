@@ -1,5 +1,5 @@
-//! BUGs and warnings in the middle of each function, in a build of their own with a copy of the
-//! kernel.
+//! BUGs and warnings in the middle of each function. They are planted in a copy of the kernel,
+//! with which one test builds and runs the others.
 
 #[cfg(lockdep)]
 mod lock;
@@ -10,8 +10,7 @@ use std::process::Command;
 
 use super::*;
 
-/// Spaces whose chunk size is one of these meet what is planted in the copy of
-/// the kernel; no other does.
+/// The chunk size of a space chooses what is planted for it; other sizes meet nothing.
 mod plant {
     pub const BLOCK_ALLOC: u64 = 1 << 13;
     pub const SPLIT: u64 = 1 << 14;
@@ -27,8 +26,8 @@ mod plant {
 const ALLOCATOR: &str = "drivers/gpu/buddy.c";
 const HEADER: &str = "include/linux/gpu_buddy.h";
 
-/// Puts a statement in the first place of the C function `name`; false where
-/// there is no such function.
+/// Puts a statement at the beginning of the C function `name`; false if there is no such
+/// function.
 fn plant(text: &mut String, name: &str, statement: &str) -> bool {
     let call = format!("{name}(");
     let body = text.match_indices(&call).find_map(|(start, _)| {
@@ -41,8 +40,8 @@ fn plant(text: &mut String, name: &str, statement: &str) -> bool {
     body.is_some()
 }
 
-/// Builds this file with a kernel in which a BUG is planted in the middle of
-/// each function, and runs the tests of [`planted`].
+/// Builds this binary with a kernel in which a BUG is planted in the middle of each function,
+/// and runs the other tests of this file.
 #[test]
 fn a_bug_in_the_middle_of_each_function() {
     if std::env::var_os(PLANTED).is_some() {
@@ -55,7 +54,7 @@ fn a_bug_in_the_middle_of_each_function() {
         .arg(kernel.path())
         .status();
     assert!(copied.expect("cp runs").success());
-    // The functions that a later kernel may have in another form.
+    // Functions that a later kernel may have in another form.
     let mut missing = Vec::new();
     let mut edit = |file: &str, plants: &[(&str, u64, bool)]| {
         let path = kernel.path().join(file);
@@ -123,7 +122,7 @@ fn a_bug_in_the_middle_of_each_function() {
     assert!(stdout.contains(&format!("{tests} passed; 0 failed")), "{stdout}");
 }
 
-/// Set where the kernel that is compiled in is the copy.
+/// Set if the kernel that is compiled in is the copy.
 const PLANTED: &str = "GPU_BUDDY_PLANTED";
 
 fn new(chunk: u64) -> gpu_buddy::Result<GpuBuddy> {
@@ -152,7 +151,7 @@ fn init() {
     }
     let Err(Error::Bug(bug)) = new(plant::BLOCK_ALLOC) else { panic!("no BUG") };
     assert_planted(bug, plant::BLOCK_ALLOC);
-    // And the fault that was lent comes back with what it has counted.
+    // The caller's fault has the counts.
     let mut fault = Fault::none();
     let result =
         GpuBuddy::with_fault(params(0, 256 * plant::BLOCK_ALLOC, plant::BLOCK_ALLOC), &mut fault);
@@ -160,7 +159,7 @@ fn init() {
     assert!(fault.attempts() > 3, "it came in the middle: {fault:?}");
 }
 
-/// The space of this chunk size cannot be split, so nothing is held there.
+/// A space of this chunk size cannot be split. It is allocated as a whole.
 fn whole(provoke: impl FnOnce(&GpuBuddy, AllocatedBlocks)) {
     let buddy = new(plant::SPLIT).expect("a space");
     let all = exact(&buddy, 0, buddy.size()).expect("free");
@@ -184,7 +183,7 @@ fn alloc() {
     });
 }
 
-/// The block is free already, and will be in parts.
+/// The trim has freed the block, and stops when it splits it.
 #[test]
 #[ignore = "for a kernel with planted BUGs"]
 fn trim() {
@@ -194,7 +193,7 @@ fn trim() {
     whole(|buddy, mut all| {
         let avail = buddy.avail();
         assert!(matches!(all.trim(None, plant::SPLIT), Err(Error::Bug(_))));
-        // In the middle: it was counted as free, and is nobody's now.
+        // The block was counted as free before the BUG; now nobody has it.
         assert_eq!((avail, buddy.avail()), (0, buddy.size()));
         assert!(all.is_empty());
         assert_eq!((all.size(), format!("{all:?}")), (0, "[]".to_owned()));
@@ -254,7 +253,7 @@ fn block_at() {
     }
 }
 
-/// In `fini`, and where the last handle is dropped, which tells nobody.
+/// In `fini`, and in the drop of the last handle, which reports nothing.
 #[test]
 #[ignore = "for a kernel with planted BUGs"]
 fn fini() {

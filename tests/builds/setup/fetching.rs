@@ -62,7 +62,7 @@ fn fetches_the_drm_form() {
     clone.assert_holds("6.1", &tree);
 }
 
-/// cargo has to be able to compile in what stands in for the default.
+/// The series that replaces the default must be one that cargo can compile in.
 #[rstest]
 fn takes_no_drm_form_for_the_default() {
     let clone = Clone::new();
@@ -189,8 +189,8 @@ fn lists_the_series_there_are() {
     assert_eq!(clone.downloads(), 0);
 }
 
-/// What a package lacks is said, and the same version is not fetched from another
-/// suite.
+/// The message says what a package lacks. The same version is not fetched again from
+/// another suite.
 #[rstest]
 fn says_what_a_package_lacks() {
     let clone = Clone::new();
@@ -218,7 +218,7 @@ fn says_what_a_package_lacks() {
         &["--series", "6.1"],
         &[&format!("can be used: 6.1.9-1 in oldstable {lacks}; 6.1.8-1 in bookworm {neither}\n")],
     );
-    // A package that is there and of no use is no series that Debian has dropped.
+    // A useless package does not mean that Debian has dropped the series.
     clone.package("sid", "7.3", "7.3.4-1", &clone.tree("one"));
     clone.fails(&["--all"], &["no linux-source-6.1 can be used", "NOTICE: passing over 7.2"]);
     clone.assert_holds("7.3", &clone.tree("one"));
@@ -243,9 +243,9 @@ fn passes_over_a_series_that_debian_has_dropped() {
     found.sort();
     assert_eq!(found, ["6.12", "7.3"]);
 
-    // By name, it is a failure.
+    // A series that is named explicitly is a failure.
     clone.fails(&["--series", "7.2"], &["no suite has linux-source-7.2"]);
-    // It is not known to be dropped where a suite or the network is not there.
+    // If a suite or the network is missing, nobody knows whether it was dropped.
     fs::create_dir(clone.at("mirror/forky")).unwrap();
     fs::write(clone.at("mirror/forky/unsigned"), "").unwrap();
     clone.fails(

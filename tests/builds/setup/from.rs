@@ -95,7 +95,7 @@ fn takes_an_allocator_alone(#[case] form: &str, #[case] allocator: &[&str]) {
     assert_eq!(clone.succeeds(&["--series", "local"]), "");
 }
 
-/// A file that is absent is no difference to what was tested.
+/// A missing file does not count as a difference from a tested revision.
 #[rstest]
 fn takes_a_part_of_a_tested_tree() {
     let clone = Clone::new();

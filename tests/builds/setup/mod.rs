@@ -20,15 +20,15 @@ use tempfile::TempDir;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 const OPTIONAL: &str = "rust/kernel/gpu/buddy.rs";
-/// Is wanted only beside that.
+/// Wanted only together with `OPTIONAL`.
 const PART: &str = "rust/kernel/ptr.rs";
 
-/// Files that a tree has and that are not wanted: one of a wanted file's name in
-/// another folder, and what is left of the drm form in a tree of the gpu form.
+/// Files of a tree that are not wanted: one with the name of a wanted file in another
+/// folder, and the rest of the drm form in a tree of the gpu form.
 const ELSEWHERE: &str = "not this one\n";
 const ONLY_PRINTS: &str = "#include <linux/gpu_buddy.h>\n";
 
-/// Answers for one package mirror: a folder with a folder of packages per suite.
+/// Plays apt on a package mirror: a folder with a folder of packages for each suite.
 const APT_GET: &str = r#"#!/usr/bin/env bash
 echo "$0 $*" >>"$MIRROR/calls"
 if [[ $1 == -c ]]; then conf=${2%/*}; shift 2; fi
@@ -57,7 +57,7 @@ pkgnames) ls | sed -n 's/_.*\.deb$//p' ;;
 esac
 "#;
 
-/// The packages of the stub are the plain tar that a real one would give.
+/// A package of the stub is the plain tar that the real dpkg-deb would print.
 const DPKG_DEB: &str = "#!/usr/bin/env bash\nexec cat \"$2\"\n";
 
 /// The series that a clone knows. They are not those of the project, which change with
@@ -113,7 +113,7 @@ impl Clone {
         fs::read_to_string(self.vendored(series).join("REVISION")).unwrap()
     }
 
-    /// A program that goes before the real one of this name.
+    /// Puts a program before the real one of this name in PATH.
     fn stub(&self, name: &str, text: &str) {
         let path = self.at("bin").join(name);
         fs::write(&path, text).unwrap();
@@ -163,7 +163,7 @@ impl Clone {
         text
     }
 
-    /// No scratch folder, and none that is half filled.
+    /// No temporary folder and no half-filled folder is left.
     fn left_nothing(&self) {
         assert_eq!(names(&self.at("tmp")), [""; 0]);
         for folder in [self.vendored(""), self.at("home/cache/gpu-buddy/7.3")] {
@@ -257,7 +257,7 @@ fn result(output: &Output) -> (i32, String) {
     (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
 }
 
-/// As much of a shared library as the search for libclang reads.
+/// The part of a shared library that the search for libclang reads.
 fn elf() -> [u8; 5] {
     [0x7f, b'E', b'L', b'F', if cfg!(target_pointer_width = "64") { 2 } else { 1 }]
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Where `tar` would unpack, a stub says so and goes on until the test is over.
+/// Starts a run in which a stub replaces `tar`: it says that it began, and waits until the
+/// test is over.
 fn start_to_unpack(clone: &Clone) -> std::process::Child {
     clone.stub("tar", "#!/bin/sh\ntouch \"$MIRROR/unpacking\"\nwhile [ -e \"$MIRROR/unpacking\" ]; do sleep 0.1; done\n");
     let child = clone.command(&["--from", "k.tar"]).spawn().unwrap();
@@ -97,11 +98,11 @@ fn finds_libclang(#[case] name: &str, #[case] found: bool) {
     clone.fails(&[], &["LIBCLANG_PATH", "no libclang is there"]);
 }
 
-/// What the script asks of the manifest.
+/// The manifest has what the script reads from it.
 #[rstest]
 fn the_manifest_is_in_order() {
     let manifest = fs::read_to_string(format!("{PROJECT}/vendor/manifest.toml")).unwrap();
-    // Path and form of what a package has to have.
+    // Path and form of each file that a package must contain.
     let mut required = vec![];
     let mut revisions: Vec<Vec<&str>> = vec![];
     for line in manifest.lines() {

@@ -19,8 +19,7 @@ use tempfile::TempDir;
 
 const ALLOCATOR: &str = "drivers/gpu/buddy.c";
 
-/// A tree that a test changes, and a folder for temporary files that has to be empty at the
-/// end.
+/// A tree that a test changes, and a folder for temporary files, which must be empty at the end.
 struct Place {
     tree: TempDir,
     temporary: TempDir,
@@ -32,7 +31,7 @@ impl Place {
         Self { tree: copy_of_kernel(), temporary }
     }
 
-    /// The same with a text of the allocator replaced, if it is there.
+    /// A tree with a text of the allocator replaced, if it is there.
     fn with(after: &str, from: &str, to: &str) -> Option<Self> {
         let place = Self::new();
         place.edit(after, from, to).then_some(place)
@@ -46,7 +45,7 @@ impl Place {
         self.path().join(ALLOCATOR)
     }
 
-    /// Replaces a text where it comes first after another.
+    /// Replaces the first occurrence of a text after another.
     fn edit(&self, after: &str, from: &str, to: &str) -> bool {
         edit_allocator(self.path(), after, from, to)
     }
@@ -74,7 +73,7 @@ impl Place {
         command
     }
 
-    /// Nothing is left behind, whatever it says.
+    /// Runs the check. It must leave nothing behind, whatever the verdict.
     fn check(&self, arguments: &[&dyn AsRef<OsStr>]) -> Output {
         let output = self.command(arguments).output().expect("it runs");
         self.assert_clean();
@@ -86,7 +85,7 @@ impl Place {
         assert!(left.is_empty(), "{left:?}");
     }
 
-    /// Checks the tree against the kernel that it is a copy of.
+    /// Checks the tree against the original.
     fn report(&self) -> (Option<i32>, Value) {
         let (tree, base) = (self.path(), kernel_tree());
         let output = self.check(&[&tree, &"--base", &base, &"--quick", &"--seed", &"1", &"--json"]);
@@ -122,7 +121,7 @@ fn the_same_files_behave_the_same() {
     assert!(stdout.contains("same behaviour: the files of the allocator are the same"), "{stdout}");
 }
 
-/// The numbers of all lines behind it are others, and BUGs and WARNs carry them.
+/// Although it shifts all lines after it, whose numbers are in BUGs and WARNs.
 #[test]
 fn a_comment_is_no_change() {
     let place = Place::new();
@@ -146,7 +145,7 @@ fn another_answer_is_a_change_and_breaks_nothing() {
     assert_eq!(mark(&report, "coverage"), "passed", "{report:#}");
 }
 
-/// Also those of a function that an optimising compiler puts into its callers.
+/// Also lines of a function that an optimising compiler inlines.
 #[test]
 fn each_changed_line_is_counted() {
     let text = "needs_clear != gpu_buddy_block_is_clear(block)";

@@ -1,4 +1,4 @@
-//! Who reads the report: the KUnit tools, a user who interrupts, a list of mails.
+//! Readers of the report: the KUnit tools, a user who interrupts it, a mailing list.
 
 use super::*;
 
@@ -42,7 +42,7 @@ fn an_interrupt_ends_it_with_what_was_found() {
     place.assert_clean();
 }
 
-/// A mail that changes the allocator gets a reply, and another does not.
+/// The bot replies to a mail that changes the allocator, and to no other.
 #[test]
 fn the_mail_bot_replies() {
     let Some(place) = with_another_order() else { return };

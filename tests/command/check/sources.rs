@@ -53,7 +53,7 @@ fn a_working_tree_is_held_against_its_commits() {
     place.git(&["init", "-q"]);
     place.commit("first");
     assert!(place.edit("", "#include", "/* One. */\n#include"));
-    // Against the commit: the comment is what is checked.
+    // The working tree is checked against the commit.
     let output = place.check(&[&place.path()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let stdout = text(&output.stdout);
@@ -73,7 +73,7 @@ fn a_working_tree_is_held_against_its_commits() {
     assert_eq!(text(&status.stdout), "");
 }
 
-/// A patch, the same as a mail that is encoded, and a mailbox of two.
+/// A patch, an encoded mail, and a mailbox with two.
 #[test]
 fn patches_are_put_on_a_base() {
     let place = Place::new();
@@ -106,7 +106,7 @@ fn patches_are_put_on_a_base() {
         assert!(stdout.contains("the object code is the same"), "{stdout}");
         assert!(stdout.contains("README"), "what is elsewhere is named: {stdout}");
     }
-    // The second alone does not fit.
+    // The second patch alone does not apply.
     let second = fs::read_to_string(&both).expect("it was written");
     let at = second.rfind("\nFrom ").expect("two mails") + 1;
     let alone = out.join("two.patch");

@@ -1,5 +1,5 @@
-//! What docs/findings/ says is true: each trace shows what its page says, on the kernels that
-//! the page says and on no others.
+//! The pages of docs/findings/ are true: each trace shows what its page says, on the kernels that
+//! the page names and on no others.
 
 mod pictures;
 mod releases;

@@ -3,8 +3,8 @@
 use super::releases::{Placed, output_of, replayed};
 use super::*;
 
-/// Each trace has a map of what it leaves behind, on the first release that shows it, unless
-/// the process dies of it. With BLESS=1 they are drawn anew.
+/// Each page has a map of the state after its trace, on the first release that shows it, unless
+/// the process dies. BLESS=1 draws them again.
 #[test]
 fn pictures_are_of_what_the_traces_leave() {
     let kernels = Placed::all();

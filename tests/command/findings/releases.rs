@@ -7,7 +7,7 @@ pub struct Placed {
     pub folder: PathBuf,
     /// Such as 7.3.4.
     pub release: String,
-    /// The tests have passed on it.
+    /// Whether the tests have passed on it.
     pub recorded: bool,
 }
 
@@ -36,7 +36,7 @@ impl Placed {
         self.folder.file_name().expect("a name").to_string_lossy().into_owned()
     }
 
-    /// What a page says of it: of the release itself, or of an older one of its series.
+    /// What a page says about it: about the release itself, or an older one of its series.
     fn claim(&self, finding: &Value, all: &[Self]) -> Option<bool> {
         let (series, _) = self.release.rsplit_once('.')?;
         let is_of_series = |version: &str| {
@@ -58,7 +58,7 @@ impl Placed {
         None
     }
 
-    /// Whether the output of the finding's command has what it should.
+    /// Whether the output of the finding's command shows it.
     fn shows(&self, finding: &Value) -> bool {
         let mut command = match word(finding, "run") {
             "replay" => command(&["replay", "--strict", "--against", "contract", "-"]),
@@ -74,7 +74,7 @@ fn is_in(output: &str, finding: &Value) -> bool {
     words(finding, "shows").iter().any(|shows| output.contains(shows))
 }
 
-/// All that a command says of a trace.
+/// All output of a command on a trace.
 pub fn output_of(command: &mut Command, trace: &str) -> String {
     use std::io::Write as _;
     use std::os::unix::process::ExitStatusExt as _;
@@ -88,7 +88,7 @@ pub fn output_of(command: &mut Command, trace: &str) -> String {
     text(&output.stdout) + &text(&output.stderr) + died
 }
 
-/// What is wrong with what the pages say of the kernels that are there. `shows` runs a trace.
+/// Claims of the pages that are wrong for these kernels. `shows` runs a trace.
 fn wrong_claims(
     findings: &[Value],
     kernels: &[Placed],
@@ -119,7 +119,7 @@ fn wrong_claims(
     wrong
 }
 
-/// Those that a trace and the command show.
+/// The findings that a trace and the command show.
 pub fn replayed(findings: Vec<Value>) -> Vec<Value> {
     let is_replayed = |finding: &Value| ["replay", "cost"].contains(&word(finding, "run"));
     findings.into_iter().filter(is_replayed).collect()
@@ -135,8 +135,8 @@ fn each_kernel_shows_what_the_pages_say_and_nothing_else() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A release that is said to show something and does not, or the other way round, or that is
-/// not mentioned, is noticed.
+/// A wrong claim is noticed: a release that shows it or not against the page, or that the page
+/// does not mention.
 #[test]
 fn a_wrong_release_is_noticed() {
     let kernels = Placed::all();
@@ -162,7 +162,8 @@ fn a_wrong_release_is_noticed() {
     }
 }
 
-/// What a page rests on is there: the line is one of a comment, near to what it is about.
+/// The promise that a page cites is there: the line is in a comment, near the function that it
+/// is about.
 #[test]
 fn promises_are_where_the_pages_say() {
     let kernels = Placed::all();
@@ -194,7 +195,7 @@ fn promises_are_where_the_pages_say() {
     }
 }
 
-/// What AddressSanitizer has to report.
+/// AddressSanitizer has to report it.
 #[test]
 fn a_contiguous_request_reads_what_it_has_freed() {
     let findings = findings();

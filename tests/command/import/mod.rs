@@ -1,5 +1,5 @@
-//! What a running kernel's calls become: the same trace, with the same blocks, from
-//! recordings that are whole, that begin in the middle, and that have lost lines.
+//! Recordings of a running kernel become traces with the same blocks: whole recordings, some that
+//! begin in the middle, and some with lost lines.
 
 mod recorder;
 mod script;
@@ -16,7 +16,7 @@ use rstest::rstest;
 
 const SPACE: Space = Space::new(64 << 20, 4 << 10);
 
-/// A trace with every kind of call that is recorded, whose sizes are those that the C takes.
+/// A trace with every kind of recorded call, with sizes that the C takes.
 fn random(seed: u64) -> Trace {
     let capabilities = !(Capability::FailNth | Capability::Fini | Capability::BlockAt);
     Trace::random(seed, SPACE, capabilities, 600)
@@ -62,13 +62,13 @@ fn difference(imported: &Imported) -> Option<String> {
     None
 }
 
-/// What the operations are that are recorded, and have an effect.
+/// The operations that are recorded and have an effect.
 fn operations(trace: &Trace) -> Vec<String> {
     let written = trace.to_string();
     written.lines().map(str::to_owned).collect()
 }
 
-/// A trace, without what the C was not called for.
+/// The trace without operations that do not call the C.
 fn called(trace: &Trace) -> Trace {
     let mut pair = Lockstep::<KernelC, KernelC>::alone(trace.space, Settings::default()).unwrap();
     let mut operations = Vec::new();
@@ -98,7 +98,7 @@ fn every_kind_of_call_gives_the_same_blocks() {
     let (mut blocks, mut trims, mut failed) = (0, 0, 0);
     for seed in 1..=20 {
         let mut trace = random(seed);
-        // The generator makes none.
+        // The generator makes none of these.
         let grown = trace.operations.iter().find_map(Operation::allocation).expect("one");
         let request = gpu_buddy::AllocRequest {
             size: 20 << 10,
@@ -106,7 +106,7 @@ fn every_kind_of_call_gives_the_same_blocks() {
             ..Default::default()
         };
         trace.operations.insert(40, Operation::AllocOnto { id: grown, request });
-        // What must be kept away from the C is not called.
+        // Operations that the C does not survive are skipped.
         let trace = called(&trace);
         let imported = import(&joined(&record(&trace, 3, 100)));
         assert_eq!(difference(&imported), None, "seed {seed}");
@@ -120,7 +120,7 @@ fn every_kind_of_call_gives_the_same_blocks() {
     assert!(blocks > 50 && trims > 50 && failed > 50, "{blocks} {trims} {failed}");
 }
 
-/// Each processor writes its own lines in order; those of several come as they may.
+/// Each processor writes its lines in order; lines of several are in any order.
 #[test]
 fn allocators_and_threads_are_told_apart() {
     let traces = [random(1), random(2), random(3)].map(|trace| called(&trace));
@@ -144,7 +144,7 @@ fn allocators_and_threads_are_told_apart() {
     let imported = import(&backwards.concat());
     assert!(imported.is_whole);
     assert_eq!(difference(&imported), None);
-    // One more at the place of one that is gone is another one.
+    // A new allocator at the address of an old one is another allocator.
     let again = recordings[0].iter().map(|call| call.1.clone()).collect::<String>();
     let mm = again.split_whitespace().nth(3).unwrap();
     let reused = format!("{again}fini 9000000 0 {mm}\ninit 9000001 0 {mm} 1048576 4096 0\n");
@@ -161,7 +161,7 @@ fn a_recording_that_begins_in_the_middle_counts_what_is_unknown() {
     let recording: Recording = text.parse().unwrap();
     let about = &recording.allocators()[0];
     assert!(!about.is_whole);
-    // As drivers ask for memory anywhere.
+    // As drivers request memory anywhere.
     assert_eq!(about.space, Some(Load::Amdgpu.space()));
     let imported = recording.import(0, about.space.unwrap());
     assert!(imported.skipped.frees > 20, "{:?}", imported.skipped);
@@ -172,7 +172,7 @@ fn a_recording_that_begins_in_the_middle_counts_what_is_unknown() {
     assert!(text.contains("frees of unknown lists skipped"));
     let read: Trace = text.parse().unwrap();
     assert_eq!(operations(&read), operations(&imported.trace));
-    // What is in it and was recorded are as many.
+    // As many lines are imported or counted as were recorded.
     let allocs = |text: &str| text.lines().filter(|line| line.starts_with("alloc ")).count();
     let is_alloc = |operation: &&Operation| matches!(operation, Operation::Alloc { .. });
     let imported = imported.trace.operations.iter().filter(is_alloc).count();
@@ -205,7 +205,7 @@ fn assert_no_overlap(imported: &Imported) {
     for (operation, (_, outcome)) in imported.trace.operations.iter().zip(&imported.outcomes) {
         match (operation, outcome) {
             (Operation::Free { id, .. }, _) => drop(alive.remove(id)),
-            // Which one it is is counted in what is left, so that all of it is let go here.
+            // The index counts the remaining blocks, so the whole allocation is freed here.
             (Operation::FreeBlock { id, .. }, _) => drop(alive.remove(id)),
             (operation, RecordedOutcome::Blocks { blocks, .. }) => {
                 let id = operation.allocation().expect("one");
@@ -255,7 +255,7 @@ fn an_allocation_is_known_by_its_blocks() {
     }
 }
 
-/// bpftrace has written it, of this crate's C: see `calls.trace`.
+/// bpftrace wrote it while this crate's C ran `calls.trace`.
 #[test]
 fn a_recording_of_bpftrace_is_read() {
     let imported = import(include_str!("../../recordings/calls.recording"));
@@ -279,7 +279,7 @@ fn a_recording_of_bpftrace_is_read() {
 #[case("space size=16M chunk=4K\n", "line 1: expected a line of contrib/record.bt")]
 #[case("\u{7f}ELF\u{1}\u{fffd}\n", "found '\\u{7f}ELF\\u{1}\u{fffd}'")]
 fn what_is_no_recording_is_named_with_its_line(#[case] text: &str, #[case] says: &str) {
-    // A last line that is cut off is no mistake, any other is.
+    // Only the last line may be cut off.
     let text = format!("{text}\nfini 9 9 0x3\n");
     let error = text.parse::<Recording>().expect_err("none").to_string();
     assert!(error.contains(says), "{error}");

@@ -1,4 +1,4 @@
-//! Writes what contrib/record.bt would write of the calls of this crate's C.
+//! Writes what contrib/record.bt would write about the calls of this crate's C.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use gpu_buddy::{AllocRequest, ffi};
 pub struct Recorder {
     mm: Box<ffi::gpu_buddy>,
     lists: BTreeMap<Id, Box<ffi::list_head>>,
-    /// As if every allocator had its own clock, in steps that differ.
+    /// The time. Each allocator has its own clock, with other steps.
     time: u64,
     step: u64,
     thread: u64,

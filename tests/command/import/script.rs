@@ -1,5 +1,4 @@
-//! contrib/record.bt itself: bpftrace takes it, and what it writes of this crate's C is what
-//! was called.
+//! contrib/record.bt itself: bpftrace runs it, and it records the calls of this crate's C.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -47,7 +46,7 @@ fn the_script_records_the_calls_of_the_c() {
     let file = project().join("tests/recordings/calls.trace");
     let replay = format!("{} replay --plain {}", env!("CARGO_BIN_EXE_gpu-buddy"), file.display());
     let paths = [&script, &recording].map(|path| path.to_str().expect("UTF-8"));
-    // One probe on the same file says whether there can be any.
+    // One probe on the same file shows whether probes are possible.
     let probe = format!(
         "uprobe:{}:gpu_buddy_kernel_gpu_buddy_fini {{ printf(\"called\\n\"); }}",
         env!("CARGO_BIN_EXE_gpu-buddy"),

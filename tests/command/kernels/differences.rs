@@ -20,8 +20,8 @@ fn the_same_code_gives_the_same_answers() {
     assert!(stdout.contains("seed 1: "), "{stdout}");
 }
 
-/// What a base breaks as well is no failure, and takes no list; what it does not is new, and
-/// the other way round it is fixed.
+/// What the base breaks as well is no failure. What only the kernel breaks is new; what only the
+/// base breaks is fixed.
 #[test]
 fn a_base_tells_what_is_new_and_what_is_fixed() {
     let place = Place::new();
@@ -60,7 +60,7 @@ fn a_base_tells_what_is_new_and_what_is_fixed() {
     assert!(has(&better, "fixed") && !has(&better, "new"), "{better:?}");
 }
 
-/// What the safe API refuses before the C does is under test as well.
+/// The C's checks are tested although the safe API makes them first.
 #[test]
 fn a_lost_check_is_a_difference() {
     let place = Place::new();
@@ -76,7 +76,7 @@ fn a_lost_check_is_a_difference() {
     let trace = of_check["trace"].as_str().expect("a text");
     assert!(trace.lines().count() <= 4, "{trace}");
 
-    // Its trace shows it again, in all three ways.
+    // Its trace shows it again, in each way to replay it.
     let file = place.folder.path().join("short.trace");
     fs::write(&file, trace).expect("it is written");
     let again = place.run(&[&"compare", &tree, &kernel_tree(), &file]);
@@ -90,8 +90,7 @@ fn a_lost_check_is_a_difference() {
     assert!(text(&contract.stdout).contains("refuses-invalid"), "{}", text(&contract.stdout));
 }
 
-/// A crash, or a call that does not end, is a difference with a trace like any other, and
-/// what was found beside it is not lost.
+/// A crash or a hang is a difference with a trace like any other, and other findings are kept.
 #[rstest]
 #[case::crash("*(volatile int *)8 = 0;", "crash")]
 #[case::hang("for (;;) ;", "hang")]
@@ -125,7 +124,7 @@ fn what_kills_the_process_is_a_difference(#[case] by: &str, #[case] says: &str) 
     assert!(trace.lines().count() <= 5, "{trace}");
 }
 
-/// A BUG has file, line and condition wherever it is told.
+/// A BUG is reported with file, line and condition everywhere.
 #[test]
 fn a_bug_is_told_with_its_place() {
     let place = Place::new();
@@ -163,7 +162,7 @@ fn a_bug_is_told_with_its_place() {
     assert!(finding.contains(bug) && finding.contains(condition), "{finding}");
 }
 
-/// A module whose init function does not succeed is told of, once and for all.
+/// A module whose init function fails is reported, not repeated.
 #[test]
 fn a_module_that_does_not_start_is_a_finding() {
     let place = Place::new();

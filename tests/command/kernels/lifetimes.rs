@@ -40,13 +40,13 @@ fn a_difference_in_creation_is_a_finding() {
     assert!(trace.ends_with("space size=48K chunk=4K\n"), "{trace}");
     let replay = place.run(&[&"replay", &"--kernel", &tree, &"--against", &base, &file]);
     assert_eq!(replay.status.code(), Some(1));
-    // Alone it is a valid space that is refused.
+    // Without a base, a valid space is refused.
     let alone = place.run(&[&"replay", &"--kernel", &tree, &"--against", &"contract", &file]);
     assert_eq!(alone.status.code(), Some(1), "{}", text(&alone.stderr));
     assert!(text(&alone.stdout).contains("valid-arguments"), "{}", text(&alone.stdout));
 }
 
-/// The teardown is judged in the state that an allocator happens to be in.
+/// The teardown is judged in whatever state an allocator is in.
 #[rstest]
 #[case::leak("kfree(mm->roots);", ";", "nothing-leaked: the teardown left 1 objects behind")]
 #[case::no_merge(
@@ -86,8 +86,8 @@ fn a_teardown_that_goes_wrong_is_a_finding(
     assert!(trace.lines().count() <= 2 + 10, "{trace}");
 }
 
-/// Tearing down what is in use warns and leaks, as in the kernel, and is no finding. One
-/// that is silent is.
+/// The teardown of an allocator in use warns and leaks, as in the kernel, and is no finding. A
+/// silent one is.
 #[test]
 fn a_teardown_of_what_is_in_use_has_to_warn() {
     let place = Place::new();

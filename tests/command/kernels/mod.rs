@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 const ALLOCATOR: &str = "drivers/gpu/buddy.c";
 
-/// Copies of the kernel's tree, and a place for what is compiled, which all tests share.
+/// Copies of the kernel's tree. All tests share a cache of compiled kernels.
 struct Place {
     folder: TempDir,
 }
@@ -31,8 +31,8 @@ impl Place {
         Self { folder: TempDir::new().expect("a folder") }
     }
 
-    /// The tree, with a text of `buddy.c` replaced where it comes first in a function. A
-    /// later kernel may not have it any more.
+    /// The tree, with the first occurrence of a text in a function of `buddy.c` replaced.
+    /// `None` if a later kernel lacks it.
     fn tree(&self, name: &str, function: &str, text: &str, by: &str) -> Option<PathBuf> {
         let tree = self.folder.path().join(name);
         copy(&kernel_tree(), &tree);
@@ -83,11 +83,11 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {stdout}{}", text(&output.stderr)))
 }
 
-/// A check that `gpu_buddy_alloc_blocks` makes, and that is lost.
+/// Removes a check from `gpu_buddy_alloc_blocks`: where, the check, and what replaces it.
 const CHECK: (&str, &str, &str) =
     ("int gpu_buddy_alloc_blocks", "!is_power_of_2(min_block_size)", "0");
 
-/// Every kernel there is prints its state, through printk or a printer of DRM's.
+/// Every kernel under vendor/linux prints its state, through printk or a printer of DRM's.
 #[test]
 fn every_kernel_prints_its_state() {
     let mut printed = 0;
@@ -127,7 +127,7 @@ fn kernels_go_in_lockstep(#[case] options: &[&str]) {
     assert!(json(&output)["operations"].as_u64() >= Some(50_000));
 }
 
-/// The trace is one of what the kernel offers, and both take it.
+/// A generated trace has only what the kernel offers, and both kernels replay it.
 #[test]
 fn a_trace_is_generated_for_a_kernel() {
     let place = Place::new();
@@ -141,7 +141,7 @@ fn a_trace_is_generated_for_a_kernel() {
     assert!(text(&compared.stdout).contains("traces replayed: 1"));
 }
 
-/// A shorter trace has the names of the file, whether it shows a difference or a crash.
+/// A shrunk trace keeps the names of the file, whether it shows a difference or a crash.
 #[test]
 fn a_shorter_trace_keeps_the_names() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! `gpu-buddy map`, as a user runs it, on the kernel's C: what is drawn is what there is.
+//! `gpu-buddy map`, as a user runs it: it draws the true state of the kernel's C.
 
 mod picture;
 
@@ -14,7 +14,7 @@ use gpu_buddy::{BlockState, Snapshot};
 use rstest::rstest;
 use tempfile::TempDir;
 
-/// The lowest chunks are at these places in any kernel.
+/// Every kernel places these allocations alike.
 const SMALL: &str = "\
 space size=64K chunk=4K base=4G
 scanout = alloc 16K range=0..16K
@@ -89,7 +89,7 @@ fn a_pipe_gets_characters() {
         (4 << 20) + (run.start >> 10)
     );
     assert_eq!(actual.replace(&run, "LONGEST"), expected);
-    // NO_COLOR is stronger than a terminal, and CLICOLOR_FORCE stands for one.
+    // CLICOLOR_FORCE stands for a terminal; NO_COLOR overrides it.
     let colours = prints(place.map(SMALL, &[]).env("CLICOLOR_FORCE", "1"));
     assert!(colours.contains("\x1b[") && colours.contains('╱') && !colours.contains('#'));
     let plain = prints(place.map(SMALL, &[]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
@@ -129,7 +129,7 @@ fn it_stops_where_it_is_told() {
     assert!(!place.svg(SMALL, &["--at", "3"]).contains("scanout"));
 }
 
-/// After a BUG and after the end there is no state: the one before is shown.
+/// After a BUG and after the teardown there is no state: the map shows the one before.
 #[test]
 fn it_says_why_it_stops() {
     let place = Place::new();
@@ -158,7 +158,7 @@ fn it_says_why_it_stops() {
 }
 
 impl Place {
-    /// It is drawn, and said on the standard output as well.
+    /// The picture; the standard output must say where it stopped, too.
     fn svg_of_bug(&self, trace: &str, arguments: &[&str]) -> String {
         let file = self.path("bug.svg");
         let said = prints(self.map(trace, arguments).arg("-o").arg(&file));

@@ -16,7 +16,7 @@ fn bytes(snapshot: &Snapshot) -> [u64; 3] {
     bytes
 }
 
-/// What the same states have of the map, in square pixels, and how many rectangles.
+/// The areas of these states on the map, in square pixels, and the number of rectangles.
 fn drawn(svg: &str) -> ([u64; 3], usize) {
     let map = svg.split_once("<g class=\"map\"").expect("a map").1;
     let map = map.split_once("Blocks by size").expect("its end").0;
@@ -40,7 +40,7 @@ fn drawn(svg: &str) -> ([u64; 3], usize) {
     (areas, count)
 }
 
-/// Each block is a rectangle, and has its share of the map.
+/// Each block is a rectangle with its share of the map.
 #[rstest]
 #[case::rows("rows")]
 #[case::hilbert("hilbert")]
@@ -59,7 +59,7 @@ fn areas_are_bytes(#[case] layout: &str) {
     }
 }
 
-/// Of 16T, a single 4K is seen, and takes no more than its cell.
+/// In 16T, a single 4K is visible, and takes no more than its cell.
 #[rstest]
 #[case::rows("rows", 32 * 512)]
 #[case::hilbert("hilbert", 128 * 128)]
@@ -87,7 +87,7 @@ tiny = alloc 4K range=12T..13194139537408
         assert!(svg.contains(part), "{part}\n{svg}");
     }
 
-    // Of a random one, no state has more than its bytes and a part of each small cell.
+    // In a random state, areas differ from bytes by at most the cells with small blocks.
     let trace = random_trace(&["--size", "16T", "--ops", "3001"]);
     let snapshot = snapshot(&trace);
     let (areas, _) = drawn(&place.svg(&trace, &["--layout", layout]));
@@ -99,7 +99,7 @@ tiny = alloc 4K range=12T..13194139537408
     }
 }
 
-/// A block has the name of the allocation that it is of now.
+/// A block has the name of the allocation that it belongs to now.
 #[test]
 fn labels_follow_the_blocks() {
     let mut trace = "space size=64K chunk=4K\n".to_owned();

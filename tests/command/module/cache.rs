@@ -23,7 +23,7 @@ fn link_elsewhere(path: &Path) {
     symlink(path.with_extension("elsewhere"), path).expect("a link");
 }
 
-/// What is no object, under a name that has its digest.
+/// Replaces a file by text, under the name with the right digest.
 fn replace(path: &Path) {
     fs::write(path, "no object").expect("a file");
     let output = output(Command::new("sha256sum").arg(path));
@@ -51,7 +51,7 @@ fn a_broken_module_is_linked_again(#[case] damage: fn(&Path)) {
 
 #[rstest]
 #[case::flipped(flip_a_byte, 1)]
-// That becomes clear as it is linked.
+// It shows only when it is linked.
 #[case::replaced(replace, 2)]
 fn a_broken_object_is_compiled_again(#[case] damage: fn(&Path), #[case] links: usize) {
     let cache = warm_cache();
@@ -95,7 +95,7 @@ fn the_cache_is_bounded() {
         file.set_modified(hours(age)).expect("a time");
     };
     let name = |digit: &str| format!("{0}-{0}.so", digit.repeat(32));
-    // What is used stays, however old it is.
+    // What is in use stays, however old it is.
     let old = kept(cache.path(), "o");
     for path in &old {
         File::open(path).and_then(|file| file.set_modified(hours(5))).expect("a time");
@@ -104,7 +104,7 @@ fn the_cache_is_bounded() {
     assert_eq!(base(), NOTHING);
     big(&name("a"), 3);
     big(&name("b"), 2);
-    // Files that are not of the cache's making are not its to remove.
+    // The cache removes only its own files.
     big("notes.txt", 4);
     for (name, age) in [(".work-left", 2), (".work-used", 0)] {
         fs::create_dir(modules.join(name)).expect("a folder");

@@ -17,7 +17,7 @@ fn only_what_has_changed_is_compiled() {
     let edited = tree.read(ALLOCATOR);
     tree.write(ALLOCATOR, &edited);
     assert_eq!(works(), NOTHING, "touched");
-    // Bytes that are no UTF-8 count as well.
+    // A change of a byte that is not UTF-8 counts.
     for byte in [0xe8, 0xe9] {
         tree.write(ALLOCATOR, [edited.as_bytes(), b"/* caf", &[byte], b" */\n"].concat());
         assert_eq!(works(), only(&[ALLOCATOR]), "{byte:#x}");
@@ -28,7 +28,7 @@ fn only_what_has_changed_is_compiled() {
     tree.write(SUITE, format!("{suite}/* an edit */\n"));
     assert_eq!(works(), only(&["../shim/module/kunit_suite.c"]));
     tree.write(SUITE, suite);
-    // It would matter to a unit that includes it.
+    // The suite now matters to a unit that includes it.
     tree.write(ALLOCATOR, format!("#if 0\n#include \"tests/gpu_buddy_test.c\"\n#endif\n{edited}"));
     works();
     for file in [SUITE, "drivers/gpu/inner.inc", HEADER] {
@@ -55,7 +55,7 @@ fn headers_from_elsewhere_are_read_each_time() {
     let output = output(&mut command);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("kernel BUG"));
-    // No kernel is built with this.
+    // CPATH is not used: no kernel is built with it.
     let mut command = info(tree.path());
     fails(command.env("CPATH", place.path()), &["linux/elsewhere.h has no stand-in"]);
 }
@@ -74,7 +74,7 @@ fn the_environment_names_the_compiler_and_flags() {
     };
     let cc = SHARED.join("cc").display().to_string();
     assert_eq!(run(&cc, ""), Some(0));
-    // A word, and a compiler that is found by a relative path.
+    // CC may have several words, and a relative path.
     fs::copy(SHARED.join("cc"), tree.path().join("mycc")).expect("a copy");
     let relative = |cflags: &str| {
         let mut command = kunit(tree.path());
@@ -84,7 +84,7 @@ fn the_environment_names_the_compiler_and_flags() {
         output.status.code()
     };
     assert_eq!(relative("-O1 -DPLANTED=1"), Some(1));
-    // Another value is another module.
+    // Other flags make another module.
     assert_eq!(relative("-O1  -DPLANTED=0"), Some(0));
 }
 
@@ -142,14 +142,14 @@ fn a_compiler_that_is_not_there_is_named(#[case] cc: &str, #[case] says: &str) {
 fn without_cc_another_compiler_is_found() {
     let place = folder();
     symlink("/usr/bin/gcc", place.path().join("gcc")).expect("a link");
-    // What gcc itself needs it finds by its own path.
+    // gcc finds its own parts by its own path.
     let Some(small) = series("6.1") else { return };
     let mut command = info(small);
     let output = output(command.env_remove("CC").env("PATH", place.path()));
     assert!(!text(&output.stderr).contains("No such file or directory (os error"), "{output:?}");
 }
 
-/// A compiler that does this instead of compiling.
+/// A compiler that runs this instead of compiling.
 fn instead(script_text: &str) -> TempDir {
     let place = folder();
     let text =
@@ -167,7 +167,7 @@ fn a_compiler_that_fails_without_a_word_is_an_error(#[case] does: &str, #[case] 
     fails(command.env("CC", place.path().join("cc")), &["does not compile", says]);
 }
 
-// What other compilers and linkers say.
+// Messages of other compilers and linkers.
 #[rstest]
 #[case::clang("b.c:1:10: fatal error: 'linux/x.h' file not found", "linux/x.h has no stand-in")]
 #[case::clang_function("error: call to undeclared function 'f_x'; ISO C99", "have f_x.")]

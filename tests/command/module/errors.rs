@@ -1,4 +1,4 @@
-//! What does not compile, and what is said of it.
+//! Sources that do not compile, and the messages about them.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_header_without_a_stand_in_is_named() {
         "UPGRADE.md",
     ];
     fails(&mut kunit(tree.path()), &says);
-    // Whatever the language of the machine.
+    // The message does not depend on the language of the machine.
     fails(kunit(tree.path()).env("LC_ALL", "de_DE.UTF-8").env("LANGUAGE", "de"), &says);
 }
 

@@ -12,7 +12,7 @@ fn chmod(path: &Path, mode: u32) {
 
 #[test]
 fn the_folder_is_the_users_alone() {
-    // Whatever the umask, and whatever ./setup has made.
+    // Whatever the umask is, and if ./setup has made the folder.
     let cache = folder();
     let mut command = Command::new("sh");
     command.args(["-c", "umask 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_gpu-buddy"), "info"]);
@@ -52,13 +52,13 @@ fn a_folder_of_somebody_else_is_refused() {
         fails(info(kernel_tree()).env("XDG_CACHE_HOME", cache.path()), &says);
         chown(path, 0);
     }
-    // Nor a link that somebody else has put there.
+    // A link of somebody else is refused, too.
     let other = folder();
     symlink(&ours, other.path().join("gpu-buddy")).expect("a link");
     assert_eq!(work(info(kernel_tree()).env("XDG_CACHE_HOME", other.path())), NOTHING);
     chown(&other.path().join("gpu-buddy"), 1);
     fails(info(kernel_tree()).env("XDG_CACHE_HOME", other.path()), &says);
-    // Nor a file.
+    // A file of somebody else is not used.
     for path in kept(cache.path(), "o") {
         chown(&path, 1);
     }
@@ -89,7 +89,7 @@ fn with_a_home_that_cannot_be_written_it_works(#[case] home: &str) {
     assert!(stderr.contains("what is compiled cannot be kept"), "{stderr}");
 }
 
-/// Runs a script in which mounts are its own. `None` where that is not allowed.
+/// Runs a script with mounts of its own. `None` if that is not allowed.
 fn with_mounts(script: &str, arguments: &[&OsStr]) -> Option<Output> {
     let unshared = |script: &str| {
         let mut command = Command::new("unshare");
@@ -127,12 +127,12 @@ fn on_a_home_that_is_read_only_it_works() {
 }
 
 #[rstest]
-// No room in the cache: the folder for temporary files will do.
+// No room in the cache: the folder for temporary files is used.
 #[case::cache("60k", "1g", &[])]
 #[case::both("60k", "60k", &["No space left on device", "TMPDIR"])]
-// There is room for the files, and none for what is compiled.
+// There is room for the sources, but not for the objects.
 #[case::tight("60k", "700k", &["No space left on device", "TMPDIR"])]
-fn a_full_disk_is_no_puzzle(#[case] cache: &str, #[case] tmp: &str, #[case] says: &[&str]) {
+fn a_full_disk_is_explained(#[case] cache: &str, #[case] tmp: &str, #[case] says: &[&str]) {
     let place = folder();
     for name in ["cache", "tmp"] {
         fs::create_dir(place.path().join(name)).expect("a folder");

@@ -21,11 +21,11 @@ fn a_revision_is_read_without_a_checkout() {
     let ktap = output(&mut kunit(format!("@@{path}")));
     assert_eq!(ktap.status.code(), Some(1));
     assert!(text(&ktap.stdout).contains(&format!("kernel BUG at {ALLOCATOR}")));
-    // No shell expands a tilde there.
+    // A tilde after @ is expanded without a shell.
     let name = tree.path().file_name().expect("a name");
     let mut command = info(format!("v1@~/{}", name.display()));
     passes(command.env("HOME", tree.path().parent().expect("a parent")));
-    // As in a hook of another repository.
+    // GIT_DIR is set in a hook of another repository.
     passes(info(format!("v1@{path}")).env("GIT_DIR", project().join("src")));
 
     let after = (tree.git(&["status", "--porcelain"]), tree.git(&["rev-parse", "HEAD"]));

@@ -1,8 +1,8 @@
 //! Kernels that are compiled and loaded while the program runs: trees of each
 //! generation, the cache, and what can go wrong.
 //!
-//! Most tests share a cache that is empty when they begin, so that not each of them
-//! compiles everything.
+//! Most tests share a cache, which is empty when they begin, so that not every test compiles
+//! everything.
 
 mod cache;
 mod compiling;
@@ -42,7 +42,7 @@ const RECORDER: &str =
 /// What the C is compiled with: most tests only load it.
 const QUICK: &str = "-O0";
 
-/// A folder with what the tests share: a compiler, and a cache.
+/// A folder that the tests share: a compiler, and a cache.
 static SHARED: LazyLock<PathBuf> = LazyLock::new(|| {
     if let Some(shared) = std::env::var_os("MODULE_TEST_SHARED") {
         return shared.into();
@@ -83,7 +83,7 @@ fn output(command: &mut Command) -> Output {
     command.output().expect("the command runs")
 }
 
-/// What it printed; it must have passed without a word on stderr.
+/// Returns what a command prints. It must pass, and print nothing on stderr.
 #[track_caller]
 fn passes(command: &mut Command) -> String {
     let output = output(command);
@@ -92,7 +92,7 @@ fn passes(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
-/// What it says on stderr; it must print nothing else, and exit with 2.
+/// Returns what a command prints on stderr. It must print nothing else, and exit with 2.
 #[track_caller]
 fn fails(command: &mut Command, says: &[&str]) -> String {
     let output = output(command);
@@ -191,14 +191,14 @@ fn series(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// What a command has compiled, and how often it linked.
+/// What a command compiled, and how often it linked.
 #[derive(Debug, Default, PartialEq)]
 struct Work {
     units: BTreeSet<String>,
     links: usize,
 }
 
-/// Runs a command that must pass, and says what it had to compile.
+/// Runs a command that must pass, and returns what it compiled.
 #[track_caller]
 fn work(command: &mut Command) -> Work {
     let log = tempfile::NamedTempFile::new().expect("a file");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The case of a suite that makes one allocator.
+/// A case of the suite that creates one allocator.
 fn limit(module: Module) -> Case {
     let cases = Suite::of(module).expect("a suite").cases();
     cases.into_iter().find(|case| case.name().ends_with("_limit")).expect("the case")
@@ -34,7 +34,7 @@ fn each_module_has_its_own_state() {
     });
 }
 
-/// Whether two are one and the same.
+/// Whether both are the same module.
 fn same(one: Module, two: Module) -> bool {
     one.files().as_ptr() == two.files().as_ptr()
 }
@@ -48,7 +48,7 @@ fn what_is_open_is_not_loaded_again() {
         let first = open(tree.path());
         assert!(log(first).contains("call 1\n"));
         assert!(same(first, open(tree.path())));
-        // By another name it is the same code, with the same state.
+        // Under another name it is the same code, with the same state.
         let place = folder();
         let link = place.path().join("link");
         symlink(tree.path(), &link).expect("a link");

@@ -1,8 +1,8 @@
-//! What is found is shown.
+//! Findings, shown with their reasons.
 
 use super::*;
 
-/// A broken promise, and a known quirk by its name; both keys that go to findings.
+/// A broken promise, a known quirk with its name, and the keys that step through findings.
 #[test]
 fn what_breaks_a_promise_is_explained() {
     let Some(mut browser) = browser() else { return };
@@ -30,7 +30,7 @@ fn what_breaks_a_promise_is_explained() {
     browser.assert_quiet();
 }
 
-/// A kernel that does not merge what is freed: both states, and a page with every finding.
+/// A kernel that does not merge freed blocks: both states are shown, and each finding is.
 #[test]
 fn both_sides_are_shown_where_they_differ() {
     let Some(mut browser) = browser() else { return };
@@ -84,7 +84,7 @@ fn both_sides_are_shown_where_they_differ() {
     browser.assert_quiet();
 }
 
-/// A call that crashes is on the page, and the parts of the check are.
+/// The page has the call that crashes, and the parts of the check.
 #[test]
 fn a_check_writes_what_it_finds() {
     let Some(mut browser) = browser() else { return };

@@ -14,7 +14,7 @@ use crate::command_line::{assert_wrong_usage, command, text};
 use crate::common::{copy_of_kernel, edit_allocator, kernel_tree, not_tested};
 use tempfile::TempDir;
 
-/// What is allocated is at these places in any kernel.
+/// Every kernel places these allocations alike.
 const TRACE: &str = "\
 # Reported by mail.
 space size=64K chunk=4K base=4G
@@ -43,7 +43,7 @@ impl Place {
         file
     }
 
-    /// Runs a command that writes a page. Returns that, and what is printed.
+    /// Runs a command that writes a page. Returns the page, and what is printed.
     fn page(&self, arguments: &[&dyn AsRef<OsStr>]) -> (PathBuf, String) {
         let page = self.path("page.html");
         let mut command = command(&[]);
@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-/// A browser; or a line that says what is left out.
+/// A browser. If there is none, it says what is not tested.
 fn browser() -> Option<Browser> {
     let browser = Browser::start();
     if browser.is_none() {

@@ -1,4 +1,4 @@
-//! Calls are stepped through, with keys, a slider and links.
+//! Stepping through the calls, with keys, the slider and links.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn it_shows_each_call_and_steps_by_key_slider_and_link() {
     browser.press("Home");
     assert_eq!(browser.text("call-title"), "space size=64K chunk=4K base=4G");
 
-    // A slider that is moved by a pointer says so.
+    // The event of a slider that a pointer moves.
     let slider = "{ const slider = document.getElementById('slider'); slider.value = 3; \
                   slider.dispatchEvent(new Event('input')); }";
     browser.value(slider);
@@ -49,13 +49,13 @@ fn it_shows_each_call_and_steps_by_key_slider_and_link() {
     assert_eq!(browser.text("call-title"), "lookup 60K");
     browser.value("location.hash = '#step=2'");
     browser.wait("document.getElementById('position').innerText === '2 of 6'");
-    // Beyond the end, it is the end.
+    // A step beyond the end shows the end.
     browser.open(&page, "#step=99999");
     assert_eq!(browser.text("position"), "6 of 6");
     browser.assert_quiet();
 }
 
-/// One finds all of it with the keys alone, and a screen reader is told of it.
+/// The keys reach everything, and a screen reader can name it.
 #[test]
 fn the_keyboard_is_enough() {
     let Some(mut browser) = browser() else { return };

@@ -1,4 +1,4 @@
-//! What a space can be made of.
+//! Valid and invalid parameters of a space.
 
 use super::*;
 
@@ -58,7 +58,7 @@ fn size_is_rounded_down_to_chunks(
 fn base_offset_is_added_to_what_is_reported(#[case] base_offset: u64) {
     let buddy = GpuBuddy::new(params(base_offset, MIB, CHUNK)).expect("a space");
     assert_eq!(buddy.base_offset(), base_offset);
-    // What is passed in counts from 0.
+    // Arguments count from 0.
     let blocks = exact(&buddy, 64 * KIB, 64 * KIB).expect("free");
     assert_eq!(extents(&blocks), [(base_offset + 64 * KIB, 64 * KIB)]);
     let block = blocks.iter().next().expect("a block");

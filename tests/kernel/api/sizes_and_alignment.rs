@@ -1,4 +1,4 @@
-//! Which sizes and alignments are taken, and what comes of them.
+//! Valid and invalid sizes and alignments.
 
 use super::*;
 
@@ -55,8 +55,8 @@ fn blocks_are_aligned_and_no_smaller(
     let (size, min) = (kibibytes * KIB, min_kibibytes * KIB);
     let in_range = matches!(mode, Mode::Range(_));
     let blocks = buddy.alloc_blocks(mode, size, alignment(min), Flag::TrimDisable).expect("room");
-    // Some series keep a small size as it is. Within a range they do not
-    // look at the alignment then.
+    // Some series do not round up a small size. Within a range they then ignore
+    // the alignment.
     let kept = cfg!(offset_align) && size < min && size.is_power_of_two();
     let smallest = if kept { size } else { min };
     let aligned = if kept && in_range { size } else { min };

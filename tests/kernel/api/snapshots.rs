@@ -44,7 +44,7 @@ fn tile_the_space_and_add_up(
     let held_bytes: u64 = held.iter().map(AllocatedBlocks::size).sum();
     assert_eq!(snapshot.avail, size - held_bytes);
     assert!(!held.is_empty());
-    // Every block that is held is in it, as what it is.
+    // Every block that is held is in it, with its state.
     let mut blocks: Vec<_> =
         held.iter().flat_map(|blocks| blocks.iter().map(|block| block.info())).collect();
     blocks.sort();

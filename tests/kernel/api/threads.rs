@@ -9,7 +9,7 @@ fn what_one_allocates_another_frees() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..1000 {
-                // Where all is on its way to the other thread, it waits.
+                // If everything is on its way to the other thread, it waits.
                 while let Err(error) = simple(&buddy, 20 * KIB, none())
                     .map(|blocks| sender.send(blocks).expect("a receiver"))
                 {

@@ -70,7 +70,7 @@ fn ranges(size: u64, chunk: u64, requested: u64) -> Vec<(u64, u64)> {
     ]
 }
 
-/// Every set of flags, and of the two that are the mode in Rust.
+/// Range, top-down and sets of the other flags.
 fn flag_sets() -> impl Iterator<Item = (bool, bool, Flags)> {
     let flags = [
         Flags::empty(),
@@ -104,7 +104,7 @@ fn allocations(#[case] size: u64, #[case] chunk: u64) {
         let mut pair = Pair::new(size, chunk);
         let (mut made, mut refused, mut no_room) = (0_u64, 0_u64, 0_u64);
         for taken in [0, chunk] {
-            // At first all is free, then a chunk in the middle is not.
+            // First everything is free, then a chunk in the middle is allocated.
             let middle = size / 2 / chunk * chunk;
             let taken = (taken != 0).then(|| {
                 let request = AllocRequest {
@@ -148,7 +148,7 @@ fn allocations(#[case] size: u64, #[case] chunk: u64) {
                 pair.raw.free(&mut list);
             }
         }
-        // The grid is no grid of wrong arguments alone.
+        // All three outcomes were met.
         assert!(made > 0 && refused > 0 && (no_room > 0 || size == chunk));
         assert_eq!(pair.safe.avail(), size);
         assert_eq!(pair.safe.fini().expect("the last handle").warnings, []);
@@ -177,7 +177,7 @@ fn what_is_refused_beyond_the_c() {
         "size 17592186048512 is 4294967297 chunks; one request takes fewer than 2^32"
     );
     assert_eq!(error.errno(), Errno::EINVAL);
-    // One less is a request like any other.
+    // One chunk less is allowed.
     let most = u64::from(u32::MAX) * CHUNK;
     assert_eq!(buddy.alloc(&request(most, CHUNK, Flags::empty())).expect("room").size(), most);
 }

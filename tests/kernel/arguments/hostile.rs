@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Arguments from all over the numbers, most of them wrong: none of them stops
-/// the process, and the space is whole afterwards.
+/// Random arguments, most of them wrong: none stops the process, and the space is intact
+/// afterwards.
 #[rstest]
 fn hostile_arguments(
     #[values(CHUNK, 16 * MIB, 13 * MIB + 20 * KIB, (1 << 44) + CHUNK, ALL)] size: u64,

@@ -1,7 +1,6 @@
-//! The checks made in Rust agree with the C: the safe API and the raw layer are
-//! driven with the same arguments, right and wrong, and do the same. The raw
-//! layer is left out only where the C would be undefined or not come to an end,
-//! and the safe API refuses exactly there.
+//! The checks in Rust agree with the C: the safe API and the raw layer get the same arguments,
+//! right and wrong, and do the same. The raw layer is left out only if the C's behaviour would
+//! be undefined or it would not return; the safe API refuses exactly these calls.
 
 mod allocations;
 mod hostile;
@@ -16,16 +15,16 @@ use gpu_buddy::{
 };
 use rstest::rstest;
 
-/// The grids below take seconds, and a call that does not return takes forever.
+/// A table takes seconds; a call that does not return fails after this.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// One call is quick, on whatever arguments.
+/// How long one call may take, whatever its arguments.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// The last space in chunks of 4 KiB: 2^64 bytes but one chunk.
+/// The largest space in chunks of 4K: 2^64 bytes less one chunk.
 const ALL: u64 = u64::MAX - CHUNK + 1;
 
-/// The numbers at which checks turn, around each of which three are tried.
+/// Each number at which a check changes its answer, one step below and one above.
 fn around(values: &[u64], step: u64) -> Vec<u64> {
     let mut all: Vec<_> = values
         .iter()
@@ -41,14 +40,14 @@ fn around(values: &[u64], step: u64) -> Vec<u64> {
 enum Fate {
     /// It returns.
     Returns,
-    /// It rounds up to a power of two that there is not.
+    /// It rounds up to a power of two beyond 64 bits.
     Undefined,
     /// It loses the upper bits of the number of chunks and goes on, a chunk at a
     /// time, for 2^32 of them.
     Endless,
 }
 
-/// Worked out from the documented checks, in numbers wide enough.
+/// Computed from the documented checks, in 128 bits.
 fn fate(request: &AllocRequest, size: u64, chunk: u64) -> Fate {
     let AllocRequest { start, end, size: requested, min_block_size, flags, .. } = *request;
     let refused = requested < chunk
@@ -69,7 +68,7 @@ fn fate(request: &AllocRequest, size: u64, chunk: u64) -> Fate {
     let rounded =
         if kept { requested } else { requested.next_multiple_of(u128::from(min_block_size)) };
     let chunks = rounded / u128::from(chunk);
-    // The order that the C takes is that of the lower 32 bits.
+    // The C takes the order of the lower 32 bits.
     let seen = chunks as u32;
     if rounded <= u128::from(size) && chunks > u128::from(u32::MAX) && seen != 0 {
         return Fate::Endless;
@@ -77,7 +76,7 @@ fn fate(request: &AllocRequest, size: u64, chunk: u64) -> Fate {
     Fate::Returns
 }
 
-/// What a call comes to, for both ways to make it.
+/// The outcome of a call, through either layer.
 type Outcome = Result<Vec<(u64, u64)>, i32>;
 
 /// Frees what was allocated.
@@ -100,7 +99,7 @@ impl Pair {
         Self { safe, raw: Raw::new(size, chunk).expect("a space") }
     }
 
-    /// Returns what came of it, freed again.
+    /// Makes the call on both, frees what it allocated, and returns the outcome.
     fn compare(&mut self, request: &AllocRequest) -> Outcome {
         let started = Instant::now();
         let size = self.safe.size();

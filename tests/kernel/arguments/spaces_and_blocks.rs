@@ -14,7 +14,7 @@ fn new_spaces() {
                 note((size, chunk));
                 let raw = Raw::new(size, chunk);
                 let Some(chunk_size) = Alignment::new_checked(chunk as usize) else {
-                    // No such value can be given to the safe API.
+                    // The safe API's type cannot hold this value.
                     assert_eq!(raw.err(), Some(-22), "{size:#x} {chunk:#x}");
                     continue;
                 };

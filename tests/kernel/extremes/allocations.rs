@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// What an error of an allocation may call its arguments.
+/// Names of arguments in the errors of an allocation.
 const NAMES: [&str; 4] = ["size", "min_block_size", "range", "bytes"];
 
-/// Every flag, and every mode, that an allocation can have.
+/// All combinations of range, top-down and flags.
 fn manners() -> impl Iterator<Item = (bool, bool, GpuBuddyAllocFlags)> {
     (0..32_u64).map(|bits| {
         let flags = GpuBuddyAllocFlags::all();
@@ -14,7 +14,7 @@ fn manners() -> impl Iterator<Item = (bool, bool, GpuBuddyAllocFlags)> {
     })
 }
 
-/// Every number in every position, all of them at once.
+/// Every extreme number in every position, in all combinations.
 #[rstest]
 fn alloc(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
     within(LIMIT, move |note| {
@@ -46,7 +46,7 @@ fn alloc(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
                                 }
                                 Err(error) => {
                                     refused += 1;
-                                    // The same few messages, so that a sample will do.
+                                    // There are few messages, so a sample is enough.
                                     if !top_down
                                         && !flags.contains(gpu_buddy::GpuBuddyAllocFlag::Clear)
                                     {
@@ -66,7 +66,7 @@ fn alloc(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
     });
 }
 
-/// One number is extreme and all else is right: the message is about that one.
+/// Only one number is extreme: the message is about that one.
 #[test]
 fn the_argument_that_is_wrong_is_named() {
     let fresh = Fresh::new(16 * MIB, CHUNK);
@@ -104,8 +104,7 @@ fn the_argument_that_is_wrong_is_named() {
     fresh.end();
 }
 
-/// The same by way of the two bindings, whose ranges and alignments are checked
-/// before.
+/// The same through `alloc_blocks` of the crate and of the kernel's binding.
 #[rstest]
 fn alloc_blocks(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
     within(LIMIT, move |note| {
@@ -157,7 +156,7 @@ fn trim(#[values(0, 1, 2, 3, 4, 5)] space: usize) {
         let fresh = Fresh::new(size, chunk);
         let managed = fresh.buddy.size();
         let whole = 1 << managed.ilog2();
-        // The largest block there is, the smallest, several, and none.
+        // The largest block, the smallest, several blocks, and none.
         for length in [whole, chunk, managed.min(whole | chunk), 0] {
             let starts = extremes(chunk).into_iter().map(Some).chain([None]);
             for start in starts {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The settings of a fault, of which all numbers and all floats are.
+/// Fault settings with extreme integers and floats.
 fn faults() -> Vec<Fault> {
     let floats = [0.0, -0.0, 0.5, 1.0, -1.0, 2.0, f64::MAX, f64::MIN_POSITIVE];
     let floats = floats.into_iter().chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
@@ -34,7 +34,7 @@ fn fault_settings() {
             buddy.set_fault(Some(fault));
             match soon(|| buddy.alloc(&request)) {
                 Ok(blocks) => assert_eq!(blocks.size(), CHUNK),
-                // The search for room goes on where a block cannot be split.
+                // The search for room goes on if a block cannot be split.
                 Err(Error::NoMemory | Error::NoSpace { .. }) => {}
                 Err(error) => assert!(!KERNEL.has("undo_splits"), "{error:?}"),
             }

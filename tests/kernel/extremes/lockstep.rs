@@ -1,4 +1,4 @@
-//! The laboratory, on spaces and operations of extremes.
+//! Spaces and operations with extreme numbers, on the C and on the twin.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn operations_in_lockstep(pair: &mut Lockstep<KernelC, Reference>, chunk_size: u
     assert_eq!(pair.subject().avail(), size - taken(pair));
 }
 
-/// What [`Lockstep::finish`] allocates at its end, to show that it can.
+/// The bytes that [`Lockstep::finish`] leaves allocated, to show that they can be.
 fn taken(pair: &Lockstep<KernelC, Reference>) -> u64 {
     let chunk_size = pair.subject().space().chunk_size;
     pair.blocks().iter().map(|block| chunk_size << block.order).sum()

@@ -1,6 +1,5 @@
-//! Every public function takes every number, in every position: it comes back
-//! soon, takes little memory, and what it refuses it explains. Whether it agrees
-//! with the C is for `arguments.rs`.
+//! Every public function gets extreme numbers in every position: it returns soon, takes little
+//! memory, and explains what it refuses. Whether it agrees with the C is tested in `arguments`.
 
 mod allocations;
 mod fault_settings;
@@ -33,7 +32,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// each end of what is allocated, and what is allocated itself, with a margin.
 const MOST_OBJECTS: usize = 4 * 64;
 
-/// The extremes, with those that are made from a chunk size.
+/// The extreme numbers, among them those near the chunk size.
 fn extremes(chunk: u64) -> [u64; 10] {
     [0, 1, chunk - 1, chunk, chunk + 1, 1 << 31, 1 << 32, 1 << 44, 1 << 63, u64::MAX]
 }
@@ -46,8 +45,8 @@ fn soon<R: std::fmt::Debug>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// An error explains itself: it has a known reason, and its text has the name
-/// of an argument and the value of one.
+/// Checks that an error explains itself: its reason is known, and its text has the name and
+/// the value of an argument.
 fn explains(error: &Error, names: &[&str], values: &[u64]) {
     assert_ne!(*error, InvalidArgument::Unknown.into());
     assert!(!matches!(error, Error::Bug(_) | Error::Other(_) | Error::NoMemory), "{error:?}");
@@ -60,7 +59,7 @@ fn explains(error: &Error, names: &[&str], values: &[u64]) {
     assert!(values.iter().any(has), "'{text}' has none of {values:?}");
 }
 
-/// A space, and what it has when all is free.
+/// A space, and the number of its objects when everything is free.
 struct Fresh {
     buddy: GpuBuddy,
     objects: usize,
@@ -77,7 +76,7 @@ impl Fresh {
         Self { buddy, objects }
     }
 
-    /// Checks what a call has left, frees it and checks what is left then.
+    /// Checks the number of objects after a call, frees what it allocated, and checks again.
     fn settle(&self, left: impl IntoIterator<Item = AllocatedBlocks>) {
         let objects = self.buddy.live_objects();
         assert!(objects <= self.objects + MOST_OBJECTS, "{objects} objects");
@@ -130,7 +129,7 @@ fn new() {
     });
 }
 
-/// Whatever the space is, its state can be read and written out.
+/// Checks that the state of any space can be read and printed.
 fn reads(buddy: &GpuBuddy) {
     let snapshot = soon(|| buddy.snapshot()).expect("usable");
     assert!(snapshot.blocks.len() <= MOST_OBJECTS);
@@ -157,7 +156,7 @@ fn alignments() {
     }
 }
 
-/// A size and a chunk size, at both ends of what there can be.
+/// Sizes and chunk sizes, from the smallest to the largest.
 const SPACES: [(u64, u64); 6] = [
     (CHUNK, CHUNK),
     (16 * MIB, CHUNK),

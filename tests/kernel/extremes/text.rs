@@ -27,7 +27,7 @@ fn sizes_as_text() {
     }
 }
 
-/// A trace that is refused says where and why.
+/// The error for a trace says where and why.
 #[test]
 fn numbers_in_traces() {
     let huge = ["18446744073709551616", "16E", "0x10000000000000000"];

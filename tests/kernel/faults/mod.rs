@@ -1,6 +1,6 @@
-//! Out of memory, everywhere: the first allocation of a call fails, the second,
-//! and so on until none does, once and from there on, in calls that together
-//! reach every place where the C allocates.
+//! Out of memory at every place: the first allocation of a call fails, then the second, and so
+//! on until none does; once each, or with all that follow. The calls together reach every place
+//! where the C allocates.
 
 mod random;
 mod scenarios;
@@ -39,7 +39,7 @@ impl Player {
         self.c.buddy()
     }
 
-    /// The blocks that are there afterwards, of the allocation in question.
+    /// The blocks of the allocation afterwards.
     fn play(&mut self, operation: &Operation) -> Result<Vec<Block>, Errno> {
         let mut blocks = Vec::new();
         match operation {
@@ -75,7 +75,7 @@ impl Player {
         assert_eq!(self.buddy().warnings(), []);
     }
 
-    /// All is freed, and then all can be had.
+    /// Frees everything; then the whole space can be allocated.
     fn finish(mut self) {
         self.check();
         self.allocations.clear();
@@ -101,9 +101,8 @@ fn allocated(snapshot: &Snapshot) -> Vec<BlockInfo> {
     snapshot.leaves().filter(is_allocated).copied().collect()
 }
 
-/// Plays `last` after `before`, with the `nth` allocation failing, and checks all
-/// that holds whatever the outcome. The outcome as a word; `None` where there are
-/// not so many allocations.
+/// Plays `last` after `before`, with failing allocations, and checks what holds whatever the
+/// outcome. Returns the outcome as a word, or `None` if no allocation failed.
 fn fail(
     space: Space,
     before: &[Operation],
@@ -191,7 +190,7 @@ fn calls_fail_at_each_allocation() {
         let counted = player.buddy().set_fault(None).unwrap();
         player.finish();
         if expected.is_err() && !KERNEL.has("offset_align") {
-            // There, what is aligned beyond its size is rounded up to that.
+            // There, a size below the alignment is rounded up to it.
             continue;
         }
         assert!(expected.is_ok(), "{name}: {expected:?}");
@@ -258,13 +257,13 @@ fn init_fails_at_each_allocation() {
             let mut fault = Fault::nth(attempts + 1).times(times);
             let buddy = GpuBuddy::with_fault(params, &mut fault).unwrap();
             assert_eq!((fault.attempts(), fault.failed()), (attempts, 0));
-            // The fault was for the creation alone.
+            // The fault applied to the creation alone.
             assert_eq!(buddy.fault(), None);
             assert_eq!(buddy.live_objects() as u64, attempts);
             Player { c: SafeApi::new(buddy), allocations: HashMap::new() }.finish();
         }
     }
-    assert_eq!(ERRORS.take(), [""; 0], "leaks are logged");
+    assert_eq!(ERRORS.take(), [""; 0], "a leak was logged");
 }
 
 #[test]

@@ -45,12 +45,12 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever came before: a call that fails leaves no split behind, loses
-    /// nothing but what merging by force loses, and works when there is memory.
+    /// Whatever came before, a call that fails leaves no split behind, loses only the clear
+    /// state that merging by force loses, and succeeds with memory.
     #[test]
     fn any_call_may_fail(operations in operations()) {
         let space = Space::new(SZ_64K as u64, SZ_4K as u64);
-        // What fails with memory does so without, and is no part of this.
+        // Calls that fail even with memory are left out.
         let mut player = Player::new(space);
         let mut before: Vec<Operation> = Vec::new();
         for operation in operations {
@@ -67,7 +67,7 @@ proptest! {
                     }
                 }
             } else if result.is_err() && changed {
-                // Merged by force, then failed. Traces of it cannot be played.
+                // It merged by force, then failed. `play_all` cannot replay that.
                 break;
             }
             changed |= result.is_ok();
@@ -77,7 +77,7 @@ proptest! {
         }
     }
 
-    /// By chance or at intervals, through a whole life.
+    /// Allocations fail by chance or at intervals, in an allocator's whole life.
     #[test]
     fn any_allocation_may_fail(
         operations in operations(),

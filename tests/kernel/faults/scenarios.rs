@@ -1,30 +1,30 @@
 //! Calls that together reach every place where the C allocates, and what comes of each when
 //! memory fails there.
 
-/// A trace, and what becomes of its last operation where allocations fail.
+/// A trace, and the outcomes of its last operation when allocations fail.
 pub struct Scenario {
     pub name: &'static str,
     pub trace: &'static str,
     /// The allocations of the last operation.
     pub attempts: u64,
-    /// By the allocation that fails, and only that: the outcome. `ENOSPC*4` is
-    /// the same one four times over.
+    /// The outcome if only the first allocation fails, only the second, and so on. `ENOSPC*4`
+    /// is the same outcome four times.
     pub once: &'static str,
-    /// The same where all allocations from that one on fail.
+    /// The same if all allocations from that one on fail.
     pub always: &'static str,
 }
 
-// The outcomes. An error leaves everything as it was, unless said.
+// The outcomes. An error leaves everything as it was, unless stated.
 //
 // ENOMEM     As documented.
-// ENOSPC     Known: enospc-hides-enomem. Where a block cannot be split, the
-//            search goes on, and what remains in the end is that it failed.
+// ENOSPC     Known: enospc-hides-enomem. If a block cannot be split, the search
+//            goes on, and finds nothing in the end.
 // merged     An error, and clear memory has become dirty. Known:
 //            enomem-merges-by-force. The search goes on to merging by force,
 //            though there may be room.
-// same       The blocks that it would have got: the second try found them.
-// other      Other blocks, of the same size together: smaller ones, or not of
-//            the clear state asked for while there is memory of that state.
+// same       The same blocks as with memory: the second try found them.
+// other      Other blocks with the same total size: smaller ones, or not of the
+//            requested clear state although there is memory of that state.
 //            Known: enomem-goes-astray.
 // untrimmed  More than was asked for. Known: trim-failure-is-ignored.
 pub const SCENARIOS: &[Scenario] = &[
@@ -37,7 +37,7 @@ pub const SCENARIOS: &[Scenario] = &[
         once: "ENOSPC*8",
         always: "ENOSPC*8",
     },
-    // There is clear memory, but nothing that merging by force would make of it.
+    // There is clear memory, but merging by force has nothing to merge.
     Scenario {
         name: "clear memory, whole",
         trace: "space size=64K chunk=4K

@@ -1,4 +1,5 @@
-//! Many allocators side by side, allocations that travel, handles that go first.
+//! Many allocators side by side, allocations that move between threads, handles that are
+//! dropped first.
 
 use super::*;
 
@@ -38,12 +39,12 @@ fn allocations_are_used_and_dropped_elsewhere() {
             scope.spawn(move || {
                 let next = next.expect("one for each");
                 barrier.wait();
-                // It brings no handle but the one that each allocation has.
+                // Only the allocations themselves carry handles to the next thread.
                 let mut worker = Worker::new(buddy, index + 300);
                 for _ in 0..rounds(1000) {
                     worker.alloc();
                     if let Some(blocks) = worker.held.pop() {
-                        // The last one ends before its neighbour, at times.
+                        // At times the next thread has ended already.
                         let _ = next.send(blocks);
                     }
                     while let Ok(blocks) = receiver.try_recv() {
@@ -79,8 +80,8 @@ fn handles_go_while_allocations_live() {
                     if (index as u64 + round).is_multiple_of(2) {
                         return drop(blocks);
                     }
-                    // A handle made of an allocation, the last of all for one
-                    // thread at most.
+                    // A handle from an allocation. It is the last one on one thread
+                    // at most.
                     let buddy = blocks.buddy().clone();
                     drop(blocks);
                     if let Ok(fini) = buddy.fini() {

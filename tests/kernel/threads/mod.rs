@@ -1,7 +1,7 @@
-//! Threads: one allocator for many, many allocators side by side, allocations
-//! that travel, handles that go first. At the end of each: what is held and what
-//! the allocator says is held are the same, its structures agree with each other,
-//! it never warned, and all of it can be had again.
+//! Threads: a shared allocator, many allocators side by side, allocations that move between
+//! threads, handles that are dropped first. At the end of each test, the blocks that are held are
+//! those that the allocator reports as allocated, its structures are consistent, it never warned,
+//! and the whole space can be allocated again.
 
 mod lifetimes;
 mod shared;
@@ -19,7 +19,7 @@ use gpu_buddy::{
     GpuBuddyAllocFlags as Flags, GpuBuddyAllocMode as Mode, KERNEL, Snapshot,
 };
 
-/// More than there are processors, so that threads are stopped at any place.
+/// More than there are processors, so that threads are preempted anywhere.
 const THREADS: u64 = 8;
 
 fn none() -> Flags {
@@ -96,7 +96,7 @@ impl Worker {
     }
 }
 
-/// A snapshot is of one moment: it adds up, whatever other threads do.
+/// Checks that a snapshot adds up: it is of one moment, whatever other threads do.
 fn assert_adds_up(snapshot: &Snapshot) {
     let (mut end, mut free, mut clear) = (0, 0, 0);
     for block in snapshot.leaves() {
@@ -111,7 +111,7 @@ fn assert_adds_up(snapshot: &Snapshot) {
     assert_eq!((end, free, clear), (snapshot.size, snapshot.avail, snapshot.clear_avail));
 }
 
-/// What is held is what the allocator says is allocated, block for block.
+/// Checks that the held blocks are those that the allocator reports as allocated.
 fn assert_held(buddy: &GpuBuddy, held: &[AllocatedBlocks]) {
     let mut blocks: Vec<BlockInfo> =
         held.iter().flat_map(|blocks| blocks.iter().map(|block| block.info())).collect();
@@ -129,7 +129,8 @@ fn assert_clean(fini: &Fini) {
     assert_eq!((&*fini.warnings, fini.bug, fini.leaked_objects), (&[][..], None, 0));
 }
 
-/// Everything is free, can be had as one, and is torn down without a complaint.
+/// Checks that everything is free and can be allocated as one, and tears it down without a
+/// warning.
 fn finish(buddy: GpuBuddy) {
     let size = buddy.size();
     assert_held(&buddy, &[]);
@@ -141,7 +142,7 @@ fn finish(buddy: GpuBuddy) {
     assert_clean(&buddy.fini().expect("the last handle"));
 }
 
-/// Runs `f` on as many threads, which begin together, and returns what they do.
+/// Runs `f` on [`THREADS`] threads, which begin together, and returns their results.
 fn on_threads<R: Send>(f: impl Fn(u64) -> R + Sync) -> Vec<R> {
     let barrier = Barrier::new(THREADS as usize);
     thread::scope(|scope| {

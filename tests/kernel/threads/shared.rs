@@ -17,7 +17,7 @@ fn many_share_one_allocator() {
 #[test]
 fn some_look_while_others_allocate() {
     let buddy = space(4 * MIB + 5 * CHUNK);
-    // Some looking is at an allocation of the looker's own, without the lock.
+    // Readers also look at an allocation of their own, without the lock.
     let kept = exact(&buddy, 3 * CHUNK, 21 * CHUNK).expect("free");
     let expected = extents(&kept);
     let done = AtomicUsize::new(0);
@@ -31,7 +31,7 @@ fn some_look_while_others_allocate() {
         while done.load(Ordering::Relaxed) < THREADS as usize / 2 {
             assert_adds_up(&buddy.snapshot().expect("usable"));
             assert_eq!(buddy.check_integrity(), Ok(vec![]));
-            // It prints in one go, with the totals of that moment.
+            // It prints under one lock, with the totals of that moment.
             assert!(buddy.print().expect("usable").len() > 10);
             assert!(buddy.avail() <= buddy.size() - kept.size());
             assert!(buddy.clear_avail() <= buddy.size());
@@ -60,7 +60,7 @@ fn some_look_while_others_allocate() {
     finish(buddy);
 }
 
-/// Resets of the clear state and failing memory in between.
+/// One thread resets the clear state and makes memory fail meanwhile.
 #[test]
 fn some_disturb_while_others_allocate() {
     let buddy = space(4 * MIB + 5 * CHUNK);
@@ -75,7 +75,7 @@ fn some_disturb_while_others_allocate() {
         while done.load(Ordering::Relaxed) < THREADS as usize - 1 {
             buddy.reset_clear(clear).expect("usable");
             clear = !clear;
-            // A series that does not survive it is made unusable by it.
+            // Series that do not survive failing memory would become unusable.
             if KERNEL.has("undo_splits") {
                 buddy.set_fault(Some(Fault::probability(0.2, 7)));
                 thread::yield_now();
@@ -101,7 +101,7 @@ fn blocks_are_shared() {
     let stop = AtomicBool::new(false);
     let held = on_threads(|index| {
         if index < 2 {
-            // It splits and merges right beside them.
+            // It splits and merges next to them.
             let held = Worker::new(buddy.clone(), index).run(rounds(2000));
             stop.store(true, Ordering::Relaxed);
             return held;

@@ -1,4 +1,4 @@
-//! Allocators of runs, of buddies, of real memory and of scaled units, right ones and with faults.
+//! Allocators of runs, buddies, real memory and scaled units: correct ones, and with faults.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -185,7 +185,7 @@ unsafe impl<const FAULT: u32> HeapAllocator for Bump<FAULT> {
     }
 }
 
-/// Units of an eighth of a chunk, in classes: what is no power of two is rounded up.
+/// Units of an eighth of a chunk, in size classes: other sizes than powers of two are rounded up.
 pub struct Scaled(FreeList<NONE>);
 
 impl RunAllocator for Scaled {

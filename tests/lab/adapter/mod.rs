@@ -101,7 +101,7 @@ fn requests_are_made_of_runs() -> Result<(), Errno> {
     assert_eq!(blocks(&runs, &a), [(0, 1), (2, 0)]);
     assert_eq!(blocks(&runs, &b), [(3, 0), (4, 1)]);
 
-    // 3 chunks in a row are free, at the end, and 3 in the middle.
+    // 3 chunks are free at the end, and 3 in the middle.
     runs.free(b, false);
     let contiguous = AllocRequest { flags: GpuBuddyAllocFlag::Contiguous.into(), ..request(4) };
     assert_eq!(runs.alloc(&contiguous).err(), Some(Errno::ENOSPC));
@@ -135,12 +135,12 @@ fn spaces_without_an_allocator() {
     assert_eq!(create(4096, 1000), Errno::EINVAL);
     assert_eq!(create(4095, 4096), Errno::EINVAL);
     assert_eq!(create(4096, 0), Errno::EINVAL);
-    // It cannot have so many units.
+    // It cannot have that many units.
     let heap = Runs::<Heap<Bump<NONE>>>::create(Space::new(1 << 40, 4096));
     assert_eq!(heap.map(|_| ()), Err(Errno::EOPNOTSUPP));
 }
 
-/// The one line of a user's test: it returns what was done, or fails with the trace.
+/// A user's test in one line: it returns a report, or panics with the trace.
 #[test]
 fn check_is_one_line() {
     let options = torture::Options { operations: 5_000, ..torture::Options::default() };

@@ -53,7 +53,7 @@ fn what_is_right_breaks_nothing() {
         .finish()
         .breaks(&[Promise::NoBug]);
     Told::new().faulted().fails(request(1), Errno::ENOMEM).breaks(&[]);
-    // Out of memory, what is too much cannot always be given back.
+    // Out of memory, the surplus cannot always be freed.
     Told::new().faulted().ok(0, contiguous(3), &[block(0, 2, false)]).breaks(&[]);
 }
 
@@ -87,7 +87,7 @@ fn what_is_wrong_is_caught() {
         .fails(request(17), Errno::EINVAL)
         .breaks(&[Promise::FailureChangesNothing]);
 
-    // 16 chunks has no more than order 4.
+    // A space of 16 chunks has orders up to 4.
     split(request(16), &[block(8, 4, false)]).breaks(&[Promise::BlockShape, Promise::InSpace]);
     split(request(1), &[block(16, 0, false)]).breaks(&[Promise::InSpace]);
     split(request(2), &[block(3, 1, false)]).breaks(&[Promise::BlockShape]);
@@ -118,7 +118,7 @@ fn what_is_wrong_is_caught() {
         .change(0, -1)
         .free(0, true, 1)
         .breaks(&[Promise::ClearAvail]);
-    // More is handed out as clear than there is.
+    // More is allocated as clear than there is.
     split(one.clone(), &[block(0, 0, true)]).breaks(&[Promise::ClearIsClear, Promise::ClearAvail]);
     split(request(2), &[block(0, 1, false)])
         .free(0, true, 2)

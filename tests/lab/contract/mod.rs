@@ -1,5 +1,5 @@
-//! The contract: what the C is known to break it breaks, and nothing else; and
-//! an allocator that lies is caught.
+//! The contract: the C breaks what it is known to break, and nothing else; and the contract
+//! catches an allocator that lies.
 
 mod judged;
 mod told;
@@ -26,7 +26,7 @@ fn run(trace: &Trace) -> Vec<Breach> {
     findings.into_iter().map(breach).collect()
 }
 
-/// Those of the kernel that is compiled in.
+/// The features of the kernel that is compiled in.
 fn features() -> Features {
     Module::compiled_in().features()
 }
@@ -43,7 +43,7 @@ fn known_breaches_show_in_their_traces() {
                 && known(broken, features()).is_some_and(|known| known.name == entry.name)
         });
         let listed = entry.kernels.include(features());
-        // Besides, nothing is broken that is not known.
+        // Nothing unknown is broken.
         if shows != listed || broken.iter().any(|broken| known(broken, features()).is_none()) {
             wrong += &format!("{}: listed: {listed}, shows: {shows}\n", entry.name);
             wrong.extend(broken.iter().map(|broken| format!("    {broken}\n")));
@@ -52,8 +52,7 @@ fn known_breaches_show_in_their_traces() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// Long requests of chunks that are counted in 32 bits are pieced together, which
-/// takes no heed of the top.
+/// Requests of many chunks are pieced together, and top-down is ignored.
 #[test]
 fn a_large_request_that_is_pieced_together_is_known() {
     let trace: Trace = "\

@@ -1,4 +1,4 @@
-//! A contract that is told what an allocator does, which need not exist.
+//! A contract that is told what an allocator did. There is no allocator.
 
 use gpu_buddy::diff::{
     Accounts, Block, Breach, Capabilities, Contract, Id, Observation, Operation, Outcome, Promise,
@@ -10,7 +10,7 @@ use gpu_buddy::{
     Errno, GpuBuddyAllocFlag, Snapshot,
 };
 
-/// A contract that is told of an allocator of 16 chunks, which need not exist.
+/// A contract that is told what an allocator of 16 chunks did.
 pub struct Told {
     pub contract: Contract,
     pub accounts: Accounts,
@@ -67,7 +67,7 @@ impl Told {
         self
     }
 
-    /// The accounts change by so many chunks, and clear chunks.
+    /// Changes the accounts by numbers of chunks, and of clear chunks.
     pub fn change(mut self, chunks: i64, clear_chunks: i64) -> Self {
         let Accounts { avail, clear_avail } = &mut self.accounts;
         *avail = avail.wrapping_add_signed(chunks * CHUNK as i64);
@@ -86,7 +86,7 @@ impl Told {
         self.check(&Operation::Alloc { id: 99, request }, Err(errno), &[])
     }
 
-    /// Frees so many chunks.
+    /// Frees this number of chunks.
     pub fn free(self, id: Id, cleared: bool, chunks: i64) -> Self {
         let told = self.change(chunks, if cleared { chunks } else { 0 });
         told.check(&Operation::Free { id, cleared }, Ok(()), &[])
@@ -123,7 +123,7 @@ impl Told {
         self
     }
 
-    /// Judges the choice of a block of one chunk for what asked for one.
+    /// Judges the choice of a block for a request of one chunk.
     pub fn chose(self, asked: &AllocRequest, chunk: u64) -> Self {
         let told = self.ok(9, request(8), &[block(0, 3, false)]).free(9, true, 8);
         let before = snapshot(

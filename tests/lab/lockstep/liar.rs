@@ -7,7 +7,7 @@ use gpu_buddy::diff::{Block, Capabilities, Capability, Implementation, Space};
 use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, Snapshot};
 
-/// In what an allocator lies.
+/// What an allocator lies about.
 pub trait Lie {
     fn capabilities(all: Capabilities) -> Capabilities {
         all
@@ -30,7 +30,7 @@ pub trait Lie {
         clear_avail
     }
     fn snapshot(_snapshot: &mut Snapshot) {}
-    /// Whether a block is never given back, nor what is allocated with it.
+    /// Whether a block is never freed, nor the rest of its allocation.
     fn keeps(_block: &Block) -> bool {
         false
     }
@@ -129,11 +129,11 @@ lies! {
     Order {
         fn blocks(blocks: &mut [Block]) { blocks.reverse(); }
     }
-    /// Calls every error by the same name.
+    /// Reports every error as EINVAL.
     Errors {
         fn errno(_errno: Errno) -> Errno { Errno::EINVAL }
     }
-    /// Takes more than asked for.
+    /// Allocates more than requested.
     Greed {
         fn alloc(request: &mut AllocRequest) {
             if request.size == 0x3000 { request.size = 0x4000; }
@@ -163,11 +163,11 @@ lies! {
             snapshot.blocks.iter_mut().for_each(|block| block.clear = false);
         }
     }
-    /// Never gives back blocks of order 3.
+    /// Never frees blocks of order 3.
     Leak {
         fn keeps(block: &Block) -> bool { block.order == 3 }
     }
-    /// Gives less than it could.
+    /// Offers fewer capabilities.
     Plain {
         fn capabilities(_: Capabilities) -> Capabilities { Capability::FreeBlock.into() }
     }

@@ -1,5 +1,4 @@
-//! The driver itself: what it finds, what it does not ask for, and that it says
-//! the same twice.
+//! Lockstep itself: what it finds, which operations it skips, and that it repeats itself.
 
 mod liar;
 mod own;
@@ -37,7 +36,7 @@ fn steps<S: Implementation, R: Implementation>(text: &str, settings: Settings) -
     steps
 }
 
-/// In what a finding is: an aspect, or a promise.
+/// What a finding is about: an aspect, or a promise.
 #[derive(Debug, PartialEq)]
 enum In {
     Aspect(Aspect),
@@ -52,8 +51,8 @@ fn what(finding: &Finding) -> In {
     }
 }
 
-/// Each lie is found for what it is, or for what it leads to; the contract, which is asked
-/// first, finds those that break a promise.
+/// Each lie is found, as itself or by its effect. The contract judges first, and finds those
+/// that break a promise.
 #[rstest]
 #[case::order(against_the_twin::<Order>, &[In::Aspect(Aspect::Blocks)], 1)]
 #[case::errors(against_the_twin::<Errors>, &[In::Aspect(Aspect::Outcome), In::Promise(Promise::ValidArguments)], 2)]
@@ -102,7 +101,7 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(run(7), run(8));
 }
 
-/// What a failure says of its trace is so when that is read from its text.
+/// A failure's trace fails in the same way after it was written and read.
 #[test]
 fn a_failure_survives_being_written() {
     replays::<Order>();
@@ -124,7 +123,7 @@ fn replays<L: Lie>() {
     let steps = steps::<Liar<L>, Reference>(&text, settings);
     let found = steps.iter().position(|step| !step.findings.is_empty()).expect("it fails again");
     assert_eq!(steps[found].findings[0], failure.finding, "{text}");
-    // The last operation breaks it, or the end.
+    // The last operation shows it, or the end.
     assert!(found + 2 >= steps.len(), "{text}");
 }
 
@@ -137,7 +136,7 @@ fn an_honest_one_passes() {
     }
 }
 
-/// Another order of blocks is another answer, but the same accounts; other error
+/// Another order of blocks differs from the twin, but the accounts are the same; other error
 /// numbers may keep the contract.
 #[test]
 fn comparisons_differ() {
@@ -163,7 +162,7 @@ fn comparisons_differ() {
 }
 
 #[test]
-fn what_is_not_offered_is_not_asked_for() {
+fn unsupported_operations_are_skipped() {
     let text = "\
         space size=64K chunk=4K\n\
         a = alloc 8K clear\n\
@@ -219,8 +218,7 @@ fn a_step_without_its_allocation_does_nothing() {
     assert!(pair.finish().findings.is_empty());
 }
 
-/// The C may be on either side, though it misses blocks when it is told to reset
-/// them all.
+/// The C may be on either side, though its reset of the clear state misses blocks.
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn the_c_serves_as_the_reference() {
@@ -234,13 +232,13 @@ fn the_c_serves_as_the_reference() {
     let of_c = steps::<KernelC, Reference>(text, settings);
     let of_twin = steps::<Reference, KernelC>(text, settings);
     assert!([&of_c, &of_twin].into_iter().flatten().all(|step| step.findings.is_empty()));
-    // The C misses some, and the twin, told of its trees, the same ones.
+    // The C misses some; the twin, which has the C's trees, misses the same.
     assert_eq!(of_c[3].known.len(), 1);
     assert!(of_twin[3].known.is_empty());
     torture::check::<Reference>(&Options { space: None, ..options(Comparison::Exact) });
 }
 
-/// The twin, told of the C's trees, knows which blocks a reset of the clear state misses.
+/// The twin, which has the C's trees, predicts which blocks a reset misses.
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
 fn what_a_reset_misses_is_predicted() {
@@ -267,8 +265,7 @@ fn what_a_reset_misses_is_predicted() {
     assert!(missed > 100, "{missed}");
 }
 
-/// The safe API, which refuses wrong arguments by itself, answers as the C does that is
-/// given them.
+/// The safe API refuses wrong arguments by itself, with the C's answers.
 #[test]
 fn the_safe_api_answers_as_the_c() {
     let options = Options { space: None, ..options(Comparison::Exact) };
@@ -277,10 +274,10 @@ fn the_safe_api_answers_as_the_c() {
     assert_eq!(report.operations, 20_000);
 }
 
-/// What hangs on where the blocks are cannot be compared if they may be elsewhere.
+/// Placement-dependent operations are skipped if placements may differ.
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
-fn placements_are_not_observed() {
+fn placement_dependent_operations_are_skipped() {
     let (report, failure) =
         torture::run::<Reference, KernelC>(&options(Comparison::Observable), |_| true);
     assert!(failure.is_none());

@@ -48,14 +48,14 @@ fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
     torture::check::<Nowhere>(&Options { space: Some(space), ..Options::default() });
 }
 
-/// It is a finding if the C takes the space.
+/// Refusing a space that the C takes is a finding.
 #[test]
 #[should_panic(expected = "divergence in creation: EINVAL, the reference: an allocator")]
 fn refusing_every_space_is_a_finding() {
     torture::check::<Nowhere>(&Options::default());
 }
 
-/// The allocator of an example, with a mistake: it gives back all chunks but one.
+/// The example's allocator, with a mistake: it frees all chunks but one.
 struct Mistaken(Bitmap);
 
 impl Implementation for Mistaken {
@@ -89,10 +89,10 @@ impl Implementation for Mistaken {
     }
 }
 
-/// What an allocator does not offer takes nothing from the rest: its space would
-/// fill up if its memory were given back only in ways that it lacks.
+/// Unsupported operations are not drawn in place of supported ones: if memory were freed only
+/// in ways that the allocator lacks, its space would fill up.
 #[test]
-fn what_is_not_offered_is_not_chosen() {
+fn unsupported_operations_are_not_drawn() {
     let (report, failure) =
         torture::run::<Bitmap, KernelC>(&options(Comparison::Observable), |_| true);
     assert!(failure.is_none());

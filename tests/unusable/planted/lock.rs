@@ -1,10 +1,9 @@
-//! The C is told of the lock.
+//! The C knows of the lock that the safe API holds.
 
 use super::*;
 
-/// Each function of the C that asserts its lock was told of it, and is
-/// called with it held: the only warnings are the planted ones, which say
-/// that it was told. And which methods do not call the C.
+/// Each function of the C that asserts the lock knows of it, and is called with it held: the
+/// only warnings are the planted ones, which say so. And which methods do not call the C.
 #[test]
 #[ignore = "for a kernel with planted BUGs"]
 fn the_c_is_told_of_the_lock() {

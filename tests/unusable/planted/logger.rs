@@ -1,4 +1,4 @@
-//! A logger that panics. Each call of the C has a warning for it.
+//! A logger that panics. Each call of the C warns.
 
 use std::cell::Cell;
 
