@@ -64,8 +64,8 @@ fn copy_with_time(from: &Path, to: &Path) {
     }
 }
 
-/// Where the build script put what it made: the only one of a package that is
-/// not from a registry.
+/// The output folder of the crate's build script: the only one of a package that is not from a
+/// registry.
 pub fn out_dir(messages: &str) -> PathBuf {
     messages
         .lines()

@@ -91,7 +91,7 @@ fn strictly(text: &str) -> Vec<Promise> {
 #[test]
 fn a_list_that_is_freed_is_a_breach_and_no_more() {
     assert_eq!(strictly(&common::finding_trace(FREES_LIST)), [Promise::KeepsList]);
-    // Where there is a single block, the list is left alone.
+    // If a single block is enough, the list is left alone.
     let text = "space size=64K chunk=4K\na = alloc 4K\na += alloc 8K end=64K contiguous\n";
     assert_eq!(strictly(text), []);
 }

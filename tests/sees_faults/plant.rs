@@ -9,7 +9,7 @@ pub struct Fault {
     pub shows: Shows,
 }
 
-/// An edit of a function, where it first has a short text.
+/// An edit of a function, at the first occurrence of a short text.
 pub enum Edit {
     /// Leaves out the statement that begins on the line with this text.
     Skip(&'static str),

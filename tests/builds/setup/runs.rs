@@ -47,7 +47,7 @@ fn an_interrupted_run_leaves_nothing_half_done(#[case] signal: &str, #[case] cod
 }
 
 #[rstest]
-fn mends_what_a_kill_left_between_the_renames() {
+fn repairs_what_a_kill_left_between_the_renames() {
     let clone = Clone::new();
     let tree = clone.tree("one");
     write_tree(&clone.at("k"), &tree);

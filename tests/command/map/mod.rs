@@ -115,7 +115,7 @@ fn it_is_as_wide_as_the_terminal(#[case] layout: &str) {
 }
 
 #[test]
-fn it_stops_where_it_is_told() {
+fn at_chooses_the_operation() {
     let place = Place::new();
     let at = |at: &str| prints(&mut place.map(SMALL, &["--at", at]));
     assert!(at("0").starts_with("some.trace, before the first operation\n"), "{}", at("0"));

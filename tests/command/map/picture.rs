@@ -130,7 +130,7 @@ fn labels_follow_the_blocks() {
 }
 
 #[test]
-fn it_can_be_read_by_those_who_do_not_see_it() {
+fn the_picture_is_accessible() {
     let svg = Place::new().svg(SMALL, &[]);
     for part in [
         "role=\"img\"",

@@ -69,7 +69,7 @@ fn a_folder_of_somebody_else_is_refused() {
 #[rstest]
 #[case::nothing(None)]
 #[case::relative(Some("cache"))]
-fn without_a_home_it_works(#[case] cache: Option<&str>) {
+fn no_home_works(#[case] cache: Option<&str>) {
     let place = folder();
     let mut command = info(kernel_tree());
     command.env_remove("HOME").env_remove("XDG_CACHE_HOME").current_dir(place.path());
@@ -81,7 +81,7 @@ fn without_a_home_it_works(#[case] cache: Option<&str>) {
 #[rstest]
 #[case::no_folder("/dev/null")]
 #[case::cannot_be_made("/proc/nothing")]
-fn with_a_home_that_cannot_be_written_it_works(#[case] home: &str) {
+fn an_unwritable_home_works(#[case] home: &str) {
     let mut command = info(kernel_tree());
     let output = output(command.env("HOME", home).env_remove("XDG_CACHE_HOME"));
     let stderr = text(&output.stderr);
@@ -106,7 +106,7 @@ fn with_mounts(script: &str, arguments: &[&OsStr]) -> Option<Output> {
 }
 
 #[test]
-fn on_a_home_that_is_read_only_it_works() {
+fn a_read_only_cache_works() {
     let cache = warm_cache();
     let tree = Tree::new();
     tree.prepend(ALLOCATOR, "/* read-only */");
@@ -155,7 +155,7 @@ fn a_full_disk_is_explained(#[case] cache: &str, #[case] tmp: &str, #[case] says
 }
 
 #[test]
-fn where_code_cannot_be_loaded_that_is_said() {
+fn a_cache_without_permission_to_execute_is_an_error() {
     let place = folder();
     let script = "mount -t tmpfs -o noexec none \"$1\" && \
                   XDG_CACHE_HOME=$1 \"$2\" info --kernel \"$3\"";

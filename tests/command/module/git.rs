@@ -60,7 +60,7 @@ fn a_repository_may_be_bare_or_have_the_tree_in_a_folder() {
 }
 
 #[test]
-fn what_is_wrong_with_a_revision_is_said() {
+fn a_wrong_revision_is_explained() {
     let tree = Tree::new();
     tree.commit();
     let path = tree.path().display().to_string();

@@ -149,7 +149,7 @@ fn names_follow_the_order_of_appearance() {
 }
 
 #[test]
-fn there_are_names_enough() {
+fn names_never_run_out() {
     let name = |id| Operation::Free { id, cleared: false }.to_string();
     assert_eq!(name(25), "free z");
     assert_eq!(name(26), "free aa");

@@ -65,7 +65,7 @@ proptest! {
             .into_iter()
             .zip(ids)
             .flat_map(|(request, id)| {
-                // A range without the flag is there only where it is not zero.
+                // A range without the flag is written only if it is not zero.
                 let free = Operation::Free { id: id / 2, cleared: id % 3 == 0 };
                 [Some(Operation::Alloc { id, request }), (id % 2 == 0).then_some(free)]
             })

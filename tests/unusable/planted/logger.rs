@@ -118,7 +118,7 @@ fn free() {
     panics(3, || drop(several));
     assert_whole(buddy);
 
-    // Where it is the last handle, that goes too.
+    // The last handle is an allocation: the allocator is torn down, too.
     let blocks = alloc(&new(plant::WARN).expect("a space"));
     panics(2, || drop(blocks));
     let blocks = alloc(&new(plant::WARN).expect("a space"));
