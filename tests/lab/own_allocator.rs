@@ -187,8 +187,8 @@ fn a_right_allocator_passes_and_says_what_was_done() {
 #[case::too_little(finding::<GIVES_TOO_LITTLE>, &["adds-up: "])]
 #[case::any_size(finding::<TAKES_ANY_SIZE>, &["refuses-invalid: "])]
 #[case::order_64(finding::<ORDER_64>, &["block-shape: "])]
-#[case::panics(finding::<PANICS_WHEN_FULL>, &["no-panic: panicked at tests/own_allocator.rs:"])]
-#[case::create_panics(finding::<CREATE_PANICS>, &["no-panic: panicked at tests/own_allocator.rs:"])]
+#[case::panics(finding::<PANICS_WHEN_FULL>, &[concat!("no-panic: panicked at ", file!(), ":")])]
+#[case::create_panics(finding::<CREATE_PANICS>, &[concat!("no-panic: panicked at ", file!(), ":")])]
 fn a_mistake_is_found_by_every_seed(
     #[case] finding: fn(u64) -> Option<String>,
     #[case] expected: &[&str],
