@@ -1,4 +1,4 @@
-//! `gpu-buddy completions`: what a shell and man need.
+//! `gpu-buddy completions`: shell completions and man pages.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use crate::{Failure, Verdict};
 
 /// Print completions for a shell, or write man pages
 ///
-/// The completions know each command, its options, and the names of findings. There is a man
-/// page for the command and one for each of its subcommands.
+/// The completions cover the subcommands, their options, and the names of findings. There is one
+/// man page for the command and one for each subcommand.
 #[derive(clap::Args)]
 #[command(
     about = "Print completions for a shell, or write man pages",
@@ -22,10 +22,10 @@ use crate::{Failure, Verdict};
 )]
 #[group(required = true, multiple = false)]
 pub struct Arguments {
-    /// The shell
+    /// Print completions for this shell
     shell: Option<Shell>,
 
-    /// Write man pages into this folder, which is made if it is not there
+    /// Write man pages into this folder; it is created if it does not exist
     #[arg(long, value_name = "DIR")]
     man: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         std::fs::create_dir_all(folder).map_err(fail)?;
         clap_mangen::generate_to(command, folder).map_err(fail)?;
     } else if let Some(shell) = arguments.shell {
-        // It panics if it cannot write.
+        // generate() panics if it cannot write, so it writes to memory.
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut command, "gpu-buddy", &mut script);
         // clap_complete 4.6.11 takes the hyphen for a subcommand in one of two places.

@@ -1,4 +1,4 @@
-//! The work of `gpu-buddy compare`, in a process under supervision.
+//! The work of `gpu-buddy compare`, in a supervised process.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -53,7 +53,7 @@ pub fn run(
         let mut episode = None;
         let found = |difference: &Difference| {
             so_far.push(difference.clone());
-            // If it cannot be written, a crash loses what was found before it.
+            // If this fails, a crash loses the findings before it.
             let _ = leave(folder, &Report::default(), &so_far, Trace::to_string);
         };
         let watch = |report: &Report| {
@@ -71,7 +71,7 @@ pub fn run(
     Ok(Verdict::Passed)
 }
 
-/// Writes what was found, for the process that supervises this one.
+/// Writes the findings for the supervisor.
 fn leave(
     folder: &Path,
     report: &Report,
