@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{KernelC, Lockstep, NotCreated, Settings, Space};
+use gpu_buddy::diff::{Capabilities, KernelC, Lockstep, NotCreated, Settings, Space};
 use gpu_buddy::module::Module;
 
 use crate::Failure;
@@ -131,5 +131,32 @@ pub fn start_both(
     move |space, settings| {
         let kernels = (KernelC::new(module, space), KernelC::new(other, space));
         Lockstep::between(kernels.0, kernels.1, space, settings)
+    }
+}
+
+/// The names of capabilities in the style of options, such as `reset-clear`.
+pub fn names(capabilities: Capabilities) -> Vec<String> {
+    let name = |capability| {
+        let mut name = String::new();
+        for letter in format!("{capability:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    };
+    capabilities.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use gpu_buddy::diff::Capability;
+
+    use super::*;
+
+    #[test]
+    fn capabilities_have_names() {
+        assert_eq!(names(Capability::Fini | Capability::ResetClear), ["reset-clear", "fini"]);
     }
 }

@@ -12,7 +12,7 @@ use gpu_buddy::module::Module;
 
 use super::Arguments;
 use super::report::{Left, Shown};
-use crate::kernel::{Against, Pair, start_both};
+use crate::kernel::{Against, Pair, names, start_both};
 use crate::replay::read_trace;
 use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict, supervise};
@@ -78,12 +78,11 @@ fn leave(
     differences: &[Difference],
     text: impl Fn(&Trace) -> String,
 ) -> std::io::Result<()> {
-    let not_asked_for = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
     let shown = |found| Shown::difference(found, text(&found.trace));
     let left = Left {
         operations: report.operations,
         allocators: report.allocators,
-        not_asked_for,
+        not_asked_for: names(report.not_compared),
         differences: differences.iter().map(shown).collect(),
     };
     left.write(folder)

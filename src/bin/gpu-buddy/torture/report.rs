@@ -11,6 +11,7 @@ use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 use super::cost::{self, Cost};
+use crate::kernel::names;
 
 /// A failure that one thread found.
 #[derive(Clone, Serialize, Deserialize)]
@@ -149,7 +150,7 @@ impl Done {
             known: named(&report.known),
             in_base: named(&report.in_base),
             fixed: named(&report.fixed),
-            not_compared: report.not_compared.iter().map(|c| format!("{c:?}")).collect(),
+            not_compared: names(report.not_compared),
             coverage: kinds.map(|met| (met.kind, met.count.into())).collect(),
             never_met: report.tally.never_met(faults),
             costs: Vec::new(),
