@@ -114,7 +114,10 @@ fn it_says_what_is_not_done() {
         output.contains("a = alloc 9E contiguous  -> skipped: roundup_pow_of_two()"),
         "{output}"
     );
-    assert!(output.contains("free a  -> nothing to do: line 2, which allocates a, was skipped"), "{output}");
+    assert!(
+        output.contains("free a  -> nothing to do: line 2, which allocates a, was skipped"),
+        "{output}"
+    );
 }
 
 #[test]

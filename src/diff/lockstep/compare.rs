@@ -1,10 +1,10 @@
 //! The same operation on the reference, and what differs.
 
-use crate::{BlockInfo, BlockState, Snapshot};
 use crate::diff::{
     Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Outcome, Report,
     Step, cost, format_size,
 };
+use crate::{BlockInfo, BlockState, Snapshot};
 
 use super::Lockstep;
 

@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let finding = all.iter().find(|finding| finding.name == name);
     let finding = finding.ok_or_else(|| Failure::Usage(format!("there is no finding {name}")))?;
     if arguments.trace {
-        let none = || Failure::Usage(format!("{name} has no trace: gpu-buddy finding {name} says how to see it"));
+        let none = || Failure::Usage(format!("{name} has no trace; see gpu-buddy finding {name}"));
         write!(out, "{}", finding.trace.ok_or_else(none)?)?;
     } else if arguments.json {
         writeln!(out, "{}", json(finding)?)?;
