@@ -62,7 +62,7 @@ fn hidden_words_are_not_completed(
     #[values("bash", "elvish", "fish", "powershell", "zsh")] shell: &str,
 ) {
     let script = passes(&["completions", shell]);
-    for hidden in ["candidate", "supervised", "patience", "replay-episode"] {
+    for hidden in ["all-or-nothing", "supervised", "patience", "replay-episode"] {
         assert!(!script.contains(hidden), "{shell} completes {hidden}");
     }
 }

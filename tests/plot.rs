@@ -144,7 +144,7 @@ fn the_picture_has_all_lines_and_two_themes() {
         "longest free run",
         "in blocks below 64K",
         "Free blocks by size",
-        "Steps of a call",
+        "Steps of the most expensive call",
         "1536K",
     ] {
         assert!(svg.contains(part), "{part}\n{svg}");
