@@ -11,9 +11,9 @@ use crate::Failure;
 /// Which kernel to run.
 #[derive(Clone, clap::Args)]
 pub struct Kernel {
-    /// A series under vendor/linux such as 7.2, the path of a kernel tree, or
-    /// REV@PATH, a git revision of the tree at PATH [default: the kernel that is
-    /// compiled in]
+    /// Kernel to run: a series under vendor/linux such as 7.2, the path of a kernel
+    /// tree, or REV@PATH for a git revision of the tree at PATH [default: the kernel
+    /// that is compiled in]
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Option<OsString>,
 }
