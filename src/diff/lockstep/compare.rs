@@ -1,10 +1,10 @@
 //! The same operation on the reference, and what differs.
 
+use crate::Snapshot;
 use crate::diff::{
     Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Outcome, Report,
     Step, cost, format_size,
 };
-use crate::{BlockInfo, BlockState, Snapshot};
 
 use super::Lockstep;
 
@@ -135,7 +135,7 @@ pub(in crate::diff) fn list(blocks: &[Block]) -> String {
     format!("[{}]", blocks.join(", "))
 }
 
-/// The first block in which two states differ, or their accounts, in words.
+/// The first block that differs between two states, or else their accounts.
 pub(in crate::diff) fn first_difference(
     subject: &Snapshot,
     reference: &Snapshot,
@@ -147,7 +147,9 @@ pub(in crate::diff) fn first_difference(
     }
 }
 
-fn block_in_words(snapshot: &Snapshot, block: &BlockInfo) -> String {
+fn block_in_words(snapshot: &Snapshot, block: &crate::BlockInfo) -> String {
+    use crate::BlockState;
+
     let size = format_size(snapshot.block_size(block));
     let state = match (block.state, block.clear) {
         (BlockState::Split, _) => "split",
@@ -168,6 +170,7 @@ fn accounts(snapshot: &Snapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BlockInfo, BlockState};
 
     #[test]
     fn differences_are_in_words() {
