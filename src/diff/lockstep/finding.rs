@@ -212,7 +212,7 @@ impl NotCreated {
 impl fmt::Display for NotCreated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(errno) => write!(f, "no allocator has such a space: {errno}"),
+            Self::Refused(errno) => write!(f, "no allocator can manage such a space: {errno}"),
             Self::Declined => f.write_str("the implementation does not support such a space"),
             Self::Finding(finding) => finding.fmt(f),
         }
