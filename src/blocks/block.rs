@@ -16,14 +16,14 @@ pub struct AllocatedBlock<'a> {
     pub(super) life: PhantomData<&'a AllocatedBlocks>,
 }
 
-// SAFETY: of an allocated block only the header is read, which the C does not
-// write while the block is allocated.
+// SAFETY: only the header of an allocated block is read, and the C does not write it while the
+// block is allocated.
 unsafe impl Send for AllocatedBlock<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for AllocatedBlock<'_> {}
 
 impl AllocatedBlock<'_> {
-    /// The block's address: its offset in the space plus the base offset.
+    /// The block's address in bytes: its offset in the space plus the base offset.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.buddy.base_offset() + self.info().offset
@@ -47,7 +47,7 @@ impl AllocatedBlock<'_> {
         self.info().clear
     }
 
-    /// The block as plain data; its offset is without the base offset.
+    /// The block as plain data. Its offset is without the base offset.
     #[must_use]
     pub fn info(&self) -> BlockInfo {
         // SAFETY: the block is allocated for as long as it is borrowed.
