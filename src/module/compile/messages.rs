@@ -45,8 +45,7 @@ pub(super) fn hint(messages: &str) -> String {
              If the kernel has it elsewhere, see UPGRADE.md"
         );
     }
-    "If the kernel compiles, a stand-in under vendor/shim lacks something: see UPGRADE.md"
-        .into()
+    "If the kernel compiles, a stand-in under vendor/shim lacks something: see UPGRADE.md".into()
 }
 
 /// The header that the compiler did not find.
