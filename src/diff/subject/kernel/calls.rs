@@ -120,6 +120,7 @@ impl Implementation for KernelC {
     fn reset_clear(&mut self, clear: bool) {
         if let Some(reset_clear) = self.shared.module.table().reset_clear {
             // Fails only for an unusable allocator, which every other call reports.
+            // SAFETY: `mm` is initialised and its lock is held.
             let _ = self.call(|mm| unsafe { reset_clear(mm, clear) });
         }
     }
