@@ -129,8 +129,7 @@ impl GpuBuddy {
     /// allocations of the C failed.
     pub(crate) fn events(&self, seen: usize) -> (Vec<Warning>, Option<KernelBug>, u64) {
         let state = self.0.state.lock();
-        let failed = state.arena.fault().map_or(0, Fault::failed);
-        (state.warnings[seen..].to_vec(), state.bug, failed)
+        (state.warnings[seen..].to_vec(), state.bug, state.arena.failed())
     }
 }
 

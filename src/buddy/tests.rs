@@ -54,6 +54,20 @@ fn a_panic_while_the_state_is_read_changes_nothing() {
     assert_eq!(buddy.fini().expect("the last handle").leaked_objects, 0);
 }
 
+/// Replacing a fault must not hide that memory failed under the next one.
+#[cfg(undo_splits)]
+#[test]
+fn memory_failures_count_over_all_faults() {
+    let buddy = space();
+    let mut failed = 0;
+    for _ in 0..2 {
+        buddy.set_fault(Some(Fault::nth(1).times(u64::MAX)));
+        assert!(alloc(&buddy).is_err());
+        failed += buddy.set_fault(None).expect("a fault").failed();
+        assert_eq!(buddy.events(0).2, failed);
+    }
+}
+
 /// Three roots.
 fn large_space() -> GpuBuddy {
     let params = GpuBuddyParams {
