@@ -45,6 +45,12 @@ pub(crate) unsafe fn scan(
     (scan.found, scan.blocks.len())
 }
 
+/// The highest order and the number of roots that follow from the size.
+fn shape(inspection: &Inspection) -> (u32, u32) {
+    let chunks = inspection.state.size / inspection.state.chunk_size;
+    (chunks.ilog2(), chunks.count_ones())
+}
+
 /// A block that the tree of blocks leads to.
 struct Known<'a> {
     record: &'a Record,
@@ -65,8 +71,7 @@ impl<'a> Scan<'a> {
     /// safely.
     fn has_shape(&mut self) -> bool {
         let state = self.inspection.state;
-        let chunks = state.size / state.chunk_size;
-        let (max_order, roots) = (chunks.ilog2(), chunks.count_ones());
+        let (max_order, roots) = shape(self.inspection);
         if state.max_order != max_order {
             let is = state.max_order;
             self.found.push(Inconsistency::MaxOrder { is, expected: max_order });

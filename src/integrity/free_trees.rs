@@ -37,13 +37,15 @@ pub(crate) struct FreeNode {
 /// `mm` is the allocator that was inspected, and has not changed since.
 pub(crate) unsafe fn free_trees(mm: *const c_void, inspection: &Inspection) -> Option<FreeTrees> {
     let table = inspection.module.table();
-    if table.free_kind != FREE_TWO_TREES {
+    // With a wrong `max_order`, the arrays may be too short.
+    if table.free_kind != FREE_TWO_TREES || inspection.state.max_order != super::shape(inspection).0
+    {
         return None;
     }
     let free = inspection.records.iter().filter(|record| record.state == RECORD_FREE);
     let mut blocks: FxHashMap<usize, &Record> =
         free.map(|record| (record.block.addr(), record)).collect();
-    // SAFETY: as the caller says, and there are arrays for so many orders.
+    // SAFETY: as the caller says, and `max_order` is right, so the arrays have that many orders.
     let orders = unsafe { inspection.module.orders(mm, inspection.state.max_order) };
     let mut trees = Vec::new();
     for (order, heads) in (0..).zip(orders.iter()) {

@@ -149,9 +149,14 @@ impl Drop for Planted {
 #[test]
 fn arrays() {
     let mut planted = Planted::new();
+    let readable = |mm: &ffi::gpu_buddy| tree::free_trees(mm, 100).is_some();
+    assert!(readable(&planted.mm));
     planted.mm.max_order += 1;
     let found = scan(&planted.mm);
-    planted.mm.max_order -= 1;
+    assert!(!readable(&planted.mm));
+    planted.mm.max_order -= 2;
+    assert!(!readable(&planted.mm));
+    planted.mm.max_order += 1;
     assert_eq!(found, [I::MaxOrder { is: 5, expected: 4 }]);
 
     planted.mm.n_roots = 1;
