@@ -93,7 +93,7 @@ impl Books {
             self.lists.remove(&list);
         }
         for (address, block) in blocks.blocks {
-            self.forget(address, block);
+            self.forget(id, address, block);
         }
     }
 
@@ -101,14 +101,20 @@ impl Books {
         let Some(alive) = self.alive.get_mut(&id) else { return };
         let (address, block) = alive.blocks.blocks.remove(index);
         let is_empty = alive.blocks.blocks.is_empty() && !alive.blocks.more;
-        self.forget(address, block);
+        self.forget(id, address, block);
         if is_empty {
             self.remove(id);
         }
     }
 
-    fn forget(&mut self, address: u64, block: Block) {
-        self.owners.remove(&address);
-        self.places.remove(&block.offset);
+    /// Forgets a block of an allocation. If lines were lost, another allocation may have its
+    /// address or its place by now.
+    fn forget(&mut self, id: Id, address: u64, block: Block) {
+        if self.owners.get(&address) == Some(&id) {
+            self.owners.remove(&address);
+        }
+        if self.places.get(&block.offset).is_some_and(|&(_, owner)| owner == id) {
+            self.places.remove(&block.offset);
+        }
     }
 }
