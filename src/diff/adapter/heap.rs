@@ -165,9 +165,6 @@ struct Region {
     all: (NonNull<u8>, Layout),
 }
 
-// SAFETY: it owns its memory.
-unsafe impl Send for Region {}
-
 impl Region {
     fn new(size: usize, margin: usize) -> Option<Self> {
         let align = size.checked_next_power_of_two().filter(|&align| align <= MOST_MEMORY)?;
