@@ -95,8 +95,8 @@ pub(crate) const LINK: usize = core::mem::offset_of!(gpu_buddy_block, __bindgen_
 ///
 /// # Safety
 ///
-/// `list` points to a list head that is initialised, stays in place and is not changed
-/// meanwhile.
+/// `list` points to an initialised list head, which stays in place and unchanged during the
+/// iteration.
 pub(crate) unsafe fn links(list: *const list_head) -> impl Iterator<Item = *mut list_head> {
     let link_of = move |link: *mut list_head| (!core::ptr::eq(link, list)).then_some(link);
     // SAFETY: as the caller says.

@@ -24,24 +24,32 @@ unsafe impl Sync for AllocatedBlock<'_> {}
 
 impl AllocatedBlock<'_> {
     /// The block's address in bytes: its offset in the space plus the base offset.
+    ///
+    /// C: `gpu_buddy_block_offset`, without the base offset.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.buddy.base_offset() + self.info().offset
     }
 
     /// The block's order: its size is `chunk_size << order`.
+    ///
+    /// C: `gpu_buddy_block_order`.
     #[must_use]
     pub fn order(&self) -> u32 {
         self.info().order
     }
 
     /// The block's size in bytes.
+    ///
+    /// C: `gpu_buddy_block_size`.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.buddy.chunk_size().as_u64() << self.order()
     }
 
     /// Whether the block was known to be zeroed when it was allocated.
+    ///
+    /// C: `gpu_buddy_block_is_clear`.
     #[must_use]
     pub fn is_clear(&self) -> bool {
         self.info().clear

@@ -3,7 +3,7 @@
 //! ```
 //! use gpu_buddy::diff::{KernelC, Lockstep, Settings, Space, Trace, reference::Reference, torture};
 //!
-//! // One sequence of calls, on the C and on a twin in safe Rust.
+//! // One sequence of calls, on the C and on its twin in safe Rust.
 //! let trace: Trace = "\
 //! space size=64K chunk=4K
 //! a = alloc 32K range=32K..64K
@@ -13,7 +13,7 @@
 //! let found = trace.run(Lockstep::<KernelC, Reference>::new, Settings::default())?;
 //! assert_eq!(found, None);
 //!
-//! // Random ones, on the C alone, held against what the documentation promises.
+//! // Random calls on the C alone, checked against what the documentation promises.
 //! let options = torture::Options { operations: 5_000, ..torture::Options::default() };
 //! let (report, failure) = torture::run_alone::<KernelC>(&options, |_| true);
 //! assert!(failure.is_none(), "{}", failure.unwrap());

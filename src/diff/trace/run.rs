@@ -97,7 +97,7 @@ impl Trace {
     /// use gpu_buddy::diff::{Comparison, KernelC, Trace};
     ///
     /// let trace: Trace = "space size=1M chunk=4K\na = alloc 8K\nfree a\n".parse()?;
-    /// // Any implementation, in place of the C itself.
+    /// // Put your implementation in the place of the C.
     /// trace.replay::<KernelC>(Comparison::Exact)?;
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
