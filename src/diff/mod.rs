@@ -54,18 +54,6 @@
 //! | [`recording`] | the calls of a running kernel, as a trace |
 //! | [`compare`] | every kind of difference between two kernels, once |
 //! | [`cost`] | the cost of calls, in steps that do not depend on the machine |
-//!
-//! | part | what it does |
-//! | --- | --- |
-//! | [`Trace`] | operations as data: read, written, run, made of bytes |
-//! | [`KernelC`], [`SafeApi`] | what can be driven: a kernel's C, the safe API |
-//! | [`mod@reference`] | the twin, which makes the C's choices in safe Rust |
-//! | [`Lockstep`] | one operation on both sides, compared and judged |
-//! | [`torture`] | episodes of random operations, and short traces of what breaks |
-//! | [`Load`] | operations as drivers ask for them |
-//! | [`recording`] | the calls of a running kernel, as a trace |
-//! | [`compare`] | every kind of difference between two kernels, once |
-//! | [`cost`] | what calls cost, in steps that do not depend on the machine |
 
 pub mod adapter;
 pub mod compare;

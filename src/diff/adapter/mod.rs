@@ -45,17 +45,6 @@
 //! | works through `&self` | nothing: `&mut self` gives a `&self` |
 //! | returns pointers to real memory | implement [`HeapAllocator`], and use `Runs<Heap<A>>` |
 //!
-//! | the allocator | say |
-//! | --- | --- |
-//! | has smaller units than the space has chunks, or aligns every run to a fixed number of units | [`UNITS_PER_CHUNK`](RunAllocator::UNITS_PER_CHUNK) |
-//! | is a buddy allocator: powers of two only, each aligned to its size | [`IS_BUDDY`](RunAllocator::IS_BUDDY) |
-//! | takes an alignment | [`ALIGNS`](RunAllocator::ALIGNS), [`get_aligned`](RunAllocator::get_aligned) |
-//! | rounds sizes up | [`size_class`](RunAllocator::size_class) |
-//! | takes back a part of a run | [`TAKES_PARTS`](RunAllocator::TAKES_PARTS) |
-//! | counts what is free | [`free_units`](RunAllocator::free_units) |
-//! | works through `&self` | nothing: `&mut self` gives a `&self` |
-//! | gives pointers to real memory | implement [`HeapAllocator`], and use `Runs<Heap<A>>` |
-//!
 //! For ranges, clear memory, and placement from the top, implement
 //! [`Implementation`](super::Implementation) itself.
 
