@@ -101,10 +101,10 @@ fn a_failure_is_told_in_fifteen_lines() {
     let output = run_strict(&out.path().display().to_string(), &[]);
     let stdout = text(&output.stdout);
     assert!(stdout.lines().count() <= 15, "{stdout}");
-    assert!(!stdout.contains("never met"), "{stdout}");
+    assert!(!stdout.contains("never seen"), "{stdout}");
     let output = run_strict(&out.path().display().to_string(), &["--coverage"]);
     let stdout = text(&output.stdout);
-    assert!(stdout.contains("never met:") && stdout.contains("\nknown:"), "{stdout}");
+    assert!(stdout.contains("never seen:") && stdout.contains("\nknown:"), "{stdout}");
 }
 
 /// A trace with failing memory is not compared with the twin, whose memory does not fail.
@@ -229,7 +229,7 @@ fn a_trace_of_a_load_is_of_a_card() {
     assert_eq!(trace.lines().count(), 51);
     let small = passes(&["generate", "--load", "xe", "--ops", "50", "--size", "1G"]);
     assert!(small.starts_with("space size=1G chunk=4K\n"), "{small}");
-    let says = "there are xe, amdgpu, nova";
+    let says = "choose one of xe, amdgpu, nova";
     assert_wrong_usage(&["generate", "--load", "radeon"], says);
     assert_wrong_usage(&["torture", "--load", "radeon"], says);
 }

@@ -50,7 +50,7 @@ fn a_repository_may_be_bare_or_have_the_tree_in_a_folder() {
     git(place.path(), &["commit", "-q", "-m", "all"]);
     let listed = passes(&mut info(format!("main@{}", inside.display())));
     assert!(listed.contains("  drivers/gpu/inner.h"), "{listed}");
-    fails(&mut info(format!("main@{}", place.path().display())), &["no kernel tree", ALLOCATOR]);
+    fails(&mut info(format!("main@{}", place.path().display())), &["not a kernel tree", ALLOCATOR]);
 
     let tree = Tree::new();
     tree.commit();
