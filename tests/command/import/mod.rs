@@ -24,10 +24,18 @@ fn random(seed: u64) -> Trace {
 
 fn record(trace: &Trace, thread: u64, most_blocks: usize) -> Vec<(u64, String)> {
     let mut recorder = Recorder::new(trace.space, thread, most_blocks);
-    for operation in &trace.operations {
-        recorder.apply(operation);
-    }
+    recorder.apply_all(trace);
     std::mem::take(&mut recorder.calls)
+}
+
+/// Records each trace in its own thread, on allocators that all exist at once: one that is made
+/// after another is gone may get its address.
+fn record_beside<const N: usize>(traces: &[Trace; N]) -> [Vec<(u64, String)>; N] {
+    let mut recorders = core::array::from_fn::<_, N, _>(|thread| {
+        Recorder::new(traces[thread].space, thread as u64, 100)
+    });
+    recorders.iter_mut().zip(traces).for_each(|(recorder, trace)| recorder.apply_all(trace));
+    recorders.each_mut().map(|recorder| std::mem::take(&mut recorder.calls))
 }
 
 fn joined<'a>(calls: impl IntoIterator<Item = &'a (u64, String)>) -> String {
@@ -124,7 +132,7 @@ fn every_kind_of_call_gives_the_same_blocks() {
 #[test]
 fn allocators_and_threads_are_told_apart() {
     let traces = [random(1), random(2), random(3)].map(|trace| called(&trace));
-    let recordings = [0, 1, 2].map(|thread| record(&traces[thread as usize], thread, 100));
+    let recordings = record_beside(&traces);
     let mut text = String::from("Attaching 13 probes...\ngpu-buddy-recording 1\n");
     let parts = recordings.each_ref().map(|calls| calls.chunks(50).collect::<Vec<_>>());
     for index in 0..parts.iter().map(Vec::len).max().unwrap() {
@@ -332,7 +340,7 @@ fn the_command_says_what_it_has_and_what_it_needs() {
     let replayed = run(&["replay", trace.to_str().unwrap()]);
     assert!(replayed.status.success(), "{}", text(&replayed.stdout));
 
-    let both = [record(&called(&random(1)), 1, 100), record(&called(&random(2)), 2, 100)];
+    let both = record_beside(&[called(&random(1)), called(&random(2))]);
     let both = file("both", &joined(both.iter().flatten()));
     assert_wrong_usage(&["import", &both], "--allocator 2: 64M at 0x");
     assert_wrong_usage(&["import", &both, "--allocator", "3"], "there is no allocator 3\n");

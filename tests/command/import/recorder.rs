@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use gpu_buddy::diff::{Id, Operation, Space};
+use gpu_buddy::diff::{Id, Operation, Space, Trace};
 use gpu_buddy::{AllocRequest, ffi};
 
 /// An allocator of the raw layer, and the lines of its calls.
@@ -54,6 +54,10 @@ impl Recorder {
         if blocks.len() > self.most_blocks {
             writeln!(line, "more {time} {thread}").unwrap();
         }
+    }
+
+    pub fn apply_all(&mut self, trace: &Trace) {
+        trace.operations.iter().for_each(|operation| self.apply(operation));
     }
 
     pub fn apply(&mut self, operation: &Operation) {
