@@ -78,7 +78,7 @@ pub use contract::{Accounts, Breach, Contract, Observation, Promise};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
 pub use loads::{Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
-pub(crate) use subject::kept_away;
+pub(crate) use subject::{catch, kept_away};
 pub use subject::{
     Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
     SafeAllocation, SafeApi, Shareable, Space,

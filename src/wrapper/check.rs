@@ -5,6 +5,7 @@ use crate::diff::{
     Breach, Finding, FirstFinding, Implementation, KernelC, Lockstep, NotCreated, Operation,
     Settings, Space, Trace,
 };
+use crate::diff::catch;
 use crate::fault::Fault;
 use crate::sizes::{SZ_1M, SZ_4K};
 use crate::{AllocRequest, Errno};
@@ -78,12 +79,19 @@ pub fn find_in_creation<W: Implementation>() -> Option<Box<Failure>> {
     for nth in 1.. {
         let monitor = Monitor::new();
         monitor.set_fault(Some(Fault::nth(nth)));
-        let created = monitor.run(|| W::create(SPACE));
-        let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
-        let outcome = created.as_ref().map(|_| ()).map_err(|errno| *errno);
-        monitor.run(|| drop(created));
+        let done = catch(|| {
+            let created = monitor.run(|| W::create(SPACE));
+            let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
+            let outcome = created.as_ref().map(|_| ()).map_err(|errno| *errno);
+            monitor.run(|| drop(created));
+            (failed, outcome)
+        });
         let trace =
             || Trace { space: SPACE, operations: vec![Operation::FailNth { nth, times: 1 }] };
+        let (failed, outcome) = match done {
+            Ok(done) => done,
+            Err(panic) => return Some(failure_of(Breach::of_panic(panic, SPACE), trace())),
+        };
         if let Some(failure) = judge(&monitor, trace) {
             return Some(failure);
         }
@@ -107,7 +115,7 @@ pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
     // 0 is the wrapper, the others are allocations.
     for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 1, 2], [0, 2, 1]] {
         let monitor = Monitor::new();
-        let done = monitor.run(|| {
+        let done = catch(|| monitor.run(|| {
             let mut wrapper = W::create(SPACE).ok()?;
             let mut allocations = [wrapper.alloc(&request).ok(), wrapper.alloc(&request).ok()];
             let before = monitor.allocated();
@@ -126,14 +134,17 @@ pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
                 }
             }
             Some(())
-        });
-        done?;
+        }));
         let trace = || Trace {
             space: SPACE,
             operations: (0..2)
                 .map(|id| Operation::Alloc { id, request: request.clone() })
                 .collect(),
         };
+        match done {
+            Ok(done) => done?,
+            Err(panic) => return Some(failure_of(Breach::of_panic(panic, SPACE), trace())),
+        }
         if let Some(failure) = judge(&monitor, trace) {
             return Some(failure);
         }

@@ -34,6 +34,10 @@
 //! space size=12K chunk=4K
 //! ```
 //!
+//! A wrapper in C gets the functions of [`ffi`](crate::ffi) as pointers: they have the C's ABI.
+//! It says by a callback when it takes and releases its lock, and the six functions call it:
+//! `tests/c_wrapper/` is one.
+//!
 //! If the wrapper is [`Shareable`](crate::diff::Shareable), [`shared::run`] has threads use
 //! it: `shared::run(.., Judged::<W>::create, ..)`. What no operation of a trace can say, such
 //! as a constructor that fails half-way, is tried by hand under a [`Monitor`].

@@ -57,6 +57,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
             "{tree} has no {lacks}, which its binding is compiled with. ./setup places them"
         )));
     }
+    if !kernel.join(workspace::HEADER).is_file() {
+        let (tree, file) = (kernel.display(), workspace::HEADER);
+        return Err(Failure::Usage(format!(
+            "{tree} has no {file}, over which the binding is compiled. --kernel takes a newer tree"
+        )));
+    }
     let project = workspace::project();
     if !project.join("kernel-binding").is_dir() {
         return Err(Failure::Usage(format!(
@@ -71,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let _lock = one_at_a_time(&target).map_err(|error| {
         Failure::Usage(format!("{} cannot be written: {error}", target.display()))
     })?;
-    workspace::lay_out(&binding, &folder)
+    workspace::lay_out(&binding, &kernel, &folder)
         .map_err(|error| Failure::Usage(format!("{}: {error}", folder.display())))?;
     let seed = arguments.seed.or_else(|| getrandom::u64().ok()).unwrap_or(1);
 

@@ -44,7 +44,7 @@ impl Breach {
     }
 
     /// A panic in no operation that can be named.
-    pub(in crate::diff) fn of_panic(message: String, space: Space) -> Self {
+    pub(crate) fn of_panic(message: String, space: Space) -> Self {
         Self::of(Promise::NoPanic, Detail::Panic(message), space)
     }
 

@@ -28,7 +28,7 @@ fn install_hook() {
 
 /// Runs `f`. A panic is returned as its message and its place.
 #[inline]
-pub(in crate::diff) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
     let outer = CATCHING.replace(true);
     // What panicked is not used any more, see `Driver`.
