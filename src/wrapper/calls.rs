@@ -78,7 +78,11 @@ fn load() -> Result<(), c_int> {
 /// # Safety
 ///
 /// `mm` points to memory for an allocator, which stays where it is.
-pub unsafe extern "C-unwind" fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> c_int {
+pub unsafe extern "C-unwind" fn gpu_buddy_init(
+    mm: *mut gpu_buddy,
+    size: u64,
+    chunk_size: u64,
+) -> c_int {
     if let Err(error) = load() {
         return error;
     }
@@ -153,7 +157,11 @@ pub unsafe extern "C-unwind" fn gpu_buddy_block_trim(
 }
 
 /// `gpu_buddy_free_list()`.
-pub unsafe extern "C-unwind" fn gpu_buddy_free_list(mm: *mut gpu_buddy, objects: *mut list_head, flags: c_uint) {
+pub unsafe extern "C-unwind" fn gpu_buddy_free_list(
+    mm: *mut gpu_buddy,
+    objects: *mut list_head,
+    flags: c_uint,
+) {
     const NAME: &str = "gpu_buddy_free_list";
     enter(
         NAME,
@@ -168,7 +176,10 @@ pub unsafe extern "C-unwind" fn gpu_buddy_free_list(mm: *mut gpu_buddy, objects:
 }
 
 /// `gpu_buddy_free_block()`.
-pub unsafe extern "C-unwind" fn gpu_buddy_free_block(mm: *mut gpu_buddy, block: *mut gpu_buddy_block) {
+pub unsafe extern "C-unwind" fn gpu_buddy_free_block(
+    mm: *mut gpu_buddy,
+    block: *mut gpu_buddy_block,
+) {
     const NAME: &str = "gpu_buddy_free_block";
     let link = block.addr() + LINK;
     enter(

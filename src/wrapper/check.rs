@@ -1,11 +1,11 @@
 //! All that is asked of a wrapper, in one call.
 
+use crate::diff::catch;
 use crate::diff::torture::{self, Failure, Options, Report};
 use crate::diff::{
     Breach, Finding, FirstFinding, Implementation, KernelC, Lockstep, NotCreated, Operation,
     Settings, Space, Trace,
 };
-use crate::diff::catch;
 use crate::fault::Fault;
 use crate::sizes::{SZ_1M, SZ_4K};
 use crate::{AllocRequest, Errno};
@@ -115,26 +115,28 @@ pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
     // 0 is the wrapper, the others are allocations.
     for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 1, 2], [0, 2, 1]] {
         let monitor = Monitor::new();
-        let done = catch(|| monitor.run(|| {
-            let mut wrapper = W::create(SPACE).ok()?;
-            let mut allocations = [wrapper.alloc(&request).ok(), wrapper.alloc(&request).ok()];
-            let before = monitor.allocated();
-            let mut wrapper = Some(wrapper);
-            for (index, which) in order.into_iter().enumerate() {
-                match which {
-                    0 => drop(wrapper.take()),
-                    which => drop(allocations[which - 1].take()),
+        let done = catch(|| {
+            monitor.run(|| {
+                let mut wrapper = W::create(SPACE).ok()?;
+                let mut allocations = [wrapper.alloc(&request).ok(), wrapper.alloc(&request).ok()];
+                let before = monitor.allocated();
+                let mut wrapper = Some(wrapper);
+                for (index, which) in order.into_iter().enumerate() {
+                    match which {
+                        0 => drop(wrapper.take()),
+                        which => drop(allocations[which - 1].take()),
+                    }
+                    // Of others, whoever frees an allocation needs the wrapper.
+                    let frees = monitor.allocated() < before;
+                    if index == 0 && which != 0 && !frees {
+                        let allocation = allocations.iter_mut().find_map(Option::take)?;
+                        wrapper.as_mut()?.free(allocation, false);
+                        return None;
+                    }
                 }
-                // Of others, whoever frees an allocation needs the wrapper.
-                let frees = monitor.allocated() < before;
-                if index == 0 && which != 0 && !frees {
-                    let allocation = allocations.iter_mut().find_map(Option::take)?;
-                    wrapper.as_mut()?.free(allocation, false);
-                    return None;
-                }
-            }
-            Some(())
-        }));
+                Some(())
+            })
+        });
         let trace = || Trace {
             space: SPACE,
             operations: (0..2)

@@ -61,13 +61,7 @@ extern "C" fn released(_lock: *const c_void) {
 
 /// The wrapper's own functions.
 struct Manager {
-    new: unsafe extern "C-unwind" fn(
-        *const Functions,
-        u64,
-        u64,
-        c_int,
-        *mut *mut c_void,
-    ) -> c_int,
+    new: unsafe extern "C-unwind" fn(*const Functions, u64, u64, c_int, *mut *mut c_void) -> c_int,
     alloc: unsafe extern "C-unwind" fn(*mut c_void, u64, u64, *mut ffi::list_head) -> c_int,
     free: unsafe extern "C-unwind" fn(*mut c_void, *mut ffi::list_head),
     buddy: unsafe extern "C-unwind" fn(*const c_void) -> *const ffi::gpu_buddy,

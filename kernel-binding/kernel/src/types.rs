@@ -29,7 +29,7 @@ impl<T> Opaque<T> {
 
     /// An initialiser that a C function does the work of.
     pub fn ffi_init(init: impl FnOnce(*mut T)) -> impl PinInit<Self> {
-        let init = move |slot| {
+        let init = move |slot: *mut Self| {
             init(Self::cast_into(slot));
             Ok::<(), Infallible>(())
         };
@@ -42,7 +42,7 @@ impl<T> Opaque<T> {
     pub fn try_ffi_init<E>(init: impl FnOnce(*mut T) -> Result<(), E>) -> impl PinInit<Self, E> {
         // SAFETY: as in `ffi_init`. After an error nobody drops the memory, and it has no
         // destructor.
-        unsafe { pin_init_from_closure(move |slot| init(Self::cast_into(slot))) }
+        unsafe { pin_init_from_closure(move |slot: *mut Self| init(Self::cast_into(slot))) }
     }
 
     /// What the C calls it by.

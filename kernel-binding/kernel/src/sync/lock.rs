@@ -22,8 +22,8 @@ impl LockClassKey {
         Self(name)
     }
 
-    /// A lock of this class is about to be taken.
-    fn acquire(&'static self) {
+    /// A lock of this class is about to be taken, and is held until what is returned is dropped.
+    fn acquire(&'static self) -> HeldClass {
         CLASSES.with_borrow_mut(|classes| {
             assert!(
                 !classes.iter().any(|&class| core::ptr::eq(class, self)),
@@ -32,13 +32,18 @@ impl LockClassKey {
             );
             classes.push(self);
         });
+        HeldClass(self)
     }
+}
 
-    /// It was released.
-    fn release(&'static self) {
+/// A class of which this thread holds a lock.
+struct HeldClass(&'static LockClassKey);
+
+impl Drop for HeldClass {
+    fn drop(&mut self) {
         // A thread that ends has lost its list already.
         let _ = CLASSES.try_with(|classes| {
-            classes.borrow_mut().retain(|&class| !core::ptr::eq(class, self));
+            classes.borrow_mut().retain(|&class| !core::ptr::eq(class, self.0));
         });
     }
 }
@@ -50,17 +55,15 @@ pub mod mutex {
     use core::ops::{Deref, DerefMut};
 
     use gpu_buddy::ffi::{Held, hold};
-    use parking_lot::RawMutex;
-    use parking_lot::lock_api::RawMutex as _;
     use pin_init::{PinInit, Wrapper, pin_data, pin_init};
 
-    use super::LockClassKey;
+    use super::{HeldClass, LockClassKey};
 
     /// A mutex, which is made in its place and stays there. Like the kernel's, it is not
     /// poisoned by a panic.
     #[pin_data]
     pub struct Mutex<T> {
-        raw: RawMutex,
+        lock: parking_lot::Mutex<()>,
         class: &'static LockClassKey,
         #[pin]
         data: UnsafeCell<T>,
@@ -77,20 +80,18 @@ pub mod mutex {
     /// What a mutex guards, until this is dropped. It stays in its thread.
     #[must_use = "the mutex is unlocked when this is dropped"]
     pub struct MutexGuard<'a, T> {
-        // Fields are dropped in this order: what is held, while it still is.
+        // Fields are dropped in this order: what is said of the lock, while it is still held.
         _held: Held<'a>,
-        _locked: Locked<'a>,
+        _class: HeldClass,
+        _guard: parking_lot::MutexGuard<'a, ()>,
         data: &'a UnsafeCell<T>,
     }
-
-    /// Unlocks the mutex when it is dropped.
-    struct Locked<'a>(&'a RawMutex, &'static LockClassKey);
 
     impl<T> Mutex<T> {
         /// An initialiser. It is called by [`new_mutex!`](crate::new_mutex).
         pub fn new(value: impl PinInit<T>, class: &'static LockClassKey) -> impl PinInit<Self> {
             pin_init!(Self {
-                raw: RawMutex::INIT,
+                lock: parking_lot::Mutex::new(()),
                 class,
                 data <- UnsafeCell::pin_init(value),
                 _pin: PhantomPinned,
@@ -103,18 +104,9 @@ pub mod mutex {
         ///
         /// If this thread holds a lock of the same class.
         pub fn lock(&self) -> MutexGuard<'_, T> {
-            self.class.acquire();
-            self.raw.lock();
-            let locked = Locked(&self.raw, self.class);
-            MutexGuard { _held: hold(self), _locked: locked, data: &self.data }
-        }
-    }
-
-    impl Drop for Locked<'_> {
-        fn drop(&mut self) {
-            self.1.release();
-            // SAFETY: this thread has locked it, and unlocks it once.
-            unsafe { self.0.unlock() };
+            let class = self.class.acquire();
+            let guard = self.lock.lock();
+            MutexGuard { _held: hold(self), _class: class, _guard: guard, data: &self.data }
         }
     }
 

@@ -103,9 +103,18 @@ mod tests {
     #[test]
     fn names_its_place() {
         for (error, place) in [
-            ("cannot find function `f` in module `crate::sync`", "`f`, in kernel-binding/kernel/src/sync.rs"),
-            ("cannot find value `F` in crate `bindings`", "`F`, in kernel-binding/bindings/src/lib.rs"),
-            ("no method named `g` found for struct `MutexGuard` in the current scope", "`g` of `MutexGuard`"),
+            (
+                "cannot find function `f` in module `crate::sync`",
+                "`f`, in kernel-binding/kernel/src/sync.rs",
+            ),
+            (
+                "cannot find value `F` in crate `bindings`",
+                "`F`, in kernel-binding/bindings/src/lib.rs",
+            ),
+            (
+                "no method named `g` found for struct `MutexGuard` in the current scope",
+                "`g` of `MutexGuard`",
+            ),
         ] {
             let text = failure(&message("E0599", error), "");
             assert!(text.contains(&format!("  {place} (used in ")), "{text}");
