@@ -46,7 +46,8 @@
 //!
 //! It is a finding, and the process goes on. A double free does not reach the C; a kernel
 //! BUG is recorded and does not unwind, so that a destructor may meet one. Only a call
-//! without its lock is passed on: the monitor makes all calls one after the other.
+//! without its lock is passed on: the monitor makes all calls one after the other. A panic of
+//! the wrapper's own is a finding too.
 //!
 //! # What is not seen?
 //!

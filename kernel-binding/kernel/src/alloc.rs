@@ -50,9 +50,9 @@ pub(crate) fn take() -> Result<(), AllocError> {
     }
 }
 
-/// The kernel's box. That one does not say that it is the only pointer to its value. The
-/// standard library's does, but not of what has to stay in its place, as all does that the C
-/// points to.
+/// The kernel's box, over the standard library's. The compiler takes the latter for the only
+/// pointer to its value, and the kernel's not. It makes no difference for a value that must
+/// not move (`!Unpin`), and the C points to no other.
 pub struct KBox<T>(Box<T>);
 
 impl<T> KBox<T> {
