@@ -190,8 +190,8 @@ fn a_right_wrapper_passes() {
 #[case::leaks_on_failure(find::<LEAKS_ON_FAILURE>, "torn-down: gpu_buddy_fini() was not called")]
 #[case::torn_down_in_use(find::<TORN_DOWN_IN_USE>, "torn-down: gpu_buddy_fini() is called with")]
 #[case::other_allocator(find::<OTHER_ALLOCATOR>, "freed-once: gpu_buddy_free_list() is given a block of")]
-#[case::panics_without_memory(find::<PANICS_WITHOUT_MEMORY>, "no-panic: the call panicked at")]
-#[case::panics_in_drop(find::<PANICS_IN_DROP>, "no-panic: the call panicked at")]
+#[case::panics_without_memory(find::<PANICS_WITHOUT_MEMORY>, "no-panic: panicked at")]
+#[case::panics_in_drop(find::<PANICS_IN_DROP>, "no-panic: panicked at")]
 fn a_planted_mistake_is_found(
     #[case] find: fn(u64) -> Option<(String, usize)>,
     #[case] says: &str,
