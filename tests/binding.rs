@@ -296,7 +296,7 @@ fn a_tree_that_cannot_be_judged_is_refused() {
     let missing = path(&folder.path().join("missing"));
     command::assert_wrong_usage(&["binding", "--binding", &missing], "missing");
     let file = path(&kernel_tree().join(HEADER));
-    command::assert_wrong_usage(&["binding", "--binding", &file], "nor a folder");
+    command::assert_wrong_usage(&["binding", "--binding", &file], "is a file");
     // Older series have no binding, or an allocator in another form.
     for series in ["6.12", "6.12.95", "6.1"] {
         if common::project().join("vendor/linux").join(series).is_dir() {
