@@ -179,9 +179,9 @@ fn tree(name: Option<&std::ffi::OsStr>) -> Result<PathBuf, Failure> {
     let series = [here, vendored].map(|place| place.join(name));
     let path = series.into_iter().chain([PathBuf::from(name)]).find(|path| path.is_dir());
     path.and_then(|path| path.canonicalize().ok()).ok_or_else(|| match Tree::find(name) {
-        // A revision has no folder with the binding.
         Ok(_) => Failure::Usage(format!(
-            "{} is neither a series under vendor/linux nor a folder",
+            "{} is a revision, and the binding is compiled from a folder: `git worktree add` makes \
+             one of it",
             name.display()
         )),
         Err(error) => Failure::Usage(error.to_string()),
