@@ -1,8 +1,7 @@
 //! Compiles the kernel's files, unchanged, over the shims, and binds them.
 //!
-//! One module per job. Data flows one way: the files of a kernel, what they can
-//! do, the objects compiled from them, the bindings to them, and the facts about
-//! all this that the crate reports.
+//! One module per job. Data flows one way: the kernel's files, their capabilities, the compiled
+//! objects, the bindings, and the facts that the crate reports.
 
 #[path = "build/bindings.rs"]
 mod bindings;
@@ -25,7 +24,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Why a build cannot go on, in words for the person who started it.
+/// The reason why a build fails, for the user.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
@@ -48,7 +47,7 @@ fn build() -> Result<()> {
     }
 
     let kernel = kernel::find(&package)?;
-    // For tests that read the kernel's files.
+    // For tests, which read the kernel's files.
     println!("cargo::rustc-env=GPU_BUDDY_KERNEL_TREE={}", kernel.root.display());
     let capabilities = capabilities::read(&kernel);
     let headers = kernel.forwarding_headers(&out)?;
@@ -65,7 +64,7 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Writes a file, but leaves one that has this content already as old as it is.
+/// Writes a file, unless it has this content already, so that its time stays.
 fn write_if_changed(path: &Path, content: &str) -> Result<()> {
     if std::fs::read(path).is_ok_and(|old| old == content.as_bytes()) {
         return Ok(());

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What bindgen reads: the kernel's header. */
+/* The input of bindgen: the kernel's header. */
 
 #include <linux/gpu_buddy.h>
 #include <linux/err.h>
 
 /*
- * Constants that the header makes with function-like macros, which bindgen
- * cannot evaluate. The prefix is dropped in Rust.
+ * Constants that the header defines with function-like macros, which bindgen
+ * cannot evaluate. Rust drops the prefix.
  */
 #define EXPORT_CONSTANT(name) static const u64 CONSTANT_##name = name
 

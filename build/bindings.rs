@@ -9,9 +9,9 @@ use crate::kernel::Kernel;
 use crate::symbols::PREFIX;
 use crate::{Result, read};
 
-/// Writes `bindings.rs`, and a C file with a function for each inline function
-/// of the header, whose path is returned. Does nothing where the headers are
-/// those of the last time: a change of `buddy.c` alone must not start clang.
+/// Writes `bindings.rs`, and a C file with a function for each inline function of the header.
+/// Returns the path of the C file. Does nothing if the headers did not change: a change of
+/// `buddy.c` alone must not start clang.
 pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> Result<PathBuf> {
     println!("cargo::rerun-if-env-changed=LIBCLANG_PATH");
     println!("cargo::rerun-if-env-changed=BINDGEN_EXTRA_CLANG_ARGS");
@@ -30,7 +30,7 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
     }
 
     let inline = static_functions_of(&kernel.header()?);
-    // Where libclang is missing, bindgen panics; say what to do instead.
+    // Without libclang, bindgen panics. Replace the panic with instructions.
     std::panic::set_hook(Box::new(|_| {}));
     let generated = std::panic::catch_unwind(|| {
         bindgen::Builder::default()
@@ -59,13 +59,13 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
             let reason = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             return Err(format!(
                 "bindgen cannot run: {}\n\
-                 It needs libclang, which ./setup installs. One in an unusual place is \
-                 named with LIBCLANG_PATH.",
+                 It needs libclang, which ./setup installs. If libclang is in an unusual place, \
+                 set LIBCLANG_PATH.",
                 reason.lines().next().unwrap_or("unknown reason")
             ));
         }
     };
-    // The functions that call a static one: see `generated_link_name_override`.
+    // Functions that call a static one: see `generated_link_name_override`.
     let text =
         generated.to_string().replace("link_name = \"gpu_", &format!("link_name = \"{PREFIX}gpu_"));
     std::fs::write(&bindings, text)
@@ -74,7 +74,7 @@ pub fn generate(package: &Path, headers: &Path, kernel: &Kernel, out: &Path) -> 
     Ok(static_functions)
 }
 
-/// How clang has to see the headers: as the compiler does.
+/// The arguments that make clang see the headers as the compiler does.
 fn arguments(package: &Path, headers: &Path) -> Vec<String> {
     vec![
         "-std=gnu11".into(),
@@ -86,7 +86,7 @@ fn arguments(package: &Path, headers: &Path) -> Vec<String> {
     ]
 }
 
-/// A digest of all that the bindings depend on.
+/// A digest of everything that the bindings depend on.
 fn digest(package: &Path, wrapper: &Path, kernel: &Kernel, arguments: &[String]) -> Result<String> {
     let mut inputs = vec![wrapper.to_owned(), package.join("build/bindings.rs")];
     collect_headers(&package.join("vendor/shim"), &mut inputs)?;
@@ -115,7 +115,7 @@ fn collect_headers(folder: &Path, headers: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The names of the functions that a header defines itself.
+/// The names of the inline functions in a header.
 fn static_functions_of(header: &str) -> Vec<String> {
     let definitions = header.split("static inline").skip(1);
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
@@ -131,9 +131,9 @@ struct Names {
 }
 
 impl ParseCallbacks for Names {
-    /// Functions are linked by names that are this crate's: see symbols.rs.
+    /// Gives functions this crate's link names: see symbols.rs.
     fn generated_link_name_override(&self, item: ItemInfo) -> Option<String> {
-        // bindgen makes no function that calls a static one where this names it.
+        // If this names a static function, bindgen generates no function that calls it.
         let is_static = self.static_functions.iter().any(|name| name == item.name);
         (item.name.starts_with("gpu_") && !is_static).then(|| format!("{PREFIX}{}", item.name))
     }

@@ -1,4 +1,4 @@
-//! Finds kernel files where `./setup` has left a copy for other clones.
+//! Finds kernel files in the cache, where `./setup` leaves a copy for other clones.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use crate::facts::hex;
 use crate::kernel::{files, missing, version};
 use crate::read;
 
-/// What `vendor/manifest.toml` says of the kernel files.
+/// The part of `vendor/manifest.toml` on kernel revisions.
 pub struct Manifest {
-    /// The series that a plain `./setup` places.
+    /// The default series of `./setup`.
     pub default: String,
     revisions: Vec<Revision>,
 }
 
-/// The files of a revision that the tests have passed on.
+/// A revision that the tests have passed on.
 #[derive(Default)]
 struct Revision {
     series: String,
-    /// Lines of a path and its hash.
+    /// Lines with the path and the hash of each file.
     files: String,
 }
 
 impl Manifest {
-    /// Reads as much of the file as `./setup` does: its lines are plain.
+    /// Parses only plain lines, like `./setup`.
     pub fn read(package: &Path) -> crate::Result<Self> {
         let mut manifest = Self { default: String::new(), revisions: Vec::new() };
         for line in read(&package.join("vendor/manifest.toml"))?.lines() {
@@ -46,12 +46,12 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// A folder with the files of a series, as they were when the tests passed on them.
+    /// A folder with the tested files of a series.
     pub fn find(&self, series: &str) -> Option<PathBuf> {
         let mut folders: Vec<_> = std::fs::read_dir(folder()?.join(series))
             .ok()?
             .filter_map(|entry| Some(entry.ok()?.path()))
-            // What begins with a dot is being put together by ./setup.
+            // Names with a leading dot are unfinished folders of ./setup.
             .filter(|path| {
                 path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
             })
@@ -80,8 +80,7 @@ impl Manifest {
     }
 }
 
-/// The folder in which `./setup` keeps what it has fetched, by the variables that it looks
-/// at itself.
+/// The cache folder of `./setup`, found by the same variables.
 pub fn folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;

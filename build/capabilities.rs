@@ -1,12 +1,12 @@
-//! What the kernel that is compiled in can do.
+//! The capabilities of the compiled-in kernel.
 //!
-//! The crate asks for capabilities, never for versions: a capability that is
-//! taken over into an older series is then seen there.
+//! The crate tests for capabilities, never for versions, so it also sees a capability that was
+//! backported to an older series.
 
 use crate::kernel::Kernel;
 use crate::tree::CAPABILITIES;
 
-/// A capability that a kernel has.
+/// A capability of a kernel.
 pub struct Capability {
     pub name: &'static str,
     pub meaning: &'static str,

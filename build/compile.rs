@@ -10,15 +10,14 @@ use crate::{Result, read, symbols};
 
 const LIBRARY: &str = "gpu_buddy_kernel";
 
-/// Names the sanitizers to compile the C with, as after `-fsanitize=`.
+/// The sanitizers for the C, as after `-fsanitize=`.
 const SANITIZE: &str = "GPU_BUDDY_SANITIZE";
 
-/// Names the libraries of the sanitizers' runtime, such as `asan,ubsan` for gcc,
-/// where the Rust compiler brings none: see `ci/sanitize`.
+/// The runtime libraries of the sanitizers, such as `asan,ubsan` for gcc, if the Rust compiler has
+/// none: see `ci/sanitize`.
 const SANITIZE_RUNTIME: &str = "GPU_BUDDY_SANITIZE_RUNTIME";
 
-/// Where it is 1, the allocator counts which of its lines and branches run; see
-/// `ci/coverage`.
+/// If 1, the allocator counts which of its lines and branches run: see `ci/coverage`.
 const COVERAGE: &str = "GPU_BUDDY_COVERAGE";
 
 pub fn run(
@@ -49,10 +48,10 @@ pub fn run(
         let object = out.join(format!("{}.o", unit.name));
         let compiler = compiler(&shim, headers, kernel, unit)?;
         let mut command = compiler.to_command();
-        // cc gives only the flags of a build; what to build is named here,
-        // so that a unit whose inputs are as old as they were is left alone.
+        // cc only provides the flags. The source is named here, so that an unchanged unit is not
+        // compiled again.
         command.arg("-c").arg(&unit.source).arg("-o").arg(&object);
-        // From CFLAGS: objcopy cannot rename what is not machine code yet.
+        // CFLAGS may enable LTO, but objcopy can only rename symbols in machine code.
         command.arg("-fno-lto");
         command.arg("-MD").arg("-MF").arg(dependencies(&object));
         if is_stale(&object, &command)? {
@@ -65,7 +64,7 @@ pub fn run(
     }
 
     let library = out.join(format!("lib{LIBRARY}.a"));
-    // Says what the library was made with, as long as it is up to date.
+    // Records what the library was made from, while it is up to date.
     let record = library.with_extension("record");
     if !compiling.is_empty() {
         let _ = std::fs::remove_file(&record);
@@ -83,7 +82,7 @@ pub fn run(
     if !failed.is_empty() {
         return Err(format!(
             "{} does not compile; the compiler's messages are above.\n\
-             A header that is not found has no stand-in yet: see UPGRADE.md.",
+             If a header was not found, it has no stand-in yet: see UPGRADE.md.",
             failed.join(", ")
         ));
     }
@@ -98,7 +97,7 @@ pub fn run(
     }
     println!("cargo::rustc-link-search=native={}", out.display());
     println!("cargo::rustc-link-lib=static={LIBRARY}");
-    // Here, they come before the C library, some of which they stand in for.
+    // Here, they come before the C library, whose functions they partly replace.
     for runtime in list(SANITIZE_RUNTIME) {
         println!("cargo::rustc-link-lib=dylib={runtime}");
     }
@@ -110,7 +109,7 @@ pub fn run(
 
 fn compiler(shim: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Result<cc::Tool> {
     let mut build = cc::Build::new();
-    // The kernel's own level, in every profile: its tests are long loops.
+    // The kernel's own level, in every profile: the tests have long loops.
     build.cargo_metadata(false).opt_level(2).warnings(false);
     for flag in flags(&kernel.root, shim, headers, unit.origin) {
         build.flag(flag);
@@ -119,7 +118,7 @@ fn compiler(shim: &Path, headers: &Path, kernel: &Kernel, unit: &Unit) -> Result
         build.flag(format!("-fsanitize={sanitizers}")).flag("-g").flag("-fno-omit-frame-pointer");
     }
     if counts() && unit.name == "buddy" {
-        // Lines and branches as they are written, and not lost to other threads.
+        // Count lines and branches as written, and across threads.
         build.opt_level(0).flag("--coverage").flag("-fprofile-update=atomic");
     }
     for (name, value) in &unit.defines {
@@ -132,7 +131,7 @@ fn sanitizers() -> Option<String> {
     std::env::var(SANITIZE).ok().filter(|sanitizers| !sanitizers.is_empty())
 }
 
-/// The words of a variable, which is a list with commas.
+/// The words of a comma-separated variable.
 fn list(variable: &str) -> Vec<String> {
     let value = std::env::var(variable).unwrap_or_default();
     value.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
@@ -142,7 +141,7 @@ fn counts() -> bool {
     std::env::var(COVERAGE).is_ok_and(|value| value == "1")
 }
 
-/// Links what writes the counters to a file: a library of GCC's own.
+/// Links GCC's library that writes the counters to a file.
 fn link_counters(compiler: &cc::Tool) -> Result<()> {
     let library = "libgcov.a";
     let output = compiler
@@ -151,7 +150,7 @@ fn link_counters(compiler: &cc::Tool) -> Result<()> {
         .output()
         .map_err(|error| format!("{}: {error}", compiler.path().display()))?;
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    // A compiler that has none gives the bare name back.
+    // A compiler without it returns the bare name.
     let Some(folder) = path.parent().filter(|_| path.is_absolute()) else {
         return Err(format!("{COVERAGE}=1 needs GCC: there is no {library}"));
     };
@@ -174,8 +173,8 @@ fn command_line(command: &Command) -> String {
     words.map(|word| format!("{}\n", word.to_string_lossy())).collect()
 }
 
-/// Whether an object is missing, older than a file it was made from, or made by
-/// another command.
+/// Whether an object is missing, is older than a file it depends on, or was made by another
+/// command.
 fn is_stale(object: &Path, command: &Command) -> Result<bool> {
     let modified = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
     let Some(built) = modified(object) else {
@@ -190,11 +189,11 @@ fn is_stale(object: &Path, command: &Command) -> Result<bool> {
     Ok(prerequisites(&rule).iter().any(|path| modified(path).is_none_or(|time| time >= built)))
 }
 
-/// The files named in a rule that the compiler wrote for make.
+/// The files in a make rule that the compiler wrote.
 fn prerequisites(rule: &str) -> Vec<PathBuf> {
     let rule = rule.replace("\\\n", " ");
     let files = rule.split_once(": ").map_or("", |(_, files)| files);
-    // A blank inside of a name is written with a backslash.
+    // A backslash escapes a blank inside a name.
     let placeholder = "\u{0}";
     files
         .replace("\\ ", placeholder)

@@ -1,4 +1,4 @@
-//! Writes down what was compiled, for the crate to report.
+//! Writes the facts about the compiled kernel, for the crate to report.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub fn write(
     write_if_changed(&out.join("examples.md"), &examples(kernel)?)
 }
 
-/// An array of names and texts, which the library takes in.
+/// A Rust array of names and texts, which the library includes.
 fn texts(files: &[(String, PathBuf)]) -> String {
     let text = |(name, path): &(String, PathBuf)| {
         format!("    ({name:?}, include_str!({:?})),\n", path.display().to_string())
@@ -53,7 +53,7 @@ fn texts(files: &[(String, PathBuf)]) -> String {
     format!("&[\n{}]\n", files.iter().map(text).collect::<String>())
 }
 
-/// All files of a folder, by their paths in it.
+/// All files in a folder, by relative path.
 fn shims(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -71,8 +71,8 @@ fn shims(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(files)
 }
 
-/// The examples in the kernel's own binding, with this crate's name for the
-/// kernel crate's; nothing where the series has no binding.
+/// The examples of the kernel's own binding, with this crate's name instead of the kernel crate's;
+/// empty if the series has no binding.
 fn examples(kernel: &Kernel) -> Result<String> {
     let path = kernel.path(RUST_BINDING);
     if !path.is_file() {

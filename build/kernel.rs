@@ -11,20 +11,20 @@ use crate::facts::hex;
 use crate::tree::{self, LAYOUTS, Layout, SUPPORT, Signs};
 use crate::{Result, read, write_if_changed};
 
-/// Names the kernel to build: a series under `vendor/linux/`, or a path.
+/// The kernel to build: a series under `vendor/linux/`, or a path.
 const VARIABLE: &str = "GPU_BUDDY_KERNEL";
 
 pub const RUST_BINDING: &str = "rust/kernel/gpu/buddy.rs";
 
-/// The one form of the source that the safe API stands on.
+/// The only form of the source that the safe API supports.
 const LAYOUT: &Layout = &LAYOUTS[0];
 
-/// A kernel tree, or as much of one as `./setup` fetches.
+/// A kernel tree, or the part of one that `./setup` fetches.
 pub struct Kernel {
     pub root: PathBuf,
-    /// Such as `7.3`; `unknown` where the tree does not say.
+    /// Such as `7.3`; `unknown` if the tree does not say.
     pub series: String,
-    /// Lines of `key: value` on where the files are from, and which are changed.
+    /// The origin of the files, and which were changed: lines of `key: value`.
     pub revision: String,
     pub signs: Signs,
 }
@@ -34,13 +34,12 @@ impl Kernel {
         self.root.join(file)
     }
 
-    /// The files that are compiled or included, and the binding in Rust if there is
-    /// one.
+    /// The files that are compiled or included, and the Rust binding if there is one.
     pub fn files(&self) -> impl Iterator<Item = String> {
         files(&self.root)
     }
 
-    /// The units to compile, without those of bindgen.
+    /// The units to compile, without those from bindgen.
     pub fn units(&self, shim: &Path) -> Vec<tree::Unit> {
         tree::units(LAYOUT, &self.signs, shim, |file| Some(self.path(file)))
     }
@@ -49,9 +48,9 @@ impl Kernel {
         read(&self.path(LAYOUT.header))
     }
 
-    /// A folder with a header for each of the kernel's own that includes the
-    /// real one. With the tree's whole `include` folder on the path, a header
-    /// that has no shim would be taken from there, and drag in half a kernel.
+    /// Creates a folder with a header for each kernel header that is used unchanged; it includes
+    /// the real one. The tree's whole `include` folder must not be on the path: a header without a
+    /// shim would come from there, and pull in half a kernel.
     pub fn forwarding_headers(&self, out: &Path) -> Result<PathBuf> {
         let folder = out.join("include");
         let create = |path: &Path| {
@@ -66,7 +65,7 @@ impl Kernel {
     }
 }
 
-/// The files without which there is nothing to compile in.
+/// The files that are needed to compile a kernel in.
 fn needed() -> Vec<String> {
     let Layout { allocator, header, suite, random, .. } = *LAYOUT;
     let mut files: Vec<_> = [allocator, header].map(String::from).into();
@@ -76,12 +75,12 @@ fn needed() -> Vec<String> {
     files
 }
 
-/// Those of them that a tree does not have.
+/// The needed files that a tree lacks.
 pub fn missing(root: &Path) -> Vec<String> {
     needed().into_iter().filter(|file| !root.join(file).is_file()).collect()
 }
 
-/// Those, and the binding in Rust if there is one.
+/// The needed files, and the Rust binding if there is one.
 pub fn files(root: &Path) -> impl Iterator<Item = String> + use<> {
     let binding = Some(RUST_BINDING).filter(|file| root.join(file).is_file());
     needed().into_iter().chain(binding.map(String::from))
@@ -112,8 +111,8 @@ pub fn find(package: &Path) -> Result<Kernel> {
             })?
         }
         None => {
-            // A series that is added later may be newer than the one taken now.
-            // What is not there would be taken for changed each time.
+            // A series that is added later may be newer. A missing path would always count as
+            // changed, so watch an existing one.
             let watched = if vendored.is_dir() { vendored.clone() } else { package.join("vendor") };
             println!("cargo::rerun-if-changed={}", watched.display());
             let root = match newest(&vendored) {
@@ -131,8 +130,8 @@ pub fn find(package: &Path) -> Result<Kernel> {
     if !missing.is_empty() {
         let older = LAYOUTS[1..].iter().any(|layout| root.join(layout.allocator).is_file());
         let hint = if older && !root.join(LAYOUT.allocator).is_file() {
-            "It has an older form of the allocator, which cannot be compiled in. \
-             The command takes it when it runs: gpu-buddy kunit --kernel TREE."
+            "It has the older form of the allocator, which cannot be compiled in. \
+             Load it at run time instead: gpu-buddy kunit --kernel TREE."
                 .to_owned()
         } else {
             format!("Run ./setup, or set {VARIABLE} to a kernel tree that has them.")
@@ -153,8 +152,8 @@ pub fn find(package: &Path) -> Result<Kernel> {
     Ok(Kernel { root, series, revision, signs })
 }
 
-/// The kernel that the variable names, if it is set. Cargo takes a value that is not
-/// UTF-8 for none: after a build without one, it does not even ask.
+/// The kernel that the variable names, if it is set. After a build without it, cargo ignores a
+/// value that is not UTF-8.
 fn named() -> Result<Option<String>> {
     match std::env::var(VARIABLE) {
         Ok(name) => Ok(Some(name).filter(|name| !name.is_empty())),
@@ -164,32 +163,31 @@ fn named() -> Result<Option<String>> {
 }
 
 fn not_utf8(path: &Path) -> String {
-    format!("{VARIABLE}: the path {} is not UTF-8. Name the kernel by one that is.", path.display())
+    format!("{VARIABLE}: the path {} is not UTF-8. Use one that is.", path.display())
 }
 
-/// Lets cargo notice when a link leads to another tree, whose files may all be older
-/// than the last build. Cargo looks at every file of the tree for that, so it is done
-/// for links only.
+/// Makes cargo notice that a link points to another tree, whose files may all be older than the
+/// last build. Only for links, because cargo then looks at every file of the tree.
 fn watch_link(path: &Path) {
-    // Without a slash at the end, which would follow the link.
+    // Without a trailing slash, which would follow the link.
     let path: PathBuf = path.components().collect();
     if path.is_symlink() {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 }
 
-/// Whether a name has the form of a series: numbers and dots.
+/// Whether a name looks like a series: numbers and dots.
 fn is_series(name: &str) -> bool {
     !version(name).is_empty()
 }
 
-/// The numbers of a version; empty where the name is none.
+/// The numbers of a version; empty if it is not one.
 pub fn version(name: &str) -> Vec<u64> {
     name.split('.').map(str::parse).collect::<std::result::Result<_, _>>().unwrap_or_default()
 }
 
-/// The copy of a series, or of the default one, that `./setup` in some clone has left for
-/// others. A package does without: it has to carry its kernel.
+/// The copy of a series, or of the default one, that `./setup` left in the cache. Not for a
+/// package, which must contain its kernel.
 fn cached(package: &Path, series: Option<&str>) -> Result<Option<PathBuf>> {
     if is_package(package) {
         return Ok(None);
@@ -206,21 +204,21 @@ fn is_package(package: &Path) -> bool {
     package.join("Cargo.toml.orig").is_file()
 }
 
-/// What to do if no folder under `vendor/linux` can be compiled in.
+/// Explains what to do if no folder under `vendor/linux` can be compiled in.
 fn none_vendored(package: &Path, vendored: &Path) -> String {
     let first = format!("No folder under {} has all kernel files.", vendored.display());
     let mut message = advise(package, first, "./setup");
     if is_package(package) {
-        message += "\nThe package carries no kernel: when it was made, the series that `include` \
-                    in Cargo.toml names was not under vendor/linux.";
+        message += "\nThe package carries no kernel: when it was made, the series in `include` of \
+                    Cargo.toml was not under vendor/linux.";
     }
     message
 }
 
-/// How to get the kernel files. In a checkout of cargo's own there is no point in running
-/// anything: it is cargo's, and made anew for every revision.
+/// Explains how to get the kernel files. Running a command in cargo's own checkout does not help:
+/// cargo creates it again for every revision.
 fn advise(package: &Path, first: String, setup: &str) -> String {
-    // Cargo marks what it has fetched.
+    // Cargo marks a checkout with this file.
     if !package.join(".cargo-ok").is_file() || is_package(package) {
         return format!("{first}\nRun: {setup}");
     }
@@ -239,13 +237,13 @@ fn advise(package: &Path, first: String, setup: &str) -> String {
     )
 }
 
-/// The newest vendored series that can be compiled in: `./setup --from` may have
-/// placed a part of a tree. Folders with other names come last.
+/// The newest series that can be compiled in: `./setup --from` may have copied a part of a tree.
+/// Folders with other names come last.
 fn newest(vendored: &Path) -> Option<PathBuf> {
     let mut folders: Vec<_> = std::fs::read_dir(vendored)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        // What begins with a dot is being put together by ./setup.
+        // Names with a leading dot are unfinished folders of ./setup.
         .filter(|path| {
             path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
         })
@@ -258,7 +256,7 @@ fn newest(vendored: &Path) -> Option<PathBuf> {
     folders.into_iter().next()
 }
 
-/// The series and the revision: from what `./setup` wrote, or from the tree.
+/// The series and the revision: from the REVISION of `./setup`, or from the tree.
 fn identify(root: &Path) -> (String, String) {
     if let Ok(revision) = read(&root.join("REVISION")) {
         let facts: Vec<_> = revision
@@ -292,8 +290,8 @@ fn identify(root: &Path) -> (String, String) {
     (series, revision)
 }
 
-/// The files that are not as the tree's REVISION has them. Somebody edited them after
-/// ./setup, or in a copy of the tree.
+/// The files that differ from REVISION: somebody edited them after ./setup, or in a copy of the
+/// tree.
 fn changed(root: &Path, revision: &str) -> Vec<String> {
     let is_recorded = |file: &String| {
         let Ok(content) = std::fs::read(root.join(file)) else {

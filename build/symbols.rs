@@ -1,22 +1,21 @@
-//! Keeps what the C defines to this crate.
+//! Hides the C's symbols from the rest of the program.
 //!
-//! The kernel's functions have names that other libraries use as well: with two
-//! `rb_next` in one program, the linker would take either for both. So all that is
-//! compiled becomes one object, in which what Rust calls has names of ours, and
-//! nothing else can be seen.
+//! Other libraries may use the kernel's function names too: with two `rb_next` in one program, the
+//! linker could take either. So all units are linked to one object, in which the functions that
+//! Rust calls have this crate's names, and everything else is local.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
 
-/// Names the objcopy to use.
+/// The objcopy to use.
 const VARIABLE: &str = "OBJCOPY";
 
-/// What the names that Rust calls begin with.
+/// The prefix of the names that Rust calls.
 pub const PREFIX: &str = "gpu_buddy_kernel_";
 
-/// Links objects to one in which only `functions` can be seen, by names of ours.
+/// Links objects to one in which only `functions` are visible, with this crate's names.
 pub fn localise(
     compiler: &cc::Tool,
     objects: &[PathBuf],
@@ -25,7 +24,7 @@ pub fn localise(
 ) -> Result<PathBuf> {
     let whole = out.join("whole.o");
     link(compiler, &[], objects, &whole).or_else(|reason| {
-        // The machine's own linker may not know the target.
+        // The machine's linker may not support the target.
         let lld = ["-fuse-ld=lld"];
         let linked = compiler.is_like_clang().then(|| link(compiler, &lld, objects, &whole));
         linked.and_then(Result::ok).ok_or(reason)
@@ -40,8 +39,7 @@ pub fn localise(
         }
     }
     Err(format!(
-        "No objcopy can do it. One comes with a C compiler, in the package binutils; \
-         {VARIABLE} names another.\n{}",
+        "No objcopy can do this. The package binutils has one; set {VARIABLE} to use another.\n{}",
         reasons.join("\n")
     ))
 }
@@ -51,18 +49,18 @@ fn link(compiler: &cc::Tool, flags: &[&str], objects: &[PathBuf], whole: &Path) 
     let mut command = compiler.to_command();
     command.args(["-r", "-nostdlib", "-fno-lto"]).args(flags);
     if compiler.is_like_clang() {
-        // It would take in the runtime of a sanitizer, and a second build ID.
+        // It would add the runtime of a sanitizer, and a second build ID.
         command.args(["-fno-sanitize=all", "-Wl,--build-id=none"]);
     }
     run(command.arg("-o").arg(whole).args(objects))
 }
 
-/// The programs to try. One that was built for other targets only refuses the file.
+/// The programs to try. One for other targets only refuses the file.
 fn objcopies(compiler: &cc::Tool) -> Vec<PathBuf> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let mut tools = Vec::new();
     tools.extend(std::env::var_os(VARIABLE).filter(|tool| !tool.is_empty()).map(PathBuf::from));
-    // Such as aarch64-linux-gnu-objcopy beside aarch64-linux-gnu-gcc-12.
+    // For example aarch64-linux-gnu-objcopy for aarch64-linux-gnu-gcc-12.
     let name = compiler.path().file_name().unwrap_or_default().to_string_lossy();
     let target = ["-gcc", "-clang", "-cc"].iter().find_map(|end| Some(name.rsplit_once(end)?.0));
     tools.extend(target.map(|target| compiler.path().with_file_name(format!("{target}-objcopy"))));
@@ -70,12 +68,12 @@ fn objcopies(compiler: &cc::Tool) -> Vec<PathBuf> {
     tools
 }
 
-/// Gives the functions that the crate calls its own names, and hides the rest.
+/// Renames the functions that the crate calls, and hides the others.
 fn rename(tool: &Path, functions: &[String], whole: &Path, local: &Path) -> Command {
     let mut command = Command::new(tool);
     for name in functions {
         command.arg(format!("--redefine-sym={name}={PREFIX}{name}"));
-        // GNU's looks for the new name here, LLVM's for the old one.
+        // GNU objcopy expects the new name here, LLVM's the old one.
         command.arg(format!("--keep-global-symbol={PREFIX}{name}"));
         command.arg(format!("--keep-global-symbol={name}"));
     }
@@ -83,9 +81,8 @@ fn rename(tool: &Path, functions: &[String], whole: &Path, local: &Path) -> Comm
     command
 }
 
-/// What Rust calls: the functions that the header declares, those that bindgen adds
-/// for its inline ones, and the table of the module. A macro among them does no
-/// harm.
+/// The functions that Rust calls: those that the header declares, those that bindgen adds for
+/// inline ones, and the table of the module. A macro in the list does no harm.
 pub fn called(header: &str) -> Vec<String> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut names: Vec<_> = header

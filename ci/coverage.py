@@ -1,9 +1,9 @@
-"""Reads what gcov counted in buddy.c, and compares it with the page that says
-what no caller can reach.
+"""Compares gcov's counts for buddy.c with the page that lists what no caller can
+reach.
 
-The rows of the page's table that begin with a number are read: a line of the
+Reads the rows of the page's table that begin with a number: a line of the
 kernel's file, a function, a condition, how many of the line's branches are not
-taken (a 0 where the line itself is not run), and a reason.
+taken (0 if the line itself does not run), and a reason.
 """
 
 import collections
@@ -37,7 +37,7 @@ def main():
 
     recorded = f"sha256 {hashlib.sha256(source).hexdigest()}" in page
     if not recorded:
-        print(f"NOT TESTED: what is not reached, because {sys.argv[1]} is about another buddy.c")
+        print(f"NOT TESTED: unreached lines, because {sys.argv[1]} is about another buddy.c")
     known = dict(rows(page)) if recorded else {}
     wrong = False
     for number in sorted(lines.keys() | known.keys()):
@@ -56,9 +56,8 @@ def main():
 
 
 def ordinary(branches):
-    """Those that are written in the source. A call out of which a BUG may unwind
-    is for the compiler a branch too: a pair, to what follows and to what cleans
-    up."""
+    """The branches in the source. For the compiler, a call that may unwind with a BUG is
+    a branch too: a pair, to the next statement and to the cleanup."""
     pairs = zip(branches[::2], branches[1::2], strict=True)
     return [branch for pair in pairs if not any(b["throw"] for b in pair) for branch in pair]
 

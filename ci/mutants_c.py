@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 
-# What runs on a mutant, the first that fails ends it: the kernel's own suite,
-# to know what it sees alone, then the quick ones.
+# The tests of a mutant; the first that fails ends them. The kernel's own suite comes
+# first, to measure it alone, then the quick ones.
 TESTS = [
     "kunit", "trace", "api", "faults", "contract", "runtime", "coverage_scenarios",
     "raw_findings", "no_heap", "lockstep", "gpu_buddy",
@@ -27,17 +27,23 @@ TORTURE = [
     for faults in ([], ["--faults", "0.02"])
     for seed in (1, 2, 3)
 ]
-# Slow, and seldom the one that sees it.
+# Slow tests, which seldom detect a mutant.
 LAST = ["extremes", "arguments"]
-# With --torture alone, what those above left is looked for longer.
-LONG = ["torture", "--seconds", "20", "--ops", str(1 << 40)]
+# Only with --torture: a longer search for the mutants that survived.
+LONG = ["torture", "--seconds", "20"]
 
-# In seconds, where something waits; what works for too long is ended before, by
-# the processor time that it took on the unchanged file.
+# What the names of the C's functions begin with, as in build/symbols.rs.
+PREFIX = "gpu_buddy_kernel_"
+
+# A fault that every run must see. If it is not seen, the mutants are not what is run.
+OBVIOUS = (r"(int gpu_buddy_init\([^)]*\)\s*\{)", r"\1 return -ENOMEM;")
+
+# In seconds, for tests that wait. Tests that compute are ended earlier, by the CPU time
+# that they took on the unchanged file.
 TIMEOUT = 600
 MEMORY = 8 << 30
 
-# A token is replaced by each of those on the right.
+# Each token is replaced by each of those on the right.
 TOKENS = {
     "<": ["<=", ">="], "<=": ["<", ">"], ">": [">=", "<="], ">=": [">", "<"],
     "==": ["!="], "!=": ["=="], "&&": ["||"], "||": ["&&"],
@@ -98,7 +104,7 @@ class Mutant:
         column = start - (source.rfind("\n", 0, start) + 1) + 1
         self.place = f"{line}.{column}"
         self.what = what
-        # The lines after it stay where they are, for their numbers are reported.
+        # Later lines keep their numbers, which are reported.
         lost = source.count("\n", start, end) - text.count("\n")
         self.source = source[:start] + text + "\n" * lost + source[end:]
 
@@ -107,7 +113,7 @@ class Mutant:
 
 
 def mutants(source):
-    """All of them, in the order of the file."""
+    """All mutants, in the order of the file."""
     found = []
 
     def add(start, end, text, what):
@@ -152,7 +158,7 @@ def mutants(source):
 
 
 def brackets(tokens):
-    """Of each opening bracket, the one that closes it."""
+    """The closing bracket of each opening one."""
     partner, open_ones = {}, []
     for index, (_, text, _, _) in enumerate(tokens):
         if text in "([{":
@@ -163,14 +169,14 @@ def brackets(tokens):
 
 
 def bodies(source, tokens, partner):
-    """The functions' braces, which stand alone at the beginning of a line."""
+    """The braces of functions, which are at the beginning of a line."""
     for index, (_, text, start, _) in enumerate(tokens):
         if text == "{" and source[start - 1] == "\n" and tokens[index - 1][1] == ")":
             yield index, partner[index]
 
 
 def is_operand(tokens, index, first):
-    """Whether a token is what it looks like: no declarator, no pointer, no sign."""
+    """Whether a token is an operator: not a declarator, a pointer or a sign."""
     kind, text, _, _ = tokens[index]
     before, after = tokens[index - 1], tokens[index + 1]
     if text in "&-+":
@@ -178,7 +184,7 @@ def is_operand(tokens, index, first):
         return operand and before[1] != "return"
     if kind == "word" and (after[1] == ":" and before[1] in (";", "}")):
         return False
-    # The declaration of a local variable.
+    # A declaration of a local variable.
     if kind == "word" and before[0] == "word" and before[1] not in ("return", "goto", "else"):
         return False
     if kind == "word" and before[1] == "*" and tokens[index - 2][0] == "word":
@@ -194,7 +200,7 @@ KEYWORDS = {
 
 
 def statement(tokens, index, partner, last):
-    """Where the statement that begins at a token ends, if it does something."""
+    """The end of the statement that begins at a token, if it does something."""
     kind, text, _, _ = tokens[index]
     if text in KEYWORDS or (kind == "operator" and text not in ("*", "++", "--")):
         return None
@@ -206,7 +212,7 @@ def statement(tokens, index, partner, last):
         if tokens[at][1] in "{})":
             return None
         at = partner[at] + 1 if tokens[at][1] in "([" else at + 1
-    # Without its last line a function has a value, but no certain one.
+    # Without its last line, a function's value would be undefined.
     return None if text == "return" and at + 1 == last else at
 
 
@@ -227,7 +233,7 @@ class Judge:
                 if "bin" not in message["target"]["kind"] or not test:
                     path = pathlib.Path(message["executable"])
                     self.executables[name] = links / path.name
-        # Cargo names the finished command without its hash: the one left over.
+        # Cargo names the finished command without its hash: it is the one left over.
         rest = {path for path in links.iterdir() if path.name.startswith("gpu_buddy-")}
         for path in self.test_links(messages):
             rest.discard(links / path)
@@ -236,9 +242,21 @@ class Judge:
         source = command.index("-c") + 1
         self.original = pathlib.Path(command[source])
         self.compiler = command[: source - 1]
+        # The build links all objects to one, in which only what Rust calls has a name.
+        made = ("buddy.o", "whole.o", "local.o")
+        self.others = [path for path in sorted(out.glob("*.o")) if path.name not in made]
+        symbols = subprocess.run(
+            ["nm", "--defined-only", "--extern-only", "--format=posix", out / "local.o"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        self.renames = []
+        for line in symbols.splitlines():
+            name = line.split()[0]
+            self.renames.append(f"--redefine-sym={name.removeprefix(PREFIX)}={name}")
+            self.renames.append(f"--keep-global-symbol={name}")
         self.linker = ["cc", *fast_linker()]
         self.object_digest = None
-        # What each run takes on the unchanged file, which is judged first.
+        # The CPU time of each run on the unchanged file, which is judged first.
         self.seconds = {}
 
     @staticmethod
@@ -259,16 +277,20 @@ class Judge:
         ]  # fmt: skip
         if subprocess.run(command, capture_output=True).returncode:
             return None
+        whole = ["cc", "-r", "-nostdlib", "-fno-lto", "-o", self.folder / "whole.o"]
+        subprocess.run([*whole, self.folder / "buddy.o", *self.others], check=True)
+        rename = ["objcopy", *self.renames, self.folder / "whole.o", self.folder / "local.o"]
+        subprocess.run(rename, check=True)
         return hashlib.sha256((self.folder / "buddy.o").read_bytes()).hexdigest()
 
     def fails(self, name, arguments):
-        """How, in a word; None where it passes."""
+        """How it fails, in a word; None if it passes."""
         executable = self.folder / name
         if not executable.exists():
-            # The mutant comes first, so that the original is not taken.
+            # The mutant comes first, so that the linker does not take the original.
             arguments_file = f"@{self.executables[name] / 'arguments'}"
             subprocess.run(
-                [*self.linker, self.folder / "buddy.o", arguments_file, "-o", executable],
+                [*self.linker, self.folder / "local.o", arguments_file, "-o", executable],
                 check=True,
             )
         run = (name, *arguments)
@@ -303,14 +325,14 @@ class Judge:
         return "failed" if done.returncode else None
 
     def beside(self, folder):
-        """Another that knows what this one knows, with a folder of its own."""
+        """A copy with its own folder."""
         other = copy.copy(self)
         other.folder = folder
         folder.mkdir()
         return other
 
     def judge(self, source, torture_alone):
-        """Who kills it, and how; `survived`, `same` or `invalid` otherwise."""
+        """The test that kills it, and how; or `survived`, `same` or `invalid`."""
         for name in self.executables:
             (self.folder / name).unlink(missing_ok=True)
         digest = self.compile(source)
@@ -332,7 +354,7 @@ class Judge:
 
 
 def fast_linker():
-    """The linker that comes with Rust, which is quick."""
+    """The linker that comes with Rust, which is fast."""
     sysroot = subprocess.run(
         ["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -342,13 +364,13 @@ def fast_linker():
 
 
 def listed(page, source):
-    """The mutants that the page calls equivalent, if it is about this source: it names
-    them by line, and the page on coverage says of which file."""
+    """The mutants that the page calls equivalent, if it is about this source. It names
+    them by line; the page on coverage names the file."""
     if not page.exists():
         return set()
     digest = hashlib.sha256(source.encode()).hexdigest()
     if f"sha256 {digest}" not in page.with_name("coverage.md").read_text():
-        print(f"No mutant is taken as equivalent, because {page} is about another buddy.c.")
+        print(f"No mutant counts as equivalent, because {page} is about another buddy.c.")
         return set()
     rows = re.findall(r"^\| (\d+\.\d+) \| (.*?) \|", page.read_text(), re.MULTILINE)
     return {f"{place} {what}" for place, what in rows}
@@ -386,6 +408,10 @@ def main():
         verdict = judge.judge(source, options.torture)
         if verdict[0] != "survived":
             print(f"The unchanged file fails: {verdict}")
+            return 2
+        planted, count = re.subn(*OBVIOUS, source)
+        if count != 1 or judge.judge(planted, options.torture)[0] == "survived":
+            print("A function that always fails was not noticed: mutants are not run.")
             return 2
         judge.object_digest = judge.compile(source)
         equivalent = listed(options.page, source)

@@ -1,5 +1,5 @@
-//! How fast the twin is beside the C: the same churn through the same trait, in
-//! turns, so that a busy machine slows both.
+//! Compares the speed of the twin and the C: the same calls through the same trait, in turns, so
+//! that other load affects both.
 //!
 //! `cargo run --release --example churn`
 
@@ -14,10 +14,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 const SPACE: Space = Space::new(1 << 30, 4 << 10);
 const ROUNDS: u64 = 10;
 const OPERATIONS: u64 = 200_000;
-/// Allocations that are alive at once.
+/// Live allocations.
 const ALIVE: usize = 2000;
 
-/// Allocates 4 KiB to 512 KiB, and frees what was allocated, at random.
+/// Allocates 4 KiB to 512 KiB and frees, at random.
 fn churn<I: Implementation>(seed: u64) -> Result<Duration, Errno> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut space = I::create(SPACE)?;

@@ -1,7 +1,7 @@
-//! Your own allocator against the kernel's: implement the trait, and write a test
-//! of a few lines.
+//! Tests an allocator of your own against the kernel's: implement the trait, and write a test of a
+//! few lines.
 //!
-//! The allocator here is as plain as can be, a bit for each chunk and first fit.
+//! This allocator is as simple as possible: a flag for each chunk, and first fit.
 
 use gpu_buddy::diff::{Block, Comparison, Implementation, Settings, Space, torture};
 use gpu_buddy::{AllocRequest, Errno};
@@ -13,7 +13,7 @@ pub(crate) struct Bitmap {
 }
 
 impl Implementation for Bitmap {
-    /// A block for each chunk.
+    /// One block for each chunk.
     type Allocation = Vec<Block>;
 
     fn create(space: Space) -> Result<Self, Errno> {
@@ -56,8 +56,8 @@ impl Implementation for Bitmap {
     }
 }
 
-/// In your crate this has `#[test]`. It panics with the shortest sequence of
-/// operations after which the two differ.
+/// In your crate, mark this with `#[test]`. It panics with the shortest sequence of operations
+/// after which the two differ.
 fn like_the_kernel() {
     torture::check::<Bitmap>(&torture::Options {
         operations: 50_000,

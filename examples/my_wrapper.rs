@@ -7,7 +7,7 @@ pub(crate) struct Wrapper(Box<Mutex<ffi::gpu_buddy>>);
 impl Wrapper {
     fn locked<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> R {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let _held = ffi::hold(&*self.0); // without this, it counts as not locked
+        let _held = ffi::hold(&*self.0); // declares the lock to the monitor
         f(&raw mut *guard)
     }
 }
@@ -16,7 +16,7 @@ impl Implementation for Wrapper {
     fn create(Space { size, chunk_size, .. }: Space) -> Result<Self, Errno> {
         let mut new = Box::new(Mutex::new(ffi::gpu_buddy::default()));
         let mm: *mut _ = new.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the allocator stays in its box.
+        // SAFETY: the allocator stays in its box until `gpu_buddy_fini`.
         Errno::check(unsafe { ffi::gpu_buddy_init(mm, size, chunk_size) })?;
         Ok(Self(new))
     }
@@ -30,7 +30,7 @@ impl Implementation for Wrapper {
         Ok(list)
     }
     fn blocks(&self, list: &Self::Allocation, blocks: &mut Vec<Block>) {
-        // SAFETY: all on the list are blocks that are allocated.
+        // SAFETY: everything on the list is an allocated block, and the list does not change.
         let found = unsafe { ffi::blocks(&**list).map(|block| ffi::block_info(block)) };
         blocks.extend(found.map(Block::from));
     }
@@ -49,7 +49,7 @@ impl Implementation for Wrapper {
 }
 impl Drop for Wrapper {
     fn drop(&mut self) {
-        // SAFETY: nobody else has it.
+        // SAFETY: it is initialised, and this is its last use.
         self.locked(|mm| unsafe { ffi::gpu_buddy_fini(mm) });
     }
 }

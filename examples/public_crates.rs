@@ -1,7 +1,7 @@
-//! Allocators from public crates, held against the contract: a few lines for each.
+//! Checks allocators from public crates against the contract, with a few lines for each.
 //!
-//! Each has its own way of placing, so that no block is compared with the kernel's.
-//! What was found is in `docs/public-crates.md`.
+//! Each has its own placement, so blocks are not compared with the kernel's. The results are in
+//! `docs/public-crates.md`.
 //!
 //! `cargo run --release --example public_crates [OPERATIONS]`
 
@@ -64,13 +64,13 @@ impl RunAllocator for BuddySystem {
 /// Good fit over bins whose sizes are small floating-point numbers.
 pub(crate) struct Offset {
     allocator: offset_allocator::Allocator,
-    /// It takes back what it gave, and no offset.
+    /// It frees the allocation that it returned, not an offset.
     given: HashMap<u64, offset_allocator::Allocation>,
 }
 
 impl RunAllocator for Offset {
     fn new(units: u64) -> Option<Self> {
-        // It keeps a node for each run, and one unused.
+        // It needs a node for each run, and one unused.
         let size = u32::try_from(units).ok().filter(|&size| size <= 1 << 16)?;
         let allocator = offset_allocator::Allocator::with_max_allocs(size, size + 2);
         Some(Self { allocator, given: HashMap::new() })
@@ -86,7 +86,7 @@ impl RunAllocator for Offset {
         self.allocator.free(self.given.remove(&start).expect("it was given"));
     }
 
-    /// The least size of the bin: the four leading bits.
+    /// The smallest size in the bin: the four leading bits.
     fn size_class(units: u64) -> u64 {
         leading_bits(units, 4)
     }
@@ -99,12 +99,12 @@ impl RunAllocator for Offset {
 /// First fit over a list of holes that is kept in the free memory.
 pub(crate) struct LinkedList(linked_list_allocator::Heap);
 
-// SAFETY: the crate allocates within its heap what is not allocated.
+// SAFETY: the crate returns free memory inside its heap.
 unsafe impl HeapAllocator for LinkedList {
     const ALIGNS: bool = true;
 
     unsafe fn new(start: NonNull<u8>, size: usize) -> Option<Self> {
-        // SAFETY: the region is the heap's alone.
+        // SAFETY: the caller gives the region to this heap alone.
         Some(Self(unsafe { linked_list_allocator::Heap::new(start.as_ptr(), size) }))
     }
 
@@ -113,7 +113,7 @@ unsafe impl HeapAllocator for LinkedList {
     }
 
     unsafe fn deallocate(&mut self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: allocated here with this layout.
+        // SAFETY: the caller allocated it here with this layout.
         unsafe { self.0.deallocate(memory, layout) }
     }
 }
@@ -121,7 +121,7 @@ unsafe impl HeapAllocator for LinkedList {
 /// Two-level segregated fit.
 pub(crate) struct Tlsf(rlsf::Tlsf<'static, u32, u32, 32, 32>);
 
-// SAFETY: the crate allocates within its pool what is not allocated.
+// SAFETY: the crate returns free memory inside its pool.
 unsafe impl HeapAllocator for Tlsf {
     const HEADER: usize = 16;
     // Its pool ends with a block of 32 bytes that stays used.
@@ -129,10 +129,10 @@ unsafe impl HeapAllocator for Tlsf {
 
     unsafe fn new(start: NonNull<u8>, size: usize) -> Option<Self> {
         let mut tlsf = rlsf::Tlsf::new();
-        // SAFETY: past the first margin, and within the last.
+        // SAFETY: the result is inside the region, after the first margin.
         let pool = unsafe { start.add(Self::MARGIN) };
         let pool = NonNull::slice_from_raw_parts(pool, size - 2 * Self::MARGIN + 32);
-        // SAFETY: the region is the allocator's alone.
+        // SAFETY: the pool is inside the region, which the caller gives to this allocator alone.
         unsafe { tlsf.insert_free_block_ptr(pool) }?;
         Some(Self(tlsf))
     }
@@ -142,11 +142,11 @@ unsafe impl HeapAllocator for Tlsf {
     }
 
     unsafe fn deallocate(&mut self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: allocated here with this alignment.
+        // SAFETY: the caller allocated it here with this alignment.
         unsafe { self.0.deallocate(memory, layout.align()) }
     }
 
-    /// The least size of the list: the six leading bits.
+    /// The smallest size in the list: the six leading bits.
     fn size_class(units: u64) -> u64 {
         leading_bits(units, 6)
     }
@@ -154,14 +154,14 @@ unsafe impl HeapAllocator for Tlsf {
 
 type TalcInner = talc::base::Talc<talc::source::Manual, talc::DefaultBinning>;
 
-/// Good fit over bins, with a tag behind each piece of memory.
+/// Good fit over bins, with a tag after each piece of memory.
 pub(crate) struct Talc(TalcInner);
 
-// SAFETY: the crate allocates within its heaps what is not allocated.
+// SAFETY: the crate returns free memory inside its heaps.
 unsafe impl HeapAllocator for Talc {
     const ALIGNS: bool = true;
     const TRAILER: usize = 8;
-    // A heap of its own for the lists, and then the end of that before the memory.
+    // A separate heap for the lists, and its end before the memory.
     const MARGIN: usize = 8192;
 
     unsafe fn new(start: NonNull<u8>, size: usize) -> Option<Self> {
@@ -169,7 +169,8 @@ unsafe impl HeapAllocator for Talc {
         let start = start.as_ptr();
         let lists = talc::min_first_heap_size::<talc::DefaultBinning>();
         assert!(lists < Self::MARGIN - 64, "the lists take {lists} bytes");
-        // SAFETY: the region is the allocator's alone, and the two heaps are apart.
+        // SAFETY: the caller gives the region to this allocator alone; both heaps are inside it and
+        // do not overlap.
         unsafe {
             talc.claim(start, lists)?;
             // The tag before the first piece of memory takes 32 bytes.
@@ -185,12 +186,12 @@ unsafe impl HeapAllocator for Talc {
     }
 
     unsafe fn deallocate(&mut self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: allocated here with this layout.
+        // SAFETY: the caller allocated it here with this layout.
         unsafe { self.0.deallocate(memory.as_ptr(), layout) }
     }
 }
 
-/// A number, rounded down to so many leading bits.
+/// A number, rounded down to its leading `bits` bits.
 fn leading_bits(number: u64, bits: u32) -> u64 {
     let cut = number.checked_ilog2().map_or(0, |highest| (highest + 1).saturating_sub(bits));
     number >> cut << cut

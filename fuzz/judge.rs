@@ -1,5 +1,4 @@
-//! What a trace is held against. The fuzz targets and the replay of their corpus
-//! share this.
+//! Judges traces. Shared by the fuzz targets and the replay of their corpus.
 
 #![allow(dead_code, reason = "each target uses one of the two")]
 
@@ -9,10 +8,10 @@ use gpu_buddy::diff::{
 };
 use gpu_buddy::module::Module;
 
-/// The whole tree is looked at after so many operations.
+/// The whole tree is checked after this many operations.
 const DEEP_EVERY: u64 = 8;
 
-/// A trace without failures of memory, as the twin has none.
+/// A trace without memory failures, because the twin has none.
 pub fn lockstep_trace(bytes: &[u8]) -> Trace {
     Trace::from_bytes(bytes, !Capabilities::from_flag(Capability::FailNth))
 }
@@ -22,12 +21,12 @@ pub fn faults_trace(bytes: &[u8]) -> Trace {
     Trace::from_bytes(bytes, Capabilities::all())
 }
 
-/// The C in step with its twin, under the contract; in another series than the
-/// twin's, under the contract alone.
+/// Runs the C in lockstep with its twin and under the contract; for a series that the twin does not
+/// model, under the contract alone.
 ///
 /// # Panics
 ///
-/// With what is wrong, and the trace.
+/// With the finding and the trace.
 pub fn lockstep(trace: &Trace) {
     if Reference::models(Module::compiled_in().features()) {
         judge(trace, false, Lockstep::<KernelC, Reference>::new);
@@ -36,16 +35,16 @@ pub fn lockstep(trace: &Trace) {
     }
 }
 
-/// The C alone, under the contract.
+/// Runs the C alone, under the contract.
 ///
 /// # Panics
 ///
-/// With what is wrong, and the trace.
+/// With the finding and the trace.
 pub fn faults(trace: &Trace) {
     judge(trace, false, Lockstep::<KernelC, KernelC>::alone);
 }
 
-/// Where `strict`, a breach that the C is known for is a finding as well.
+/// Runs a trace. If `strict`, a known breach is a finding as well.
 pub fn judge<R: Implementation>(
     trace: &Trace,
     strict: bool,

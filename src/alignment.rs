@@ -17,23 +17,23 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alignment {
-    // Below 64, so that the shift in `as_usize` cannot overflow.
+    // At most 63, so that the shift in `as_usize` cannot overflow.
     log2: u32,
 }
 
 impl Alignment {
-    /// The alignment of `ALIGN` bytes, checked by the compiler.
+    /// An alignment of `ALIGN` bytes, checked at compile time.
     ///
     /// ```compile_fail
     /// gpu_buddy::Alignment::new::<6000>();
     /// ```
     #[must_use]
     pub const fn new<const ALIGN: usize>() -> Self {
-        const { assert!(ALIGN.is_power_of_two(), "an alignment is a power of two") };
+        const { assert!(ALIGN.is_power_of_two(), "an alignment must be a power of two") };
         Self { log2: ALIGN.trailing_zeros() }
     }
 
-    /// The alignment of `align` bytes, or `None` where that is no power of two.
+    /// An alignment of `align` bytes; `None` if that is not a power of two.
     #[must_use]
     pub const fn new_checked(align: usize) -> Option<Self> {
         if align.is_power_of_two() { Some(Self { log2: align.trailing_zeros() }) } else { None }
@@ -51,7 +51,7 @@ impl Alignment {
         1 << self.log2
     }
 
-    /// The alignment in bytes, in the width that the allocator counts in.
+    /// The alignment in bytes as `u64`, the type of the allocator's sizes.
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         1 << self.log2

@@ -1,4 +1,4 @@
-//! What is allocated.
+//! Allocated blocks.
 
 mod block;
 mod ring;
@@ -14,26 +14,24 @@ pub use block::AllocatedBlock;
 pub(crate) use ring::Ring;
 use ring::block_of;
 
-/// What one allocation got: blocks, which are freed as dirty when this is
-/// dropped.
+/// The blocks of one allocation. Dropping this frees them as dirty.
 ///
-/// The order of the blocks is the one in which the C hands them out.
+/// The blocks are in the order in which the C returned them.
 pub struct AllocatedBlocks {
     ring: Ring,
     buddy: GpuBuddy,
 }
 
-// SAFETY: the blocks belong to this value alone, and are freed under the lock of
-// their allocator, which it keeps alive.
+// SAFETY: the blocks belong to this value alone. They are freed under the lock of their allocator,
+// which this value keeps alive.
 unsafe impl Send for AllocatedBlocks {}
 
-// SAFETY: shared, the links and headers of the blocks are only read. The C writes
-// neither while a block is allocated; what it does write (`tmp_link`) is another
-// field, which is not read here.
+// SAFETY: a shared reference only reads the links and headers of the blocks. The C writes neither
+// while a block is allocated; it does write `tmp_link`, which is not read here.
 unsafe impl Sync for AllocatedBlocks {}
 
 impl AllocatedBlocks {
-    /// For blocks that are still to be allocated.
+    /// Without blocks, to be filled by an allocation.
     pub(crate) fn none(buddy: GpuBuddy) -> Self {
         Self { ring: Ring::empty(), buddy }
     }
@@ -42,7 +40,7 @@ impl AllocatedBlocks {
         &mut self.ring
     }
 
-    /// Whether there is no block: all have been taken out.
+    /// Whether there is no block, because all were taken out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ring.is_empty()
@@ -53,7 +51,7 @@ impl AllocatedBlocks {
         Iter { links: self.ring.first, first: self.ring.first, blocks: self }
     }
 
-    /// The allocator that the blocks are from.
+    /// The allocator of the blocks.
     #[must_use]
     pub fn buddy(&self) -> &GpuBuddy {
         &self.buddy
@@ -65,8 +63,8 @@ impl AllocatedBlocks {
         self.iter().map(|block| block.size()).sum()
     }
 
-    /// Frees the blocks as known to be zeroed, which a later allocation with
-    /// [`Clear`](crate::GpuBuddyAllocFlag::Clear) prefers.
+    /// Frees the blocks as zeroed. Later allocations with
+    /// [`Clear`](crate::GpuBuddyAllocFlag::Clear) prefer such memory.
     ///
     /// C: `gpu_buddy_free_list` with `GPU_BUDDY_CLEARED`.
     ///
@@ -92,45 +90,43 @@ impl AllocatedBlocks {
         self.free(Free::Cleared);
     }
 
-    /// Frees the blocks with the state that each was allocated with: what was
-    /// clear then is taken to be clear still.
+    /// Frees each block in the clear state that it had when it was allocated. Only right if nothing
+    /// was written to it.
     ///
     /// C: `gpu_buddy_free_block`, for each block.
     pub fn free_as_allocated(self) {
         self.free(Free::AsAllocated);
     }
 
-    /// The drop that follows finds no blocks, and drops the handle. It does so too
-    /// if freeing unwinds.
+    /// The drop that follows finds no blocks and drops the handle, even if freeing unwinds.
     fn free(mut self, how: Free) {
         let ring = core::mem::replace(&mut self.ring, Ring::empty());
         self.buddy.free(ring, how);
     }
 
-    /// Takes the block at position `index` out, as an allocation of its own, to
-    /// be kept or freed by itself. `None` where there are not so many.
+    /// Moves the block at position `index` to an allocation of its own. `None` if there is no such
+    /// block.
     pub fn take(&mut self, index: usize) -> Option<Self> {
         let block = self.ring.iter().nth(index)?;
         let buddy = self.buddy.clone();
         Some(Self { ring: self.ring.take(block), buddy })
     }
 
-    /// Shrinks an allocation of a single block to `new_size` bytes, from its
-    /// start or from `start`; the rest is freed, and what stays becomes as many
-    /// blocks as it takes, by ascending offset. `start` counts from the start of
-    /// the space, without the base offset.
+    /// Shrinks an allocation of a single block to `new_size` bytes from `start`, or from the start
+    /// of the block, and frees the rest. The remaining part may be several blocks, by ascending
+    /// offset. `start` is in bytes from the start of the space, without the base offset.
     ///
     /// C: `gpu_buddy_block_trim`.
     ///
     /// # Errors
     ///
-    /// In each case the allocation is as it was.
+    /// The allocation does not change.
     ///
-    /// - `EINVAL`: [`InvalidArgument`] says which argument, and what would be
-    ///   right.
-    /// - `ENOMEM`.
+    /// - `EINVAL`: [`InvalidArgument`] says which argument is wrong, and what would be right.
+    /// - `ENOMEM`: no memory for the allocator's own objects.
+    /// - `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn trim(&mut self, start: Option<u64>, new_size: u64) -> Result<()> {
-        // A BUG in the last trim has lost the block.
+        // A BUG in an earlier trim lost the block.
         if let Some(bug) = self.buddy.bug() {
             return Err(Error::Bug(bug));
         }
@@ -148,7 +144,7 @@ impl AllocatedBlocks {
         if new_size == 0 || !new_size.is_multiple_of(chunk_size) {
             return Err(InvalidArgument::TrimNotMultiple { new_size, chunk_size }.into());
         }
-        // The C looks at the start only where something is to be given back.
+        // The C reads the start only if something is to be freed.
         if let Some(start) = start
             && new_size != block_size
         {
@@ -189,7 +185,7 @@ impl<'a> IntoIterator for &'a AllocatedBlocks {
     }
 }
 
-/// The blocks of an allocation, in the order in which they were handed out.
+/// Iterates over the blocks of an allocation, in the order in which the C returned them.
 #[derive(Clone)]
 pub struct Iter<'a> {
     links: *mut ffi::list_head,
@@ -197,7 +193,7 @@ pub struct Iter<'a> {
     blocks: &'a AllocatedBlocks,
 }
 
-// SAFETY: it is a shared reference to the blocks, with a position in them.
+// SAFETY: it is a shared reference to the blocks, and a position in them.
 unsafe impl Send for Iter<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Iter<'_> {}
@@ -207,8 +203,8 @@ impl<'a> Iterator for Iter<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let link = NonNull::new(self.links)?;
-        // SAFETY: the links of allocated blocks belong to their owner, which is
-        // borrowed.
+        // SAFETY: the link is one of an allocated block, and belongs to the `AllocatedBlocks` that
+        // is borrowed.
         self.links = unsafe { (*link.as_ptr()).next };
         if self.links == self.first {
             self.links = ptr::null_mut();

@@ -1,4 +1,4 @@
-//! The allocator, as its users see it.
+//! The safe API of the allocator.
 
 mod free;
 mod inner;
@@ -24,11 +24,10 @@ pub use free::Fini;
 pub(crate) use free::Free;
 use inner::Inner;
 
-/// A handle of a GPU buddy allocator.
+/// A handle to a GPU buddy allocator.
 ///
-/// The allocator manages a space of addresses, not memory: it hands out offsets.
-/// Handles and allocations share it, each of them keeps it alive, and a mutex
-/// guards it, so all of them may be used from any thread.
+/// The allocator manages addresses, not memory: it hands out offsets. Handles and allocations share
+/// it and keep it alive. A mutex guards it, so any thread may use them.
 ///
 /// ```
 /// use gpu_buddy::{
@@ -43,7 +42,7 @@ use inner::Inner;
 /// })?;
 /// assert_eq!(buddy.avail(), buddy.size());
 ///
-/// // Of a fresh space, the top is handed out first.
+/// // In a fresh space, the top is handed out first.
 /// let blocks = buddy.alloc_blocks(
 ///     GpuBuddyAllocMode::Simple,
 ///     SZ_16M as u64,
@@ -67,7 +66,7 @@ use inner::Inner;
 pub struct GpuBuddy(Arc<Inner>);
 
 impl GpuBuddy {
-    /// A new allocator, with all of its space free and dirty.
+    /// Creates an allocator. All of its space is free and dirty.
     ///
     /// C: `gpu_buddy_init`.
     ///
@@ -75,14 +74,15 @@ impl GpuBuddy {
     ///
     /// - `EINVAL`: the chunk size is below 4 KiB, the size is below the chunk
     ///   size, or `base_offset + size` does not fit in 64 bits.
-    /// - `ENOMEM`.
+    /// - `ENOMEM`: no memory for the allocator's own objects.
+    /// - `ENOTRECOVERABLE`: the C ran into a BUG.
     pub fn new(params: GpuBuddyParams) -> Result<Self> {
         Self::init(params, None)
     }
 
-    /// As [`new`](Self::new), with `fault` deciding which allocations of
-    /// `gpu_buddy_init` fail. The allocator is made without it; it has counted
-    /// what was asked for, whether that succeeded or not.
+    /// Like [`new`](Self::new), but `fault` decides which memory allocations of `gpu_buddy_init`
+    /// fail. Afterwards `fault` has the counts, whether or not creation succeeded. The new
+    /// allocator has no fault set.
     ///
     /// # Errors
     ///
@@ -108,8 +108,7 @@ impl GpuBuddy {
         let params = GpuBuddyParams { size: size - size % chunk, ..params };
         let inner = Arc::new(Inner::new(params, fault.as_deref().cloned()));
         let mut state = inner.state.lock();
-        // SAFETY: `mm` is there to be initialised, and stays where it is in the
-        // `Arc`; the lock is held.
+        // SAFETY: `mm` is zeroed, has a fixed address in the `Arc`, and its lock is held.
         let init = |mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) };
         let (result, mut pending) = state.call(&inner.map, init);
         if let (Some(fault), Some(counted)) = (fault, state.arena.set_fault(None)) {
@@ -131,13 +130,13 @@ impl GpuBuddy {
             _ => {}
         }
         drop(state);
-        // If this unwinds, the allocator is torn down.
+        // If this unwinds, dropping `inner` tears the allocator down.
         pending.log();
         check(result?)?;
         Ok(Self(inner))
     }
 
-    /// The address, in bytes, that is added to every offset that is reported.
+    /// The address, in bytes, that is added to every reported offset.
     #[must_use]
     pub fn base_offset(&self) -> u64 {
         self.0.params.base_offset
@@ -149,8 +148,7 @@ impl GpuBuddy {
         self.0.params.chunk_size
     }
 
-    /// The size managed, in bytes: the size asked for, rounded down to a
-    /// multiple of the chunk size.
+    /// The managed size in bytes: the size asked for, rounded down to a multiple of the chunk size.
     ///
     /// The kernel's own binding returns the size asked for.
     #[must_use]
@@ -158,27 +156,26 @@ impl GpuBuddy {
         self.0.params.size
     }
 
-    /// Free bytes. For an unusable allocator: as counted last.
+    /// Free bytes. For an unusable allocator: the last value.
     #[doc(alias = "free_memory")]
     #[must_use]
     pub fn avail(&self) -> u64 {
         self.0.state.lock().mm.avail
     }
 
-    /// Free bytes that are known to be zeroed, a part of [`avail`](Self::avail).
-    /// For an unusable allocator: as counted last.
+    /// Free bytes that are known to be zeroed, a part of [`avail`](Self::avail). For an unusable
+    /// allocator: the last value.
     #[must_use]
     pub fn clear_avail(&self) -> u64 {
         self.0.state.lock().mm.clear_avail
     }
 
-    /// Allocates `size` bytes, in blocks of at least `min_block_size`, each
-    /// aligned to that. The C does not keep this everywhere: a contiguous
-    /// request, and one in a range, that is smaller than `min_block_size` is
-    /// aligned to its own size only.
+    /// Allocates `size` bytes as blocks of at least `min_block_size`, aligned to that. The C has
+    /// exceptions: if `size` is smaller than `min_block_size`, a contiguous request and one in a
+    /// range are aligned only to `size`.
     ///
-    /// Without [`Contiguous`](crate::GpuBuddyAllocFlag::Contiguous), holes are
-    /// filled with as many blocks as it takes:
+    /// Without [`Contiguous`](crate::GpuBuddyAllocFlag::Contiguous), the blocks may fill several
+    /// holes:
     ///
     /// ```
     /// # use gpu_buddy::{Alignment, GpuBuddy, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*};
@@ -201,7 +198,7 @@ impl GpuBuddy {
     /// # Ok::<(), gpu_buddy::Error>(())
     /// ```
     ///
-    /// With it, they are not enough:
+    /// With it, they must fit into one:
     ///
     /// ```
     /// # use gpu_buddy::{Alignment, GpuBuddy, GpuBuddyAllocFlag, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*};
@@ -230,7 +227,7 @@ impl GpuBuddy {
     /// # Ok::<(), gpu_buddy::Error>(())
     /// ```
     ///
-    /// Top-down allocation takes the highest offset that there is:
+    /// Top-down allocation takes the highest free offset:
     ///
     /// ```
     /// # use gpu_buddy::{Alignment, GpuBuddy, GpuBuddyAllocFlags, GpuBuddyAllocMode, GpuBuddyParams, sizes::*};
@@ -255,11 +252,11 @@ impl GpuBuddy {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: [`InvalidArgument`] says which argument, and what would be
-    ///   right.
-    /// - `ENOSPC`: no room. Unless cleared and dirty memory was merged in the
-    ///   search for room, nothing has changed.
-    /// - `ENOMEM`.
+    /// - `EINVAL`: [`InvalidArgument`] says which argument is wrong, and what would be right.
+    /// - `ENOSPC`: no room. Nothing was allocated, but the search may have merged clear memory with
+    ///   dirty memory.
+    /// - `ENOMEM`: no memory for the allocator's own objects.
+    /// - `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn alloc_blocks(
         &self,
         mode: GpuBuddyAllocMode,
@@ -275,7 +272,7 @@ impl GpuBuddy {
         self.alloc(&AllocRequest::new(mode, size, min_block_size.as_u64(), flags))
     }
 
-    /// Allocates with every argument of the C as it is given.
+    /// Allocates with full control over the arguments of the C function.
     ///
     /// C: `gpu_buddy_alloc_blocks`.
     ///
@@ -288,13 +285,13 @@ impl GpuBuddy {
         let flags = request.bits();
         let mut blocks = AllocatedBlocks::none(self.clone());
         self.0.call(|mm| {
-            // SAFETY: the arguments have been checked, `mm` is initialised and
-            // its lock is held; `list` is an empty list.
+            // SAFETY: the arguments were checked, `mm` is initialised and its lock is held; `list`
+            // is an empty list.
             let result = blocks.ring().lend(|list| unsafe {
                 ffi::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, list, flags)
             });
             if result == -Errno::ENOSPC.code() {
-                // SAFETY: as above.
+                // SAFETY: `mm` is initialised and its lock is held.
                 let mm = unsafe { &*mm };
                 return Err(Error::NoSpace {
                     requested: size,
@@ -307,28 +304,29 @@ impl GpuBuddy {
         Ok(blocks)
     }
 
-    /// Makes every free block clear, or dirty, after merging what is free.
+    /// Makes every free block clear or dirty, after merging free buddies.
     ///
-    /// C: `gpu_buddy_reset_clear`. It changes a tree while it walks it, and can
-    /// miss blocks where there are several of one order; they keep their state.
+    /// C: `gpu_buddy_reset_clear`. It changes a tree while walking it, so it can miss blocks if
+    /// there are several of one order. These keep their state.
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn reset_clear(&self, clear: bool) -> Result<()> {
         // SAFETY: `mm` is initialised and its lock is held.
         self.0.call(|mm| unsafe { ffi::gpu_buddy_reset_clear(mm, clear) })
     }
 
-    /// The allocated block that holds an offset, counted from the start of the
-    /// space without the base offset; `None` where it is free.
+    /// The allocated block that contains `offset`, in bytes from the start of the space without the
+    /// base offset; `None` if that memory is free.
     ///
-    /// C: `gpu_buddy_allocated_addr_to_block`; computed from the tree where the
-    /// kernel series has no such function.
+    /// C: `gpu_buddy_allocated_addr_to_block`. If the kernel series has no such function, computed
+    /// from the tree.
     ///
     /// # Errors
     ///
-    /// `ENXIO`: outside the space.
+    /// `ENXIO`: the offset is outside the space. `ENOTRECOVERABLE`: the allocator is unusable after
+    /// a BUG.
     pub fn block_at(&self, offset: u64) -> Result<Option<BlockInfo>> {
         let size = self.size();
         if offset >= size {
@@ -339,15 +337,14 @@ impl GpuBuddy {
         self.0.call(|mm| unsafe { tree::block_at(mm, live, offset) })
     }
 
-    /// Trims the block that is the whole of `ring`. The caller has checked the
-    /// arguments.
+    /// Trims the only block of `ring`. The caller has checked the arguments.
     pub(crate) fn trim(&self, ring: &mut Ring, start: Option<u64>, new_size: u64) -> Result<()> {
         self.0
             .call(|mm| {
                 let mut start = start;
                 let start = start.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-                // SAFETY: `list` holds one block of this allocator, `mm` is
-                // initialised and its lock is held; `start` is null or to a number.
+                // SAFETY: `list` has one block of this allocator, `mm` is initialised and its lock
+                // is held; `start` is null or points to a number.
                 ring.lend(|list| unsafe { ffi::gpu_buddy_block_trim(mm, start, new_size, list) })
             })
             .and_then(check)
@@ -362,7 +359,7 @@ fn check(result: c_int) -> Result<()> {
     }
 }
 
-/// The error for a number that needs no further facts.
+/// The error for a number, without further facts.
 fn unexplained(result: c_int) -> Error {
     match Errno::from_return(result) {
         Errno::EINVAL => InvalidArgument::Unknown.into(),

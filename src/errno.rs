@@ -7,17 +7,17 @@ use core::fmt;
 pub struct Errno(i32);
 
 impl Errno {
-    /// Outside the managed space.
+    /// The offset is outside the managed space.
     pub const ENXIO: Self = Self(6);
-    /// An object of the allocator itself could not be allocated.
+    /// There was no memory for an object of the allocator itself.
     pub const ENOMEM: Self = Self(12);
-    /// A wrong argument.
+    /// An argument is invalid.
     pub const EINVAL: Self = Self(22);
-    /// No room.
+    /// There is no room.
     pub const ENOSPC: Self = Self(28);
     /// The allocator is unusable after a kernel BUG.
     pub const ENOTRECOVERABLE: Self = Self(131);
-    /// The kernel series has no such operation.
+    /// The operation is not supported, for instance by this kernel series.
     pub const EOPNOTSUPP: Self = Self(95);
 
     /// The error number that a C function returned as a negative value.
@@ -25,23 +25,22 @@ impl Errno {
         Self(value.saturating_neg())
     }
 
-    /// What a C function returned: an error number as a negative value, or else success.
+    /// Converts the return value of a C function: a negative error number, or else success.
     ///
     /// # Errors
     ///
-    /// That error number.
+    /// The error number, if the value is negative.
     pub const fn check(value: core::ffi::c_int) -> Result<(), Self> {
         if value < 0 { Err(Self::from_return(value)) } else { Ok(()) }
     }
 
-    /// The number, positive: 28 for `ENOSPC`.
+    /// The number as a positive value: 28 for `ENOSPC`.
     #[must_use]
     pub const fn code(self) -> i32 {
         self.0
     }
 
-    /// The symbolic name, or `None` for a number that the allocator is not
-    /// known to return.
+    /// The symbolic name; `None` for a number that the allocator is not known to return.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {

@@ -1,14 +1,13 @@
-//! Fault injection: making the C's own allocations fail, one allocator at a
-//! time.
+//! Fault injection: makes the C's own memory allocations fail, for one allocator at a time.
 //!
-//! The words are those of the kernel's fault injection: `fail-nth`,
-//! `probability`, `interval`, `times`. A [`Fault`] is given to an allocator with
-//! [`GpuBuddy::set_fault`](crate::GpuBuddy::set_fault), or to its creation with
-//! [`GpuBuddy::with_fault`](crate::GpuBuddy::with_fault), and decides over each
-//! allocation that the C makes there.
+//! The names are those of the kernel's fault injection (`Documentation/fault-injection`):
+//! `fail-nth`, `probability`, `interval`, `times`. Set a [`Fault`] on an allocator with
+//! [`GpuBuddy::set_fault`](crate::GpuBuddy::set_fault), or on its creation with
+//! [`GpuBuddy::with_fault`](crate::GpuBuddy::with_fault). It decides about each memory allocation
+//! of the C there.
 //!
-//! To meet every place where a call can run out of memory, let its first
-//! allocation fail, then its second, until none does:
+//! To reach every place where a call can run out of memory, let its first allocation fail, then its
+//! second, until none does:
 //!
 //! ```
 //! use gpu_buddy::fault::Fault;
@@ -32,20 +31,18 @@
 //!
 //! # Series that do not survive it
 //!
-//! Before 7.3, when a block cannot be split for want of memory, the C undoes the
-//! splits before it by freeing a block that is still in a tree of free blocks.
-//! From there on the tree is corrupt. So in a series without the capability
-//! `undo_splits` the C is stopped at the allocation that fails, injected or not:
-//! the call returns [`Error::Bug`](crate::Error::Bug) with
-//! [`KernelBug::OUT_OF_MEMORY`](crate::KernelBug::OUT_OF_MEMORY), and the
-//! allocator is unusable. Creating an allocator is not affected.
-//! [`Fault::allow_corruption`] lets the C run on.
+//! Before 7.3, if there is no memory to split a block, the C undoes its earlier splits by freeing a
+//! block that is still in a tree of free blocks. After that, the tree is corrupt. So in a series
+//! without the capability `undo_splits`, the C is stopped at the allocation that fails, injected or
+//! not: the call returns [`Error::Bug`](crate::Error::Bug) with
+//! [`KernelBug::OUT_OF_MEMORY`](crate::KernelBug::OUT_OF_MEMORY), and the allocator is unusable.
+//! Creating an allocator is not affected. [`Fault::allow_corruption`] lets the C continue.
 
-/// Which allocations of the C fail, and how many there have been.
+/// Which memory allocations of the C fail, and counts of them.
 ///
-/// An allocation fails where all settings agree: from the [`nth`](Self::nth) on,
-/// every [`interval`](Self::interval)-th, with a
-/// [`probability`](Self::probability), [`times`](Self::times) at most.
+/// An allocation fails if all settings agree: from the [`nth`](Self::nth) on, every
+/// [`interval`](Self::interval)-th, with a [`probability`](Self::probability), at most
+/// [`times`](Self::times).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     nth: u64,
@@ -70,8 +67,8 @@ impl Fault {
         failed: 0,
     };
 
-    /// The `nth` allocation from now on fails, counted from 1; 0 is taken as 1.
-    /// It is the only one: [`times`](Self::times) makes it the first of more.
+    /// Only the `nth` allocation from now fails, counted from 1; 0 means 1. With
+    /// [`times`](Self::times), more after it fail too.
     ///
     /// Kernel: `fail-nth`.
     #[must_use]
@@ -79,17 +76,16 @@ impl Fault {
         Self { nth: nth.max(1), times: 1, ..Self::ALWAYS }
     }
 
-    /// Each allocation fails with a probability from 0 to 1. The same `seed`
-    /// lets the same ones fail.
+    /// Each allocation fails with a probability from 0 to 1. The same `seed` makes the same ones
+    /// fail.
     ///
-    /// Kernel: `probability`, there in percent.
+    /// Kernel: `probability`, which is in percent there.
     #[must_use]
     pub fn probability(probability: f64, seed: u64) -> Self {
         Self { probability, random: seed, ..Self::ALWAYS }
     }
 
-    /// Every `interval`-th allocation fails; 0 is taken as 1. The first is the
-    /// `interval`-th from now.
+    /// Every `interval`-th allocation fails; 0 means 1. The first is the `interval`-th from now.
     ///
     /// Kernel: `interval`.
     #[must_use]
@@ -98,41 +94,39 @@ impl Fault {
         Self { nth: interval, interval, ..Self::ALWAYS }
     }
 
-    /// None fails: allocations are only counted.
+    /// No allocation fails: they are only counted.
     #[must_use]
     pub fn none() -> Self {
         Self::ALWAYS.times(0)
     }
 
-    /// No more than `times` allocations fail; `u64::MAX` is no limit.
+    /// At most `times` allocations fail; `u64::MAX` means no limit.
     ///
-    /// Kernel: `times`, where -1 is no limit.
+    /// Kernel: `times`, where -1 means no limit.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times, ..self }
     }
 
-    /// Lets the C run on after an injected failure where its error path corrupts
-    /// its trees, to show what it does then; see [the module](self). It has no
-    /// effect on series that survive such a failure.
+    /// Lets the C continue after an injected failure that makes it corrupt its trees, to show what
+    /// it does then; see [the module](self). Without effect in series that survive such a failure.
     ///
     /// # Safety
     ///
-    /// Once an allocation has failed in an allocator that this is given to, each
-    /// further use of that allocator and of its allocations, dropping them
-    /// included, is undefined behaviour as far as this crate can say.
+    /// After an injected failure, any further use of the allocator and its allocations may be
+    /// undefined behaviour. That includes dropping them.
     #[must_use]
     pub unsafe fn allow_corruption(self) -> Self {
         Self { allow_corruption: true, ..self }
     }
 
-    /// How many allocations the C has asked for.
+    /// The number of memory allocations of the C so far.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         self.attempts
     }
 
-    /// How many of them were made to fail.
+    /// The number of them that were made to fail.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
@@ -142,7 +136,7 @@ impl Fault {
         self.allow_corruption
     }
 
-    /// Decides over the next allocation.
+    /// Decides about the next allocation.
     pub(crate) fn should_fail(&mut self) -> bool {
         self.attempts += 1;
         let due = self.attempts >= self.nth
@@ -153,14 +147,14 @@ impl Fault {
         fails
     }
 
-    /// A number from 0 to below 1, the same on every machine: SplitMix64.
+    /// A random number from 0 to below 1, the same on every machine (SplitMix64).
     fn uniform(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.random;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
-        // As many bits as a double holds exactly.
+        // 53 bits: as many as a double holds exactly.
         (bits >> 11) as f64 / (1u64 << 53) as f64
     }
 }
@@ -197,7 +191,7 @@ mod tests {
         assert_ne!(once, failing(Fault::probability(0.25, 8), 10_000));
     }
 
-    /// The published first numbers of SplitMix64 from 0 on.
+    /// The published first numbers of SplitMix64 for seed 0.
     #[test]
     fn chance_is_that_of_splitmix64() {
         let mut fault = Fault::probability(0.5, 0);

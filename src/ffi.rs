@@ -1,34 +1,32 @@
-//! The raw layer: the kernel's own functions and types, as bindgen reads them
-//! from `include/linux/gpu_buddy.h`, with the names that C gives them.
+//! The raw layer: the kernel's own functions and types, bound by bindgen from
+//! `include/linux/gpu_buddy.h` with their C names.
 //!
-//! The inline accessors of the header (`gpu_buddy_block_offset` and its
-//! siblings) are here too; each goes through a C function that calls the real
-//! one. Which items there are depends on the kernel series that was compiled in.
+//! The inline accessors of the header (`gpu_buddy_block_offset` and others) are here too. Each
+//! calls a C function that calls the accessor. Which items exist depends on the compiled-in kernel
+//! series.
 //!
 //! # Rules for callers
 //!
-//! - The C does no locking. Calls on one `gpu_buddy` must not overlap. [`hold`] tells
-//!   lockdep of a lock.
-//! - Memory comes from `malloc` here, not from an arena, and
-//!   [`live_objects`] counts it.
-//! - A kernel BUG unwinds out of these functions as a Rust panic whose payload
-//!   is a [`KernelBug`](crate::KernelBug); the `gpu_buddy` must not be used
-//!   after one. [`capture`] catches it.
-//! - What the C prints and warns of goes to the [`log`] crate while the C runs, unless
-//!   it runs in a [`capture`]. A logger that panics unwinds
-//!   out of these functions like a BUG, with the same result.
-//! - The C trusts its arguments. What it makes of wrong ones is undefined
-//!   where the safe API refuses them: see
+//! - The C does no locking. Calls on one `gpu_buddy` must not overlap. [`hold`] tells lockdep which
+//!   lock is held.
+//! - Memory comes from `malloc`. [`live_objects`] counts the objects.
+//! - A kernel BUG unwinds out of these functions as a Rust panic with a
+//!   [`KernelBug`](crate::KernelBug) as payload. After it, the `gpu_buddy` must not be used.
+//!   [`capture`] catches it.
+//! - Output and warnings of the C go to the [`log`] crate while the C runs, unless it runs in a
+//!   [`capture`]. A panic of the logger unwinds out of these functions like a BUG, with the same
+//!   result.
+//! - The C trusts its arguments. If the safe API would refuse them, the result is undefined: see
 //!   [`InvalidArgument`](crate::InvalidArgument).
 //!
-//! A [`Monitor`](crate::wrapper::Monitor) watches whether a caller keeps these rules.
+//! A [`Monitor`](crate::wrapper::Monitor) checks whether a caller keeps these rules.
 //!
 //! ```
 //! use core::mem::MaybeUninit;
 //! use gpu_buddy::ffi;
 //!
-//! // SAFETY: `gpu_buddy_init` initialises the allocator that it is given, which
-//! // stays in place, is used by this thread alone and is torn down at the end.
+//! // SAFETY: `gpu_buddy_init` initialises the allocator, which has a fixed address, is used by
+//! // this thread alone and is torn down at the end.
 //! unsafe {
 //!     let mut mm = MaybeUninit::<ffi::gpu_buddy>::zeroed();
 //!     assert_eq!(ffi::gpu_buddy_init(mm.as_mut_ptr(), 16 << 20, 4 << 10), 0);
@@ -64,7 +62,7 @@ pub(crate) mod bindings {
 pub use crate::runtime::{Captured, Held, capture, hold, live_objects};
 #[cfg(addr_to_block)]
 pub use crate::wrapper::calls::gpu_buddy_allocated_addr_to_block;
-// In place of those of the C, which they call.
+// These call the C's functions of the same names.
 pub use crate::wrapper::calls::{
     gpu_buddy_alloc_blocks, gpu_buddy_block_trim, gpu_buddy_fini, gpu_buddy_free_block,
     gpu_buddy_free_list, gpu_buddy_init, gpu_buddy_print, gpu_buddy_reset_clear,
@@ -72,15 +70,15 @@ pub use crate::wrapper::calls::{
 pub use bindings::*;
 
 impl Default for gpu_buddy {
-    /// All zero: for [`gpu_buddy_init`] to initialise.
+    /// All zero, to be initialised by [`gpu_buddy_init`].
     fn default() -> Self {
-        // SAFETY: it consists of numbers and raw pointers.
+        // SAFETY: it has only numbers and raw pointers, for which zero is valid.
         unsafe { core::mem::zeroed() }
     }
 }
 
 impl list_head {
-    /// An empty list, which must not be moved out of its box: it points to itself.
+    /// An empty list. It points to itself, so it must not be moved out of its box.
     #[must_use]
     pub fn boxed() -> Box<Self> {
         let null = core::ptr::null_mut();
@@ -90,15 +88,15 @@ impl list_head {
     }
 }
 
-/// Where a block has the link that is its user's.
+/// The offset, in bytes, of the link in a block that belongs to the block's user.
 pub(crate) const LINK: usize = core::mem::offset_of!(gpu_buddy_block, __bindgen_anon_1);
 
 /// The links of a list, without its head.
 ///
 /// # Safety
 ///
-/// `list` points to a list head that is initialised, stays in place and is not changed
-/// meanwhile.
+/// `list` points to an initialised list head, which stays in place and unchanged during the
+/// iteration.
 pub(crate) unsafe fn links(list: *const list_head) -> impl Iterator<Item = *mut list_head> {
     let link_of = move |link: *mut list_head| (!core::ptr::eq(link, list)).then_some(link);
     // SAFETY: as the caller says.
@@ -107,14 +105,14 @@ pub(crate) unsafe fn links(list: *const list_head) -> impl Iterator<Item = *mut 
     core::iter::successors(first, move |&link| link_of(unsafe { (*link).next }))
 }
 
-/// The blocks on a list that `gpu_buddy_alloc_blocks` has filled, in its order.
+/// The blocks on a list that `gpu_buddy_alloc_blocks` filled, in its order.
 ///
 /// # Safety
 ///
-/// `list` points to a list head that is initialised, stays in place and is not changed
-/// meanwhile. All on it are blocks that are allocated.
+/// `list` points to an initialised list head, which stays in place and unchanged during the
+/// iteration. Everything on it is an allocated block.
 pub unsafe fn blocks(list: *const list_head) -> impl Iterator<Item = *mut gpu_buddy_block> {
-    // SAFETY: as the caller says; a link is inside of its block.
+    // SAFETY: as the caller says; a link is at offset `LINK` of its block.
     unsafe { links(list).map(|link| link.byte_sub(LINK).cast()) }
 }
 
@@ -122,25 +120,24 @@ pub unsafe fn blocks(list: *const list_head) -> impl Iterator<Item = *mut gpu_bu
 ///
 /// # Safety
 ///
-/// The block is allocated, and stays so.
+/// The block is allocated, and stays so during the call.
 #[must_use]
 pub unsafe fn block_info(block: *const gpu_buddy_block) -> crate::BlockInfo {
     // SAFETY: as the caller says.
     unsafe { crate::tree::info(block) }
 }
 
-/// The init function of the kernel's module, which makes the cache. For tests: it is
-/// called once by itself.
+/// The init function of the kernel's module, which creates the cache of blocks. For tests. The
+/// crate calls it once by itself. Returns 0 or a negative error number.
 ///
 /// # Safety
 ///
-/// After [`fail_caches`] or [`module_exit`] no other thread is inside of the C. If it
-/// fails, there is no cache, and no allocator is made or used until it succeeds.
+/// After [`fail_caches`] or [`module_exit`], no other thread is inside the C. If this fails, there
+/// is no cache, and no allocator may be created or used until it succeeds.
 #[doc(hidden)]
 pub unsafe fn module_init() -> core::ffi::c_int {
     let table = crate::module::Module::compiled_in().table();
-    // SAFETY: the table of the runtime lives as long as the program; the rest is as the
-    // caller says.
+    // SAFETY: the runtime's table is a static; the rest is as the caller says.
     unsafe { (table.load)(&raw const crate::runtime::table::RUNTIME) }
 }
 
@@ -148,14 +145,14 @@ pub unsafe fn module_init() -> core::ffi::c_int {
 ///
 /// # Safety
 ///
-/// No allocator exists, and none is made until `module_init` was called.
+/// No allocator exists, and none is created until `module_init` was called.
 #[doc(hidden)]
 pub unsafe fn module_exit() {
     // SAFETY: as the caller says.
     unsafe { (crate::module::Module::compiled_in().table().unload)() };
 }
 
-/// Lets the making of caches fail. For tests.
+/// Makes the creation of caches fail. For tests.
 #[doc(hidden)]
 pub fn fail_caches(fail: bool) {
     crate::runtime::slab::fail_caches(fail);

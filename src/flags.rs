@@ -1,4 +1,4 @@
-//! How to allocate: the mode, and the flags that go with every mode.
+//! Modes and flags of an allocation.
 
 use core::ops::Range;
 
@@ -6,16 +6,14 @@ use enumflags2::{BitFlags, bitflags};
 
 use crate::ffi;
 
-/// Where in the space an allocation may be placed.
+/// The place of an allocation in the space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum GpuBuddyAllocMode {
-    /// Anywhere: of the smallest free blocks that fit, the one with the
-    /// highest offset.
+    /// Anywhere: the free block with the highest offset, of the smallest size that fits.
     #[default]
     Simple,
-    /// Within a range of bytes that counts from the start of the space, without
-    /// the base offset. A range as long as the allocation is taken exactly,
-    /// whatever the flags.
+    /// In a range, in bytes from the start of the space without the base offset. A range as long as
+    /// the allocation is taken exactly, whatever the flags.
     ///
     /// C: `GPU_BUDDY_RANGE_ALLOCATION`.
     Range(Range<u64>),
@@ -25,26 +23,26 @@ pub enum GpuBuddyAllocMode {
     TopDown,
 }
 
-/// A modifier of an allocation. Flags are joined with `|`.
+/// A flag of an allocation. Join flags with `|`.
 #[bitflags]
 #[repr(u64)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuBuddyAllocFlag {
-    /// The blocks follow one another without a gap.
+    /// The blocks are adjacent, without a gap.
     ///
     /// C: `GPU_BUDDY_CONTIGUOUS_ALLOCATION`.
     Contiguous = 1 << 2,
-    /// Memory that is known to be zeroed is preferred.
+    /// Prefer memory that is known to be zeroed.
     ///
     /// C: `GPU_BUDDY_CLEAR_ALLOCATION`.
     Clear = 1 << 3,
-    /// What the blocks hold beyond the size asked for is kept, not given back.
+    /// Keep what the blocks have beyond the requested size, instead of freeing it.
     ///
     /// C: `GPU_BUDDY_TRIM_DISABLE`.
     TrimDisable = 1 << 5,
 }
 
-// The discriminants above must be literals; the header has the last word.
+// `bitflags` needs literals; this checks them against the header.
 const _: () = assert!(
     GpuBuddyAllocFlag::Contiguous as u64 == ffi::GPU_BUDDY_CONTIGUOUS_ALLOCATION
         && GpuBuddyAllocFlag::Clear as u64 == ffi::GPU_BUDDY_CLEAR_ALLOCATION

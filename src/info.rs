@@ -1,16 +1,16 @@
-//! Which kernel was compiled in.
+//! The compiled-in kernel.
 
 /// The kernel whose allocator this crate was compiled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kernel {
-    /// The series, such as `7.3`; `unknown` where the tree does not say.
+    /// The series, such as `7.3`; `unknown` if the tree does not say.
     pub series: &'static str,
-    /// Where the files are from: lines of `key: value`.
+    /// The origin of the files: lines of `key: value`.
     pub revision: &'static str,
-    /// The files that were compiled or included.
+    /// The kernel files that were compiled or included.
     pub files: &'static [KernelFile],
-    /// What this kernel's allocator can do that not every series can.
+    /// What this kernel's allocator can do and some series cannot.
     pub capabilities: &'static [Capability],
 }
 
@@ -24,13 +24,13 @@ pub struct KernelFile {
     pub sha256: &'static str,
 }
 
-/// Something that an allocator of some kernel series can do, and of others not.
+/// A feature of the allocator that not every kernel series has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capability {
-    /// The name that the crate's own conditions use.
+    /// The name, as used in the crate's `cfg` conditions.
     pub name: &'static str,
-    /// What the allocator does that has it.
+    /// What an allocator with this capability does.
     pub meaning: &'static str,
 }
 

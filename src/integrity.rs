@@ -1,5 +1,5 @@
-//! Scans the C's own structures: the tree of blocks, the trees of free blocks
-//! and the accounts have to agree with each other.
+//! Checks that the C's own data structures agree with each other: the tree of blocks, the trees of
+//! free blocks, and the counters.
 
 mod all_blocks;
 mod free_blocks;
@@ -20,9 +20,9 @@ use rustc_hash::FxHashMap;
 use crate::module::Inspection;
 use crate::module::abi::{Order, RECORD_ALLOCATED, RECORD_FREE, Record};
 
-/// Scans what was read of an initialised allocator, whose `orders` are read when
-/// the shape is known to be right. What is wrong is found, and not followed: only
-/// blocks that the tree of blocks leads to count. Returns how many these were, too.
+/// Checks what was read of an initialised allocator. `orders` are read only after the sizes of the
+/// arrays are known to be right. A wrong pointer is reported, not followed: only blocks that the
+/// tree of blocks leads to are read. Also returns the number of these.
 ///
 /// # Safety
 ///
@@ -35,13 +35,20 @@ pub(crate) unsafe fn scan(
     let mut scan =
         Scan { inspection, blocks, nodes: Vec::new(), links: Vec::new(), found: Vec::new() };
     if scan.has_shape() {
-        // SAFETY: as the caller says, and there are arrays for so many orders.
+        // SAFETY: as the caller says, and `has_shape` found `max_order` right, so the arrays have
+        // that many orders.
         let orders = unsafe { inspection.module.orders(mm, inspection.state.max_order) };
         scan.tree_of_blocks();
         scan.free_blocks(&orders);
         scan.accounts(&orders);
     }
     (scan.found, scan.blocks.len())
+}
+
+/// The highest order and the number of roots that follow from the size.
+fn shape(inspection: &Inspection) -> (u32, u32) {
+    let chunks = inspection.state.size / inspection.state.chunk_size;
+    (chunks.ilog2(), chunks.count_ones())
 }
 
 /// A block that the tree of blocks leads to.
@@ -53,20 +60,18 @@ struct Known<'a> {
 struct Scan<'a> {
     inspection: &'a Inspection,
     blocks: FxHashMap<usize, Known<'a>>,
-    /// The nodes of one tree, and those that are still to be read. Kept for the
-    /// next tree.
+    /// The nodes of one tree, and the links still to be read. Reused for the next tree.
     nodes: Vec<Node>,
     links: Vec<Link>,
     found: Vec<Inconsistency>,
 }
 
 impl<'a> Scan<'a> {
-    /// Whether the arrays have the length that the size calls for. Otherwise
-    /// nothing can be read safely.
+    /// Whether the arrays have the length that follows from the size. If not, nothing can be read
+    /// safely.
     fn has_shape(&mut self) -> bool {
         let state = self.inspection.state;
-        let chunks = state.size / state.chunk_size;
-        let (max_order, roots) = (chunks.ilog2(), chunks.count_ones());
+        let (max_order, roots) = shape(self.inspection);
         if state.max_order != max_order {
             let is = state.max_order;
             self.found.push(Inconsistency::MaxOrder { is, expected: max_order });
@@ -87,7 +92,7 @@ impl<'a> Scan<'a> {
         let (mut free, mut used) = (vec![0u64; orders], vec![0u64; orders]);
         for Known { record, .. } in self.blocks.values() {
             let order = record.order as usize;
-            // Such a block is reported already.
+            // Already reported.
             if order >= orders {
                 continue;
             }

@@ -1,12 +1,10 @@
-//! The names of the kernel crate, so that code written against its buddy
-//! allocator compiles here: replace `kernel::` with `gpu_buddy::kernel::`.
+//! The names of the kernel crate: code written against its buddy allocator compiles here after
+//! `kernel::` is replaced with `gpu_buddy::kernel::`.
 //!
-//! Only what such code needs is here. Initialisation in place is kept in form
-//! alone: values of this crate may move, so an initialiser makes a value, which
-//! is then put where it belongs.
+//! Only what such code needs is here. In-place initialisation exists in form only: values of this
+//! crate may move, so an initialiser returns a value.
 //!
-//! The kernel's own examples run as tests of this crate, with only that name
-//! changed.
+//! The examples of the kernel's binding run as tests of this crate, with only that name changed.
 
 /// `kernel::error`
 pub mod error {
@@ -14,7 +12,7 @@ pub mod error {
 
     use crate::Errno;
 
-    /// An error number, as the kernel crate has it.
+    /// An error number, as in the kernel crate.
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub struct Error(Errno);
 
@@ -25,7 +23,7 @@ pub mod error {
             -self.0.code()
         }
 
-        /// The symbolic name, where there is one.
+        /// The symbolic name, if it has one.
         #[must_use]
         pub fn name(self) -> Option<&'static str> {
             self.0.name()
@@ -44,7 +42,7 @@ pub mod error {
         }
     }
 
-    /// The kernel crate's result.
+    /// The kernel crate's `Result`.
     pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
     /// Error numbers.
@@ -52,13 +50,13 @@ pub mod error {
         use super::Error;
         use crate::Errno;
 
-        /// No memory.
+        /// Out of memory.
         pub const ENOMEM: Error = Error(Errno::ENOMEM);
-        /// Wrong argument.
+        /// Invalid argument.
         pub const EINVAL: Error = Error(Errno::EINVAL);
         /// No room.
         pub const ENOSPC: Error = Error(Errno::ENOSPC);
-        /// Address outside.
+        /// The address is outside the space.
         pub const ENXIO: Error = Error(Errno::ENXIO);
     }
 }
@@ -70,28 +68,28 @@ pub mod alloc {
 
     use super::init::PinInit;
 
-    /// Flags of an allocation. There is one kind of memory here.
+    /// Flags of a memory allocation. Without effect here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Flags(());
 
     /// `GFP_KERNEL`
     pub const GFP_KERNEL: Flags = Flags(());
 
-    /// A box of the kernel's.
+    /// The kernel's `Box`.
     #[derive(Debug)]
     pub struct KBox<T>(Box<T>);
 
     impl<T> KBox<T> {
-        /// A box with `value` in it.
+        /// Puts `value` into a box.
         ///
         /// # Errors
         ///
-        /// None here; the kernel's fails without memory.
+        /// None here. The kernel's fails if there is no memory.
         pub fn new(value: T, _flags: Flags) -> super::error::Result<Self> {
             Ok(Self(Box::new(value)))
         }
 
-        /// Runs an initialiser and puts its value in a box.
+        /// Runs an initialiser and puts its value into a box.
         ///
         /// # Errors
         ///
@@ -121,14 +119,14 @@ pub mod alloc {
 
 /// `kernel::init`
 pub mod init {
-    /// An initialiser: nothing happens before it is run.
+    /// An initialiser, which does nothing until it is run.
     #[must_use = "an initialiser does nothing until it is run"]
     pub trait PinInit<T, E>: Sized {
         /// Runs it.
         ///
         /// # Errors
         ///
-        /// Where the value cannot be made.
+        /// The initialiser's own error.
         fn make(self) -> Result<T, E>;
     }
 
@@ -172,12 +170,12 @@ pub mod gpu {
         use crate::kernel::error::{Error, Result};
         use crate::kernel::init::PinInit;
 
-        /// The allocator, as the kernel crate has it: allocating returns an
-        /// initialiser, and errors are numbers.
+        /// The allocator as in the kernel crate: allocating returns an initialiser, and errors are
+        /// numbers.
         #[derive(Debug)]
         pub struct GpuBuddy(crate::GpuBuddy);
 
-        /// What the kernel's binding does not have: snapshots, faults and the like.
+        /// For what the kernel's binding does not have: snapshots, faults and so on.
         impl AsRef<crate::GpuBuddy> for GpuBuddy {
             fn as_ref(&self) -> &crate::GpuBuddy {
                 &self.0
@@ -189,7 +187,7 @@ pub mod gpu {
             ///
             /// # Errors
             ///
-            /// `EINVAL`, `ENOMEM`.
+            /// `EINVAL`, `ENOMEM`, as there.
             pub fn new(params: GpuBuddyParams) -> Result<Self> {
                 Ok(Self(crate::GpuBuddy::new(params)?))
             }
@@ -218,8 +216,8 @@ pub mod gpu {
                 self.0.avail()
             }
 
-            /// See [`GpuBuddy::alloc_blocks`](crate::GpuBuddy::alloc_blocks).
-            /// Nothing is allocated before the initialiser is run.
+            /// See [`GpuBuddy::alloc_blocks`](crate::GpuBuddy::alloc_blocks). Nothing is allocated
+            /// until the initialiser is run.
             pub fn alloc_blocks<F: Into<GpuBuddyAllocFlags>>(
                 &self,
                 mode: GpuBuddyAllocMode,

@@ -21,18 +21,18 @@ use crate::runtime::arena::Arena;
 use crate::runtime::kunit::set_seed;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 
-/// The suite of a kernel.
+/// The KUnit suite of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Suite(Module);
 
-/// A case of a suite.
+/// A test case of a suite.
 #[derive(Clone, Copy)]
 pub struct Case {
     suite: Suite,
     case: &'static KunitCase,
 }
 
-// SAFETY: a case is a description that nobody writes.
+// SAFETY: nobody writes to the description of a case.
 unsafe impl Send for Case {}
 // SAFETY: as above.
 unsafe impl Sync for Case {}
@@ -43,14 +43,14 @@ impl core::fmt::Debug for Case {
     }
 }
 
-/// How the run of a case ended.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaseResult {
-    /// Why it failed: expectations and assertions that did not hold, warnings,
-    /// a BUG, a leak. Empty where it passed.
+    /// Why it failed: expectations and assertions that did not hold, warnings, a BUG, a leak. Empty
+    /// if it passed.
     pub failures: Vec<String>,
-    /// What the suite printed as it was set up.
+    /// What the suite's init function printed.
     pub suite_log: Vec<LogLine>,
     /// What the case printed.
     pub log: Vec<LogLine>,
@@ -64,37 +64,38 @@ impl CaseResult {
     }
 }
 
-/// A suite keeps its seed in a static variable, so one case runs at a time.
+/// Only one case runs at a time, because a suite keeps its seed in a static variable.
 static RUNNING: Mutex<()> = Mutex::new(());
 
-/// The name of the suite of the kernel that is compiled in.
+/// The name of the compiled-in kernel's suite; empty if it has none.
 #[must_use]
 pub fn suite_name() -> &'static str {
     Suite::of(Module::compiled_in()).map_or("", Suite::name)
 }
 
-/// The cases of the kernel that is compiled in, in the order of its suite.
+/// The cases of the compiled-in kernel, in the order of its suite.
 #[must_use]
 pub fn cases() -> Vec<Case> {
     Suite::of(Module::compiled_in()).map(Suite::cases).unwrap_or_default()
 }
 
 impl Suite {
-    /// The suite of a kernel; `None` where its tree has none.
+    /// The suite of a kernel; `None` if its tree has none.
     #[must_use]
     pub fn of(module: Module) -> Option<Self> {
         (!module.table().suite.is_null()).then_some(Self(module))
     }
 
     fn raw(self) -> *const KunitSuite {
-        // SAFETY: the C initialises the pointer at compile time and nobody writes it.
+        // SAFETY: `suite` points to a static pointer, which is initialised at compile time and
+        // never written.
         unsafe { *self.0.table().suite }
     }
 
     /// The name of the suite.
     #[must_use]
     pub fn name(self) -> &'static str {
-        // SAFETY: the suite is a static variable, whose name nobody writes.
+        // SAFETY: the suite is a static variable, and nobody writes its name.
         name(unsafe { (*self.raw()).name })
     }
 
@@ -102,12 +103,12 @@ impl Suite {
     #[must_use]
     pub fn cases(self) -> Vec<Case> {
         let mut cases = Vec::new();
-        // SAFETY: the suite is a static variable, whose cases nobody writes.
+        // SAFETY: the suite is a static variable, and nobody writes its cases.
         let mut next = unsafe { (*self.raw()).test_cases };
-        // SAFETY: an entry without a function ends the array.
+        // SAFETY: `next` is in the array, which ends with an entry without a function.
         while let Some(case) = unsafe { next.as_ref() }.filter(|case| case.run_case.is_some()) {
             cases.push(Case { suite: self, case });
-            // SAFETY: this was not the last entry.
+            // SAFETY: this was not the last entry of the array.
             next = unsafe { next.add(1) };
         }
         cases
@@ -121,14 +122,14 @@ impl Case {
         name(self.case.name)
     }
 
-    /// Whether the suite marks it as slow.
+    /// Whether the suite marks it as slow (`KUNIT_CASE_SLOW`).
     #[must_use]
     pub fn is_slow(&self) -> bool {
         self.case.slow
     }
 
-    /// Runs the case, with its random numbers drawn from `seed`, or from one
-    /// that the system gives. Waits for another case that is running.
+    /// Runs the case. Its random numbers come from `seed`, or from a random seed. Waits until no
+    /// other case is running.
     #[must_use]
     pub fn run(&self, seed: Option<u32>) -> CaseResult {
         let seed = seed.unwrap_or_else(|| getrandom::u32().unwrap_or(1));
@@ -150,7 +151,8 @@ impl Case {
 
         let set_up = Scope::for_kunit(&mut arena).run(|| {
             let suite = self.suite.raw().cast_mut();
-            // SAFETY: the suite's functions take the suite, and run one at a time.
+            // SAFETY: these functions take the suite, and `RUNNING` is locked, so only this thread
+            // runs them.
             unsafe {
                 if let Some(forget_seed) = module.table().forget_seed {
                     forget_seed();
@@ -169,9 +171,9 @@ impl Case {
 
         let run_case = self.case.run_case.expect("cases() returns only cases with a function");
         let mut test = Kunit { name: self.case.name, private: ptr::null_mut() };
-        // SAFETY: the case takes a test, and runs alone.
+        // SAFETY: the case takes a test, and `RUNNING` is locked, so it runs alone.
         let outcome = Scope::for_kunit(&mut arena).run(|| unsafe { run_case(&raw mut test) });
-        // What ends early leaves objects behind, here as in the kernel.
+        // A case that ends early leaves objects behind, here as in the kernel.
         if result.take_in(outcome, |result| &mut result.log).is_some() && arena.live() != 0 {
             result.failures.push(format!("the case leaked {} objects", arena.live()));
         }
@@ -180,8 +182,7 @@ impl Case {
 }
 
 impl CaseResult {
-    /// Takes in what a function of the suite reported, and returns its value if
-    /// it got to its end.
+    /// Records what a function of the suite reported. Returns its value if it got to its end.
     fn take_in<R>(
         &mut self,
         outcome: Outcome<R>,
@@ -197,7 +198,7 @@ impl CaseResult {
         match outcome.result {
             Ok(value) => return Some(value),
             Err(Stop::Bug(bug)) => self.failures.push(bug.to_string()),
-            // Reported as it failed.
+            // Already reported.
             Err(Stop::Assertion) => {}
             Err(Stop::Panic(payload)) => std::panic::resume_unwind(payload),
         }

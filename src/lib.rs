@@ -1,6 +1,6 @@
 #![doc = include_str!("tutorial.md")]
 
-/// The README's examples are tested like those of this page.
+/// Tests the README's examples too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

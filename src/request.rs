@@ -1,23 +1,22 @@
-//! An allocation with every argument of the C function, as plain data.
+//! A request with all arguments of the C function, as plain data.
 
 use crate::error::InvalidArgument;
 use crate::{GpuBuddyAllocFlag, GpuBuddyAllocFlags, GpuBuddyAllocMode, ffi};
 
-/// The arguments of `gpu_buddy_alloc_blocks()`, one by one.
+/// The arguments of `gpu_buddy_alloc_blocks()`.
 ///
-/// [`GpuBuddy::alloc_blocks`](crate::GpuBuddy::alloc_blocks) covers what the
-/// kernel's Rust binding can ask for. A driver written in C can ask for more:
-/// above all it passes `start` and `end` without the range flag, and the C does
-/// look at them then.
+/// [`GpuBuddy::alloc_blocks`](crate::GpuBuddy::alloc_blocks) offers what the kernel's Rust binding
+/// can ask for. A C driver can ask for more: above all, it can pass `start` and `end` without the
+/// range flag, and the C reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AllocRequest {
-    /// The first byte of the range, from the start of the space.
+    /// The start of the range, in bytes from the start of the space.
     pub start: u64,
-    /// The end of the range, exclusive.
+    /// The end of the range in bytes, exclusive.
     pub end: u64,
-    /// Bytes asked for.
+    /// The size in bytes.
     pub size: u64,
-    /// The smallest block to return, and the alignment of each, in bytes.
+    /// The smallest size of a block, and its alignment, in bytes.
     pub min_block_size: u64,
     /// `GPU_BUDDY_RANGE_ALLOCATION`: stay within `start..end`.
     pub range: bool,
@@ -25,13 +24,13 @@ pub struct AllocRequest {
     pub top_down: bool,
     /// The flags that go with every mode.
     pub flags: GpuBuddyAllocFlags,
-    /// Further bits of the C's `flags` argument, which have no name here. The safe API
-    /// refuses them: what a C makes of them is not known.
+    /// Further bits of the C's `flags` argument. The safe API refuses them, because their effect is
+    /// unknown.
     pub extra_flags: u64,
 }
 
 impl AllocRequest {
-    /// The request that the kernel's Rust binding makes of these arguments.
+    /// The request that the kernel's Rust binding makes from these arguments.
     #[must_use]
     pub fn new(
         mode: GpuBuddyAllocMode,
@@ -59,9 +58,8 @@ impl AllocRequest {
 }
 
 impl AllocRequest {
-    /// The checks that the C makes, in its order, and those that keep it from
-    /// running into undefined behaviour. `size` and `chunk_size` are the
-    /// space's.
+    /// The checks of the C, in its order, and further ones that avoid undefined behaviour. `size`
+    /// and `chunk_size` are those of the space, in bytes.
     pub(crate) fn check(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
         let Self { start, end, min_block_size, size: requested, .. } = *self;
         let is_multiple = |value: u64| value.is_multiple_of(chunk_size);
@@ -99,16 +97,15 @@ impl AllocRequest {
         self.check_rounded(size, chunk_size)
     }
 
-    /// The checks of a request that is no exact range, after the C has rounded
-    /// its size up.
+    /// The checks of a request that is not an exact range, after its size is rounded up as by the
+    /// C.
     fn check_rounded(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
         let requested = self.size;
         if self.flags.contains(GpuBuddyAllocFlag::Contiguous) {
             let rounded = requested
                 .checked_next_power_of_two()
                 .ok_or(InvalidArgument::NoPowerOfTwo { requested })?;
-            // Without a range, what is too large to round up is looked for
-            // without rounding.
+            // Without a range, the C tries a size that is too large to round up as it is.
             return if self.range && rounded > size {
                 Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size })
             } else if self.range && rounded / chunk_size > u64::from(u32::MAX) {
@@ -119,7 +116,7 @@ impl AllocRequest {
         }
         let keeps_size =
             cfg!(offset_align) && requested < self.min_block_size && requested.is_power_of_two();
-        // Where rounding up wraps around, the sum is beyond every space.
+        // If rounding up overflows, the size is too large for every space.
         let rounded = if keeps_size {
             requested
         } else {
@@ -135,7 +132,7 @@ impl AllocRequest {
         Ok(())
     }
 
-    /// Puts the bits of the C's flags where a request has them.
+    /// Sets the fields from the bits of the C's flags.
     pub(crate) fn set_bits(&mut self, bits: u64) {
         let named = GpuBuddyAllocFlags::from_bits_truncate(bits);
         let modes = ffi::GPU_BUDDY_RANGE_ALLOCATION | ffi::GPU_BUDDY_TOPDOWN_ALLOCATION;

@@ -1,7 +1,7 @@
-//! Sizes in bytes, under the names of `include/linux/sizes.h`.
+//! Sizes in bytes, with the names of `include/linux/sizes.h`.
 //!
-//! They are `usize`, as in the kernel crate, so that they serve as the const
-//! argument of [`Alignment::new`](crate::Alignment::new).
+//! They are `usize`, as in the kernel crate, so that they can be the const argument of
+//! [`Alignment::new`](crate::Alignment::new).
 
 /// 1 byte.
 pub const SZ_1: usize = 1 << 0;

@@ -3,53 +3,53 @@
 use core::fmt;
 use core::ops::Range;
 
-/// What a block of the tree is.
+/// The state of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BlockState {
     /// Free: it can be allocated or split.
     Free,
     /// Allocated, and owned by a caller.
     Allocated,
-    /// Split into two halves, which come next in the [`Snapshot`].
+    /// Split into two halves, which follow it in the [`Snapshot`].
     Split,
 }
 
 /// One block of a [`Snapshot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockInfo {
-    /// Bytes from the start of the space, without the base offset.
+    /// The offset in bytes from the start of the space, without the base offset.
     pub offset: u64,
     /// The block is `chunk_size << order` bytes long.
     pub order: u32,
     /// Free, allocated or split.
     pub state: BlockState,
-    /// Whether the block is known to be zeroed. Of an allocated block: whether
-    /// it was when it was allocated. Never true of a split block.
+    /// Whether the block is known to be zeroed. For an allocated block: whether it was when it was
+    /// allocated. Always false for a split block.
     pub clear: bool,
 }
 
-/// The whole tree of an allocator, and its accounts, at one moment.
+/// The whole tree of an allocator and its counters, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     /// The smallest unit, in bytes.
     pub chunk_size: u64,
     /// The size of the managed space in bytes.
     pub size: u64,
-    /// Free bytes, as the allocator counts them.
+    /// Free bytes, as counted by the allocator.
     pub avail: u64,
-    /// Free bytes known to be zeroed, as the allocator counts them.
+    /// Free bytes that are known to be zeroed, as counted by the allocator.
     pub clear_avail: u64,
-    /// Every block: the roots by ascending offset, each followed by what it is
-    /// split into, the left half first.
+    /// Every block: the roots by ascending offset, each followed by its descendants, the left half
+    /// first.
     pub blocks: Vec<BlockInfo>,
 }
 
-/// How many blocks of one order there are.
+/// The number of blocks of one order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OrderStatistics {
     /// Blocks of this order are `chunk_size << order` bytes long.
     pub order: u32,
-    /// Free blocks known to be zeroed.
+    /// Free blocks that are known to be zeroed.
     pub free_clear: u64,
     /// Free blocks of unknown content.
     pub free_dirty: u64,
@@ -66,7 +66,7 @@ impl OrderStatistics {
 }
 
 impl Snapshot {
-    /// The blocks that are not split, by ascending offset: they tile the space.
+    /// The blocks that are not split, by ascending offset. They tile the space.
     pub fn leaves(&self) -> impl Iterator<Item = &BlockInfo> {
         self.blocks.iter().filter(|block| block.state != BlockState::Split)
     }
@@ -84,7 +84,7 @@ impl Snapshot {
         log2(self.size).saturating_sub(log2(self.chunk_size))
     }
 
-    /// Blocks by order, from order 0 to [`max_order`](Self::max_order).
+    /// The number of blocks of each order, from order 0 to [`max_order`](Self::max_order).
     #[must_use]
     pub fn statistics(&self) -> Vec<OrderStatistics> {
         let mut orders: Vec<_> = (0..=self.max_order())
@@ -102,7 +102,7 @@ impl Snapshot {
         orders
     }
 
-    /// The size of the largest free block in bytes; 0 where nothing is free.
+    /// The size of the largest free block in bytes; 0 if nothing is free.
     #[must_use]
     pub fn largest_free_block(&self) -> u64 {
         self.leaves()
@@ -112,8 +112,7 @@ impl Snapshot {
             .unwrap_or(0)
     }
 
-    /// The longest run of free bytes that no allocated block interrupts,
-    /// whatever the blocks it is made of. Empty where nothing is free.
+    /// The longest run of free bytes, over any number of blocks. Empty if nothing is free.
     #[must_use]
     pub fn longest_free_run(&self) -> Range<u64> {
         let mut longest = 0..0;

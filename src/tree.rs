@@ -9,11 +9,11 @@ use crate::{BlockInfo, BlockState, FreeTrees, Inconsistency, ffi, integrity};
 ///
 /// # Safety
 ///
-/// `block` is a block of an allocator whose lock is held, or is allocated by
-/// someone who keeps it so.
+/// `block` is a block of an allocator whose lock is held, or an allocated block that stays
+/// allocated during the call.
 pub(crate) unsafe fn info(block: *const ffi::gpu_buddy_block) -> BlockInfo {
-    // SAFETY: as the caller says. Only this field is read, so that other fields
-    // may be written meanwhile.
+    // SAFETY: as the caller says. Only this field is read, because the C may write others
+    // meanwhile.
     let header = unsafe { (&raw const (*block).header).read() };
     BlockInfo {
         offset: header & ffi::GPU_BUDDY_HEADER_OFFSET,
@@ -28,14 +28,14 @@ pub(crate) unsafe fn info(block: *const ffi::gpu_buddy_block) -> BlockInfo {
     }
 }
 
-/// All that the C's own structures say. `live` is how many objects are alive.
+/// Reads the C's own data structures. `live` is the number of live objects.
 pub(crate) fn inspect(mm: &ffi::gpu_buddy, live: usize) -> Inspection {
-    // SAFETY: whoever has a reference to an allocator has it initialised, and nothing
-    // changes it meanwhile.
+    // SAFETY: a reference to an allocator exists only if it is initialised, and nothing changes it
+    // meanwhile.
     unsafe { Module::compiled_in().inspect(ptr::from_ref(mm).cast(), live) }
 }
 
-/// What in the C's own structures contradicts itself, and how many blocks there are.
+/// The contradictions in the C's own data structures, and the number of blocks.
 pub(crate) fn scan(mm: &ffi::gpu_buddy, live: usize) -> (Vec<Inconsistency>, usize) {
     // SAFETY: as above.
     unsafe { integrity::scan(ptr::from_ref(mm).cast(), &inspect(mm, live)) }
@@ -47,13 +47,13 @@ pub(crate) fn free_trees(mm: &ffi::gpu_buddy, live: usize) -> Option<FreeTrees> 
     unsafe { integrity::free_trees(ptr::from_ref(mm).cast(), &inspect(mm, live)) }
 }
 
-/// The size of the largest free block in bytes; 0 where nothing is free.
+/// The size of the largest free block in bytes; 0 if nothing is free.
 pub(crate) fn largest_free_block(mm: &ffi::gpu_buddy) -> u64 {
     // SAFETY: as above.
     unsafe { Module::compiled_in().largest_free_block(ptr::from_ref(mm).cast()) }
 }
 
-/// The allocated block that holds an offset inside the space.
+/// The allocated block that contains an offset inside the space.
 ///
 /// # Safety
 ///
@@ -66,16 +66,15 @@ pub(crate) unsafe fn block_at(
 ) -> Option<BlockInfo> {
     // SAFETY: as the caller says.
     let block = unsafe { ffi::gpu_buddy_allocated_addr_to_block(mm, offset) };
-    // The last addresses are error numbers, of which there is one for an offset
-    // outside of the space: not found, either way.
+    // The last 4095 addresses are error numbers (`IS_ERR()`): the offset is outside the space.
     if block.is_null() || block.addr() >= usize::MAX - 4094 {
         return None;
     }
-    // SAFETY: neither null nor an error number, so a block of this allocator.
+    // SAFETY: neither null nor an error number, so it is a block of this allocator.
     Some(unsafe { info(block) })
 }
 
-/// The allocated block that holds an offset inside the space.
+/// The allocated block that contains an offset inside the space.
 ///
 /// # Safety
 ///

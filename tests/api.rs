@@ -588,7 +588,7 @@ mod trimming {
         let mut blocks = exact(&buddy, CHUNK, 2 * CHUNK).expect("free");
         assert_eq!(
             blocks.trim(None, CHUNK).expect_err("EINVAL").to_string(),
-            "an allocation of 2 blocks cannot be trimmed; it takes one of a single block"
+            "an allocation of 2 blocks cannot be trimmed; only one of a single block can"
         );
         assert_eq!(blocks.size(), 2 * CHUNK);
     }

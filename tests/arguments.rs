@@ -304,7 +304,7 @@ fn what_is_refused_beyond_the_c() {
     let error = buddy.alloc(&request(chunks * CHUNK, CHUNK, Flags::empty())).expect_err("2^32 + 1");
     assert_eq!(
         error.to_string(),
-        "size 17592186048512 is 4294967297 chunks; one request takes fewer than 2^32"
+        "size 17592186048512 is 4294967297 chunks; a request must have fewer than 2^32"
     );
     assert_eq!(error.errno(), Errno::EINVAL);
     // One less is a request like any other.

@@ -237,7 +237,7 @@ fn a_tree_that_does_not_compile_has_no_verdict() {
 
 #[rstest]
 #[case::nothing(&["/no/such/tree", "--base", "/"], "/no/such/tree")]
-#[case::no_tree(&["/", "--base", "/"], "it is no kernel tree")]
+#[case::no_tree(&["/", "--base", "/"], "it is not a kernel tree")]
 #[case::no_base(&["Cargo.toml"], "a patch needs a kernel")]
 #[case::no_patch(&["Cargo.toml", "--base", "KERNEL"], "has no diff in it")]
 #[case::no_git(&["KERNEL"], "Name what to hold it against: --base")]

@@ -299,5 +299,5 @@ fn a_path_that_is_not_utf8_is_refused() {
     let _ = facts(Path::new("/no/such/tree"), target.path());
     let message = facts(path, target.path()).expect_err("refused");
     assert!(message.contains("GPU_BUDDY_KERNEL: the path /tmp/linux-"), "{message}");
-    assert!(message.contains("is not UTF-8. Name the kernel by one that is."), "{message}");
+    assert!(message.contains("is not UTF-8. Use one that is."), "{message}");
 }

@@ -246,5 +246,5 @@ fn an_unknown_load_is_refused_with_the_names_of_all() {
         assert_eq!(load.to_string().parse(), Ok(load));
     }
     let error = "nouveau".parse::<Load>().expect_err("there is none");
-    assert_eq!(error.to_string(), "there is no load 'nouveau'; there are xe, amdgpu, nova");
+    assert_eq!(error.to_string(), "there is no load 'nouveau'; choose one of xe, amdgpu, nova");
 }

@@ -319,7 +319,7 @@ fn a_tree_without_suite_and_support_borrows() {
 #[case::missing("7.0.0", &["7.0.0 is neither a series", "nor a folder, nor REV@PATH", "./setup"])]
 #[case::empty("", &["neither a series"])]
 #[case::file("Cargo.toml", &["Cargo.toml is a file", "./setup --from"])]
-#[case::other_folder("src", &["src: it is no kernel tree", ALLOCATOR])]
+#[case::other_folder("src", &["src: it is not a kernel tree", ALLOCATOR])]
 #[case::no_folder("v7.2@nowhere", &["there is no folder nowhere"])]
 #[case::cache_folder("modules", &["modules is neither a series"])]
 fn what_is_no_kernel_is_named(#[case] kernel: &str, #[case] says: &[&str]) {
@@ -458,7 +458,7 @@ fn a_repository_may_be_bare_or_have_the_tree_in_a_folder() {
     git(place.path(), &["commit", "-q", "-m", "all"]);
     let listed = passes(&mut info(format!("main@{}", inside.display())));
     assert!(listed.contains("  drivers/gpu/inner.h"), "{listed}");
-    fails(&mut info(format!("main@{}", place.path().display())), &["no kernel tree", ALLOCATOR]);
+    fails(&mut info(format!("main@{}", place.path().display())), &["not a kernel tree", ALLOCATOR]);
 
     let tree = Tree::new();
     tree.commit();

@@ -552,9 +552,9 @@ fn prints_help() {
     "prints",
     "prints has no drivers/gpu/buddy.c, and its drivers/gpu/drm/drm_buddy.c only"
 )]
-#[case::no_tarball("k/Makefile", "damaged or no tar file")]
-#[case::empty_file("nothing", "damaged or no tar file")]
-#[case::device("/dev/null", "damaged or no tar file")]
+#[case::no_tarball("k/Makefile", "damaged or not a tar file")]
+#[case::empty_file("nothing", "damaged or not a tar file")]
+#[case::device("/dev/null", "damaged or not a tar file")]
 #[case::tarball_without("other.tar", "other.tar has neither drivers/gpu/buddy.c nor")]
 #[case::truncated_tar("cut.tar", "damaged")]
 #[case::truncated_gz("cut.tar.gz", "damaged")]

@@ -232,7 +232,7 @@ fn a_trace_of_a_load_is_of_a_card() {
     assert_eq!(trace.lines().count(), 51);
     let small = passes(&["generate", "--load", "xe", "--ops", "50", "--size", "1G"]);
     assert!(small.starts_with("space size=1G chunk=4K\n"), "{small}");
-    let says = "there are xe, amdgpu, nova";
+    let says = "choose one of xe, amdgpu, nova";
     assert_wrong_usage(&["generate", "--load", "radeon"], says);
     assert_wrong_usage(&["torture", "--load", "radeon"], says);
 }

@@ -1,4 +1,4 @@
-//! The C beside its twin, under the contract.
+//! The C in lockstep with its twin, under the contract.
 
 #![no_main]
 

@@ -16,38 +16,46 @@ pub struct AllocatedBlock<'a> {
     pub(super) life: PhantomData<&'a AllocatedBlocks>,
 }
 
-// SAFETY: of an allocated block only the header is read, which the C does not
-// write while the block is allocated.
+// SAFETY: only the header of an allocated block is read, and the C does not write it while the
+// block is allocated.
 unsafe impl Send for AllocatedBlock<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for AllocatedBlock<'_> {}
 
 impl AllocatedBlock<'_> {
-    /// The block's address: its offset in the space plus the base offset.
+    /// The block's address in bytes: its offset in the space plus the base offset.
+    ///
+    /// C: `gpu_buddy_block_offset`, without the base offset.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.buddy.base_offset() + self.info().offset
     }
 
     /// The block's order: its size is `chunk_size << order`.
+    ///
+    /// C: `gpu_buddy_block_order`.
     #[must_use]
     pub fn order(&self) -> u32 {
         self.info().order
     }
 
     /// The block's size in bytes.
+    ///
+    /// C: `gpu_buddy_block_size`.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.buddy.chunk_size().as_u64() << self.order()
     }
 
     /// Whether the block was known to be zeroed when it was allocated.
+    ///
+    /// C: `gpu_buddy_block_is_clear`.
     #[must_use]
     pub fn is_clear(&self) -> bool {
         self.info().clear
     }
 
-    /// The block as plain data; its offset is without the base offset.
+    /// The block as plain data. Its offset is without the base offset.
     #[must_use]
     pub fn info(&self) -> BlockInfo {
         // SAFETY: the block is allocated for as long as it is borrowed.

@@ -1,4 +1,4 @@
-//! A list of blocks that may move.
+//! A movable list of blocks.
 
 use core::ptr::{self, NonNull};
 
@@ -6,9 +6,8 @@ use crate::ffi;
 
 /// Allocated blocks in a circular list without a head.
 ///
-/// A head is part of the list, so it must stay where it is; without it, the
-/// list is a pointer, which may move. The C gets a head on the stack for as long
-/// as it runs.
+/// The blocks link to the head of a list, so it must not move. A ring without a head is only a
+/// pointer, which may move. A call of the C gets a head on the stack.
 pub(crate) struct Ring {
     pub(super) first: *mut ffi::list_head,
 }
@@ -22,14 +21,14 @@ impl Ring {
         self.first.is_null()
     }
 
-    /// Gives `f` a list head with the blocks behind it, and keeps what is there
-    /// afterwards. Where `f` unwinds, the blocks are forgotten.
+    /// Calls `f` with a list head in front of the blocks, and keeps the blocks that are on the list
+    /// afterwards. If `f` unwinds, the blocks are leaked.
     pub fn lend<R>(&mut self, f: impl FnOnce(*mut ffi::list_head) -> R) -> R {
         let mut head = ffi::list_head { next: ptr::null_mut(), prev: ptr::null_mut() };
         let head = &raw mut head;
         let first = core::mem::replace(&mut self.first, ptr::null_mut());
-        // SAFETY: `head` is a local that outlives the list below; the links of
-        // allocated blocks are valid and belong to their owner, which is us.
+        // SAFETY: `head` is a local that outlives its use in the list; the links of allocated
+        // blocks are valid and belong to this ring.
         unsafe {
             if first.is_null() {
                 (*head).next = head;
@@ -43,7 +42,8 @@ impl Ring {
             }
         }
         let result = f(head);
-        // SAFETY: the C leaves a list of allocated blocks behind the head.
+        // SAFETY: the C leaves a well-formed list of allocated blocks behind `head`, which is still
+        // alive.
         unsafe {
             let (first, last) = ((*head).next, (*head).prev);
             if first != head {
@@ -61,7 +61,7 @@ impl Ring {
         let mut next = first;
         core::iter::from_fn(move || {
             let link = NonNull::new(next)?;
-            // SAFETY: the links of allocated blocks belong to their owner.
+            // SAFETY: `link` is one of an allocated block, which belongs to this ring.
             next = unsafe { (*link.as_ptr()).next };
             if next == first {
                 next = ptr::null_mut();
@@ -77,10 +77,10 @@ impl Ring {
         Some(block)
     }
 
-    /// Takes a block out, as a ring of its own.
+    /// Moves a block to a ring of its own.
     pub(super) fn take(&mut self, block: NonNull<ffi::gpu_buddy_block>) -> Self {
         let link = self.remove(block);
-        // SAFETY: the block has been taken out, so its link is free for use.
+        // SAFETY: the block was just removed, so nothing else uses its link.
         unsafe {
             (*link).next = link;
             (*link).prev = link;
@@ -89,9 +89,10 @@ impl Ring {
     }
 
     fn remove(&mut self, block: NonNull<ffi::gpu_buddy_block>) -> *mut ffi::list_head {
-        // SAFETY: the link is inside of the block.
+        // SAFETY: `LINK` is the offset of a field, so the result is inside the block.
         let link = unsafe { block.byte_add(ffi::LINK) }.cast::<ffi::list_head>().as_ptr();
-        // SAFETY: `block` is one of this ring, whose links are valid and ours.
+        // SAFETY: `block` is in this ring. Its link and those of its neighbours are valid and
+        // belong to the ring.
         unsafe {
             let (next, prev) = ((*link).next, (*link).prev);
             if next == link {
@@ -109,6 +110,6 @@ impl Ring {
 }
 
 pub(super) fn block_of(link: NonNull<ffi::list_head>) -> NonNull<ffi::gpu_buddy_block> {
-    // SAFETY: the links of a ring are inside of blocks.
+    // SAFETY: a link of a ring is at offset `LINK` of its block.
     unsafe { link.byte_sub(ffi::LINK) }.cast()
 }

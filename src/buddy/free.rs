@@ -1,4 +1,4 @@
-//! Giving back: blocks, and the allocator.
+//! Frees blocks, and tears the allocator down.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use crate::blocks::Ring;
 use crate::{GpuBuddy, KernelBug, Warning, ffi};
 
 impl GpuBuddy {
-    /// Gives blocks back to the C.
+    /// Frees blocks.
     pub(crate) fn free(&self, ring: Ring, how: Free) {
-        // An unusable allocator keeps what is allocated; its arena owns it.
+        // An unusable allocator keeps its blocks; its arena owns their memory.
         let _ = self.0.call(|mm| how.run(mm, ring));
     }
 
-    /// Tears the allocator down and reports how that went, where dropping the
-    /// last handle could only log it.
+    /// Tears the allocator down and returns what the C reported. Dropping the last handle would
+    /// only log it.
     ///
     /// C: `gpu_buddy_fini`.
     ///
     /// # Errors
     ///
-    /// The handle itself, where other handles or allocations are alive.
+    /// The handle itself, if other handles or allocations are alive.
     pub fn fini(mut self) -> Result<Fini, Self> {
         let Some(inner) = Arc::get_mut(&mut self.0) else {
             return Err(self);
@@ -42,25 +42,26 @@ impl GpuBuddy {
 pub(crate) enum Free {
     Dirty,
     Cleared,
-    /// With the state that each block was allocated with.
+    /// In the state that each block was allocated with.
     AsAllocated,
 }
 
 impl Free {
-    /// `mm` is initialised and its lock is held; the blocks are its own.
+    /// Requires that `mm` is initialised, its lock is held, and the blocks are its own.
     fn run(self, mm: *mut ffi::gpu_buddy, mut ring: Ring) {
         match self {
-            // SAFETY: as the caller says; the C empties the list.
+            // SAFETY: the caller holds the lock of `mm`, which owns the blocks; the C empties the
+            // list.
             Self::Dirty => ring.lend(|list| unsafe { ffi::gpu_buddy_free_list(mm, list, 0) }),
             Self::Cleared => ring.lend(|list| {
-                // The flag is bit 4, far inside of the 32 that are passed.
+                // The flag is bit 4, so it fits into 32 bits.
                 let flags = ffi::GPU_BUDDY_CLEARED as core::ffi::c_uint;
                 // SAFETY: as above.
                 unsafe { ffi::gpu_buddy_free_list(mm, list, flags) }
             }),
             Self::AsAllocated => {
                 while let Some(block) = ring.pop() {
-                    // SAFETY: the block is allocated, and in no list any more.
+                    // SAFETY: the block is allocated, of this `mm`, and on no list any more.
                     unsafe { ffi::gpu_buddy_free_block(mm, block.as_ptr()) };
                 }
             }
@@ -68,14 +69,14 @@ impl Free {
     }
 }
 
-/// What [`GpuBuddy::fini`] found.
+/// The result of [`GpuBuddy::fini`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fini {
-    /// All warnings of the allocator's life, those of the end among them.
+    /// All warnings of the allocator, including those of the teardown; at most 256.
     pub warnings: Vec<Warning>,
-    /// The BUG that made the allocator unusable; nothing was torn down then.
+    /// The BUG that made the allocator unusable. Then nothing was torn down.
     pub bug: Option<KernelBug>,
-    /// Objects that the C left behind; 0 unless something is wrong with it.
+    /// The number of objects that the C left behind; 0 unless the C has a bug.
     pub leaked_objects: usize,
 }

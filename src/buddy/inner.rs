@@ -1,4 +1,4 @@
-//! The allocator's lock, and the edge between Rust and the C.
+//! The allocator's lock, and the entry into the C.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,40 +10,40 @@ use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
 use crate::{Errno, Error, GpuBuddyParams, KernelBug, Result, Warning, ffi};
 
-/// What the handles and the allocations of one allocator share.
+/// The state that the handles and allocations of one allocator share.
 pub(super) struct Inner {
     pub(super) params: GpuBuddyParams,
-    /// Its address is what the C knows the lock by.
+    /// The C identifies the lock by this address.
     pub(super) map: ffi::lockdep_map,
     pub(super) state: Mutex<State>,
 }
 
-/// What the lock guards.
+/// The state under the lock.
 pub(super) struct State {
     /// Initialised by `gpu_buddy_init`, until `finished`.
     pub(super) mm: ffi::gpu_buddy,
     pub(super) arena: Arena,
     pub(super) warnings: Vec<Warning>,
-    /// The BUG that ended this allocator's use.
+    /// The BUG that made this allocator unusable.
     pub(super) bug: Option<KernelBug>,
-    /// `gpu_buddy_fini` was called.
+    /// `gpu_buddy_fini` was called, or `gpu_buddy_init` has not succeeded.
     pub(super) finished: bool,
 }
 
-// SAFETY: the pointers in `mm` are to memory of `arena`, which is in the same
-// value. The C keeps nothing by thread.
+// SAFETY: the pointers in `mm` are to memory of `arena`, which moves with it. The C keeps no state
+// by thread.
 unsafe impl Send for State {}
 
-// SAFETY: `map` holds a pointer to a literal, and is never written. All else is
-// `Send`, and shared under the mutex alone.
+// SAFETY: `map` has a pointer to a literal and is never written. Everything else is `Send`, and
+// shared only under the mutex.
 unsafe impl Send for Inner {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Inner {}
 
-/// Warnings kept by an allocator; further ones are logged only.
+/// The most warnings that an allocator keeps. Further ones are only logged.
 const WARNINGS_KEPT: usize = 256;
 
-/// Loads the kernel's module, unless it is loaded.
+/// Loads the kernel's module if it is not loaded yet.
 pub(super) fn load_module() -> Result<()> {
     Module::compiled_in().load().map_err(|stopped| match stopped {
         Stopped::Errno(Errno::ENOMEM) => Error::NoMemory,
@@ -57,12 +57,12 @@ pub(super) fn load_module() -> Result<()> {
 pub(super) struct Pending(pub(super) Vec<Event>);
 
 impl Pending {
-    /// Call this last, when the lock is released and every block has an owner: the
-    /// logger is the user's. It may use the allocator, and it may panic.
+    /// Call this last, when the lock is released and every block has an owner: the logger is the
+    /// user's, and may use the allocator or panic.
     pub(super) fn log(self) {
         let log = || self.0.iter().for_each(log_event);
         if std::thread::panicking() {
-            // This is a drop. A panic that leaves it now would abort the process.
+            // This is a drop during a panic: a second panic would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(log));
         } else {
             log();
@@ -71,27 +71,26 @@ impl Pending {
 }
 
 impl Inner {
-    /// Not initialised so far: to be handed to `gpu_buddy_init`.
+    /// Not yet initialised by `gpu_buddy_init`.
     pub(super) fn new(params: GpuBuddyParams, fault: Option<Fault>) -> Self {
         Self {
             params,
             map: ffi::lockdep_map { name: c"GpuBuddy".as_ptr() },
             state: Mutex::new(State {
-                // SAFETY: it is a C structure of numbers and pointers, for which
-                // zero is a value.
+                // SAFETY: a C structure of numbers and pointers, for which zero is valid.
                 mm: unsafe { core::mem::zeroed() },
                 arena: Arena::for_init(fault),
                 warnings: Vec::new(),
                 bug: None,
-                // Until it is initialised there is nothing to tear down.
+                // Before init there is nothing to tear down.
                 finished: true,
             }),
         }
     }
 
-    /// Runs `f`, which calls the C, under the lock and inside this allocator's
-    /// scope. This is the one way into the C. Logs afterwards, which may unwind: the
-    /// caller keeps what it gave to `f`, but does not get what `f` returned.
+    /// Runs `f`, which calls the C, under the lock and in this allocator's scope. All calls into
+    /// the C go through here. Afterwards it logs, which may unwind: the caller then keeps what it
+    /// passed to `f` but does not get the result.
     pub(super) fn call<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> Result<R> {
         let mut state = self.state.lock();
         let (result, pending) = state.call(&self.map, f);
@@ -100,7 +99,7 @@ impl Inner {
         result
     }
 
-    /// Gives `f` the allocator and the number of live objects, for what is read only.
+    /// Calls `f` with the allocator and the number of live objects, to read only.
     pub(super) fn read<R>(&self, f: impl FnOnce(&ffi::gpu_buddy, usize) -> R) -> Result<R> {
         let state = self.state.lock();
         match state.bug {
@@ -133,7 +132,7 @@ impl State {
             Err(stop) => {
                 let bug = match stop {
                     Stop::Bug(bug) => bug,
-                    // Neither comes from the C that is run here.
+                    // The compiled-in C causes neither.
                     Stop::Assertion | Stop::Panic(_) => {
                         KernelBug { condition: "panic inside the C", file: "", line: 0 }
                     }
@@ -148,14 +147,14 @@ impl State {
         (result, Pending(events))
     }
 
-    /// Tears the allocator down, once.
+    /// Tears the allocator down, unless that was done.
     pub(super) fn finish(&mut self, map: *const ffi::lockdep_map) -> Pending {
         if self.finished || self.bug.is_some() {
             return Pending(Vec::new());
         }
         self.finished = true;
-        // SAFETY: `mm` is initialised and not used again: `finished` is set, and
-        // only the last owner of the state calls this.
+        // SAFETY: `mm` is initialised, and not used again: `finished` is set, and only the last
+        // owner calls this.
         let (_, mut pending) = self.call(map, |mm| unsafe { ffi::gpu_buddy_fini(mm) });
         if self.bug.is_none() && self.arena.live() != 0 {
             let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
@@ -167,8 +166,7 @@ impl State {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Nobody else has it. The lock is taken so that each entry into the C is
-        // made under it, this one too.
+        // There is no other owner. The lock is taken because the C must run under it.
         let pending = self.state.lock().finish(&self.map);
         pending.log();
     }

@@ -1,4 +1,4 @@
-//! What an allocator says of itself.
+//! Reads the state of an allocator.
 
 use core::fmt;
 use core::ops::Range;
@@ -13,30 +13,30 @@ use crate::{
 use super::inner::Pending;
 
 impl GpuBuddy {
-    /// How many blocks of each order there are, from order 0 up.
+    /// The number of blocks of each order, from order 0 up.
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn statistics(&self) -> Result<Vec<OrderStatistics>> {
         Ok(self.snapshot()?.statistics())
     }
 
-    /// The size of the largest free block in bytes; 0 where nothing is free.
+    /// The size of the largest free block in bytes; 0 if nothing is free.
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn largest_free_block(&self) -> Result<u64> {
         self.0.read(|mm, _| tree::largest_free_block(mm))
     }
 
-    /// The longest run of free bytes, from the start of the space without the
-    /// base offset. It can span several free blocks.
+    /// The longest run of free bytes, in bytes from the start of the space without the base offset.
+    /// It may span several free blocks. Empty if nothing is free.
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn longest_free_run(&self) -> Result<Range<u64>> {
         Ok(self.snapshot()?.longest_free_run())
     }
@@ -45,23 +45,22 @@ impl GpuBuddy {
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.0.read(|mm, live| tree::inspect(mm, live).snapshot())
     }
 
-    /// Scans the C's own structures, the whole of them: blocks, trees of free
-    /// blocks and accounts have to agree with each other. Empty where they do.
+    /// Checks that the C's own data structures agree with each other: the tree of blocks, the trees
+    /// of free blocks, and the counters. Empty if they do.
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn check_integrity(&self) -> Result<Vec<Inconsistency>> {
         Ok(self.scan()?.0)
     }
 
-    /// As [`check_integrity`](Self::check_integrity), and how many blocks the
-    /// tree has.
+    /// Like [`check_integrity`](Self::check_integrity), and also the number of blocks in the tree.
     pub(crate) fn scan(&self) -> Result<(Vec<Inconsistency>, usize)> {
         self.0.read(tree::scan)
     }
@@ -71,49 +70,45 @@ impl GpuBuddy {
         self.0.read(tree::free_trees)
     }
 
-    /// The warnings that the C raised in calls on this allocator; the first 256
-    /// of them.
+    /// The warnings that the C raised in calls on this allocator; at most the first 256.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         self.0.state.lock().warnings.clone()
     }
 
-    /// The BUG that made this allocator unusable.
+    /// The BUG that made this allocator unusable; `None` if it is usable.
     #[must_use]
     pub fn bug(&self) -> Option<KernelBug> {
         self.0.state.lock().bug
     }
 
-    /// Objects of the C that are alive: blocks of the tree, and five or so
-    /// arrays. It is what would be leaked if the allocator were forgotten.
+    /// The number of live objects of the C: the blocks of the tree, and about five arrays.
     #[must_use]
     pub fn live_objects(&self) -> usize {
         self.0.state.lock().arena.live()
     }
 
-    /// Decides from here on which allocations of the C fail in calls on this
-    /// allocator; `None`: those for which there is no memory. Returns what
-    /// decided until now, with what it has counted.
+    /// Sets which memory allocations of the C fail from now on in calls on this allocator; with
+    /// `None`, only real failures. Returns the previous fault with its counts.
     ///
-    /// A call whose allocation fails returns an error or makes do without, as
-    /// the C has it. In some series the allocator is unusable afterwards: see
-    /// [`fault`](crate::fault).
+    /// A call whose memory allocation fails returns an error, or does without the object. In some
+    /// series the allocator is unusable afterwards: see [`fault`](crate::fault).
     pub fn set_fault(&self, fault: Option<Fault>) -> Option<Fault> {
         self.0.state.lock().arena.set_fault(fault)
     }
 
-    /// What decides over the C's allocations, with what it has counted.
+    /// The fault that is set, with its counts.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         self.0.state.lock().arena.fault().cloned()
     }
 
-    /// What `gpu_buddy_print` prints, a line each: the totals, then each order
-    /// from the highest down. [`Display`](fmt::Display) gives the same text.
+    /// The lines that `gpu_buddy_print` prints: the totals, then each order from the highest down.
+    /// [`Display`](fmt::Display) gives the same text.
     ///
     /// # Errors
     ///
-    /// Only for an unusable allocator.
+    /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn print(&self) -> Result<Vec<LogLine>> {
         let mut state = self.0.state.lock();
         // SAFETY: `mm` is initialised and its lock is held.
@@ -130,12 +125,11 @@ impl GpuBuddy {
         result.map(|()| lines)
     }
 
-    /// In one look: the warnings behind the first `seen`, the BUG, and how many
+    /// Under one lock: the warnings after the first `seen`, the BUG, and how many memory
     /// allocations of the C failed.
     pub(crate) fn events(&self, seen: usize) -> (Vec<Warning>, Option<KernelBug>, u64) {
         let state = self.0.state.lock();
-        let failed = state.arena.fault().map_or(0, Fault::failed);
-        (state.warnings[seen..].to_vec(), state.bug, failed)
+        (state.warnings[seen..].to_vec(), state.bug, state.arena.failed())
     }
 }
 

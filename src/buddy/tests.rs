@@ -1,5 +1,5 @@
-//! What no user of the safe API can bring about or see: a panic while the lock is
-//! held, and how much memory an allocator has.
+//! Tests of what a user of the safe API cannot cause or see: a panic while the lock is held, and
+//! how much memory an allocator has.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -34,7 +34,7 @@ fn a_panic_inside_the_c_goes_on_and_ends_the_use() {
     assert_eq!(payload.downcast_ref(), Some(&"planted"));
     let bug = buddy.bug().expect("it is of no use");
     assert_eq!(bug.to_string(), "panic inside the C");
-    // The lock is free again, and the allocator is of no use.
+    // The lock is free again, and the allocator is unusable.
     assert_eq!(alloc(&buddy).map(|_| ()), Err(Error::Bug(bug)));
     drop(blocks);
     let fini = buddy.fini().expect("the last handle");
@@ -54,6 +54,20 @@ fn a_panic_while_the_state_is_read_changes_nothing() {
     assert_eq!(buddy.fini().expect("the last handle").leaked_objects, 0);
 }
 
+/// Replacing a fault must not hide that memory failed under the next one.
+#[cfg(undo_splits)]
+#[test]
+fn memory_failures_count_over_all_faults() {
+    let buddy = space();
+    let mut failed = 0;
+    for _ in 0..2 {
+        buddy.set_fault(Some(Fault::nth(1).times(u64::MAX)));
+        assert!(alloc(&buddy).is_err());
+        failed += buddy.set_fault(None).expect("a fault").failed();
+        assert_eq!(buddy.events(0).2, failed);
+    }
+}
+
 /// Three roots.
 fn large_space() -> GpuBuddy {
     let params = GpuBuddyParams {
@@ -68,7 +82,7 @@ fn slabs(buddy: &GpuBuddy) -> (usize, usize) {
     buddy.0.state.lock().arena.slabs()
 }
 
-/// Makes the same calls on both, which have to do the same.
+/// Makes the same calls on both, and compares the results.
 fn assert_alike(one: &GpuBuddy, other: &GpuBuddy) {
     let modes = [
         GpuBuddyAllocMode::Simple,
@@ -115,7 +129,7 @@ fn memory_goes_back_when_blocks_are_freed() {
     assert_eq!(buddy.fini().expect("the last handle").leaked_objects, 0);
 }
 
-/// Objects of the slabs that would go are alive at the end.
+/// Slabs with live objects are not freed.
 #[test]
 fn memory_that_is_used_stays() {
     let buddy = large_space();
@@ -127,7 +141,7 @@ fn memory_that_is_used_stays() {
     assert_eq!(slabs(&buddy), grown);
     assert_eq!(format!("{last:?}"), before);
     assert_eq!(buddy.check_integrity(), Ok(vec![]));
-    // The kept slabs are used first, so this does not grow again.
+    // The kept slabs are used first, so the arena does not grow again.
     drop((0..3_000).map(|_| alloc(&buddy).expect("room")).collect::<Vec<_>>());
     assert_eq!(slabs(&buddy), grown);
 
@@ -137,8 +151,8 @@ fn memory_that_is_used_stays() {
     assert_alike(&buddy, &large_space());
 }
 
-/// An allocator around the size of the kept slabs does not ask for a slab and give
-/// it back again and again.
+/// An allocator around the size of the kept slabs does not allocate and free a slab again and
+/// again.
 #[test]
 fn memory_is_not_given_back_too_early() {
     let buddy = large_space();

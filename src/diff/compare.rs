@@ -1,5 +1,4 @@
-//! In what two allocators differ: every kind of difference once, each with a short
-//! trace.
+//! Finds the differences between two allocators: every kind once, each with a short trace.
 
 use std::time::Duration;
 
@@ -13,27 +12,28 @@ use crate::{AllocRequest, GpuBuddyAllocFlag};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Which call differs and in what, such as `alloc range, clear: blocks`.
+    /// The call that differs and the aspect, such as `alloc range, clear: blocks`.
     pub kind: String,
-    /// How often it was met.
+    /// How often it occurred.
     pub count: u64,
-    /// The two answers.
+    /// The two results.
     pub divergence: Divergence,
-    /// A short trace, whose last operation shows it; or the end of the allocator does.
+    /// A short trace. Its last operation shows the difference, or else the end of the allocator
+    /// does.
     pub trace: Trace,
-    /// Shrinking ran out of time.
+    /// Whether shrinking ran out of time.
     pub cut_short: bool,
 }
 
-/// How long the trace of one kind may be shrunk.
+/// The time limit for shrinking the trace of one kind.
 const SHRINK: Duration = Duration::from_secs(2);
 
-/// The whole tree is compared after each operation of a trace of no more than these.
+/// The longest trace whose whole tree is compared after each operation.
 const FULLY: usize = 1000;
 
-/// Runs random operations on what `start` makes, and collects the differences. `found`
-/// is called with each that is new; `watch` is called now and then, and ends the run by
-/// returning false.
+/// Runs random operations on the pairs that `start` creates, and collects the differences. Calls
+/// `found` with each new one. `watch` is called from time to time, and ends the run by returning
+/// false.
 pub fn run<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -59,8 +59,8 @@ impl Difference {
     }
 }
 
-/// The options of a run that looks for differences alone. The trace of one kind is shrunk for
-/// two seconds at most.
+/// The options of a run that looks only for differences. The trace of each kind is shrunk for at
+/// most two seconds.
 #[must_use]
 pub fn options(options: &Options) -> Options {
     let settings = Settings { differences_only: true, ..options.settings };
@@ -71,12 +71,12 @@ pub fn options(options: &Options) -> Options {
 ///
 /// # Errors
 ///
-/// Where there can be no allocator of its space.
+/// [`NotCreated`] if its space is not possible.
 pub fn trace<S: Implementation, R: Implementation>(
     trace: &Trace,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
 ) -> Result<Option<Difference>, NotCreated> {
-    // Each operation of a long trace would be followed by a look at a large tree.
+    // In a long trace, the tree may be large: compare it less often.
     let full_check_interval = if trace.operations.len() > FULLY { 2 } else { 1 };
     let settings = Settings { full_check_interval, differences_only: true, ..Settings::default() };
     if let Err(NotCreated::Refused(errno)) = start(trace.space, settings) {
@@ -96,8 +96,7 @@ pub fn trace<S: Implementation, R: Implementation>(
     Ok(Difference::of(failure.into()))
 }
 
-/// What kind of call an operation is, such as `alloc range, clear`; without one, it is
-/// the creation of the allocator.
+/// The kind of an operation, such as `alloc range, clear`. `None` is the creation of the allocator.
 #[must_use]
 pub fn call(operation: Option<&Operation>) -> String {
     match operation {

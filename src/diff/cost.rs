@@ -1,7 +1,7 @@
-//! What calls cost: the most expensive ones of a run, and when one is too expensive.
+//! The cost of calls: the most expensive ones of a run, and which are too expensive.
 //!
-//! Costs are those of [`Report::cost`](super::Report::cost): in steps that do not depend on
-//! the machine. An implementation that does not count has none.
+//! Costs are those of [`Report::cost`](super::Report::cost), in steps that do not depend on the
+//! machine. An implementation that does not count steps has none.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use super::torture::{Episode, Options, Pulse, Report, Runner};
 use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
 use crate::GpuBuddyAllocFlag;
 
-/// A call that costs no more steps than this is never too expensive.
+/// A call of up to this many steps is never too expensive.
 pub const FLOOR: u64 = 100;
 
-/// Whether a call costs more than twice what it costs the base, and more than [`FLOOR`].
+/// Whether a call of `steps` costs more than twice the `base`, and more than [`FLOOR`].
 #[must_use]
 pub fn is_excessive(steps: u64, base: u64) -> bool {
     steps > FLOOR && steps > base.saturating_mul(2)
@@ -35,23 +35,23 @@ pub struct Costs {
 pub struct Costly {
     /// The call.
     pub operation: Operation,
-    /// What it cost.
+    /// Its steps.
     pub steps: u64,
-    /// The allocator that it was met on.
+    /// The episode in which it occurred.
     pub episode: Episode,
-    /// How many operations that had seen, with this one.
+    /// The number of operations of the episode up to this one.
     pub operations: u64,
 }
 
 impl Costly {
-    /// What kind of call it is, as [`compare::call`] has it.
+    /// The kind of the call: see [`compare::call`].
     #[must_use]
     pub fn kind(&self) -> String {
         compare::call(Some(&self.operation))
     }
 
-    /// Its size class: it asked for this many chunks, or for more, but for less than twice
-    /// as many. 0 for what is less than a chunk, and for a call that takes no size.
+    /// Its size class in chunks: the call's size is at least this, and less than twice this. 0 for
+    /// less than a chunk, and for a call without a size.
     #[must_use]
     pub fn chunks(&self) -> u64 {
         match key(&self.operation, self.episode.space) % CLASSES {
@@ -67,14 +67,14 @@ impl Costly {
 pub struct CostlyTrace {
     /// The trace.
     pub trace: Trace,
-    /// What its last call costs. While a trace is made short, a tenth may get lost.
+    /// The steps of its last call. Shrinking may lose up to a tenth of them.
     pub steps: u64,
-    /// Shrinking ran out of time.
+    /// Whether shrinking ran out of time.
     pub cut_short: bool,
 }
 
 impl Costs {
-    /// Takes in what an operation of an episode cost, the `operations`th one.
+    /// Records the steps of an operation, the `operations`th of an episode.
     pub fn record(
         &mut self,
         operation: &Operation,
@@ -93,7 +93,7 @@ impl Costs {
         }
     }
 
-    /// Takes in another run's.
+    /// Adds the calls of another run.
     pub fn add(&mut self, other: &Self) {
         if self.steps.is_empty() {
             self.steps.clone_from(&other.steps);
@@ -106,7 +106,7 @@ impl Costs {
         }
     }
 
-    /// All of them, the most expensive first.
+    /// All calls, the most expensive first.
     #[must_use]
     pub fn calls(&self) -> Vec<&Costly> {
         let mut calls: Vec<_> = self.calls.values().collect();
@@ -114,7 +114,7 @@ impl Costs {
         calls
     }
 
-    /// The most expensive one of each kind, whatever its size; the most expensive first.
+    /// The most expensive call of each kind, of any size; the most expensive first.
     #[must_use]
     pub fn kinds(&self) -> Vec<&Costly> {
         let mut kinds: Vec<&Costly> = Vec::new();
@@ -127,15 +127,15 @@ impl Costs {
     }
 }
 
-/// Sizes in chunks, by their number of bits.
+/// The number of size classes: one for each number of bits of a size in chunks.
 const CLASSES: usize = 65;
 
-/// Kinds of calls, as [`compare::call`] tells them apart.
+/// The number of kinds of calls, as in [`compare::call`].
 const KINDS: usize = 64 + 11;
 
 const KEYS: usize = KINDS * CLASSES;
 
-/// The number of an operation's kind and size class.
+/// The index of an operation's kind and size class.
 fn key(operation: &Operation, space: Space) -> usize {
     let (kind, size) = match *operation {
         Operation::Alloc { ref request, .. } | Operation::AllocOnto { ref request, .. } => {
@@ -168,8 +168,8 @@ fn key(operation: &Operation, space: Space) -> usize {
     kind * CLASSES + (u64::BITS - chunks.leading_zeros()) as usize
 }
 
-/// A trace that ends with an expensive call of a run with these options, made short for so
-/// long; `None` if it does not come up again.
+/// Reproduces an expensive call of a run with these options, as a trace that ends with it. Shrinks
+/// the trace for up to `within`. `None` if the call cannot be reproduced.
 pub fn trace<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -221,7 +221,7 @@ mod tests {
         assert!(!is_excessive(u64::MAX, u64::MAX));
     }
 
-    /// The key tells apart what the name of a kind does, and nothing else.
+    /// The key distinguishes exactly what the name of a kind does.
     #[test]
     fn a_kind_has_one_name_and_one_number() {
         let start = Lockstep::<crate::diff::KernelC, crate::diff::KernelC>::alone;
@@ -234,7 +234,7 @@ mod tests {
             assert_eq!(names.entry(number).or_insert_with(|| name.clone()), &name);
             assert_eq!(numbers.entry(name).or_insert(number), &number);
         }
-        // Fewer, if a kernel aligns nothing beyond its size.
+        // There are fewer if a kernel never aligns beyond the size.
         assert!(names.len() > 30, "{names:?}");
     }
 

@@ -1,9 +1,9 @@
-//! Differential testing: the kernel's allocator beside another one.
+//! Differential testing: the kernel's allocator next to another one.
 //!
 //! ```
 //! use gpu_buddy::diff::{KernelC, Lockstep, Settings, Space, Trace, reference::Reference, torture};
 //!
-//! // One sequence of calls, on the C and on a twin in safe Rust.
+//! // One sequence of calls, on the C and on its twin in safe Rust.
 //! let trace: Trace = "\
 //! space size=64K chunk=4K
 //! a = alloc 32K range=32K..64K
@@ -13,7 +13,7 @@
 //! let found = trace.run(Lockstep::<KernelC, Reference>::new, Settings::default())?;
 //! assert_eq!(found, None);
 //!
-//! // Random ones, on the C alone, held against what the documentation promises.
+//! // Random calls on the C alone, checked against what the documentation promises.
 //! let options = torture::Options { operations: 5_000, ..torture::Options::default() };
 //! let (report, failure) = torture::run_alone::<KernelC>(&options, |_| true);
 //! assert!(failure.is_none(), "{}", failure.unwrap());
@@ -23,37 +23,37 @@
 //!
 //! # How do I test my own allocator?
 //!
-//! If it hands out one run of units at a time, [`adapter`] takes it in a few lines. Otherwise
-//! implement [`Implementation`] and say with [`Capability`] what it offers. Then
-//! [`torture::check`] is a test in one line, and [`Trace::replay`] keeps what it has found.
-//! Threads that share an allocator are tested by [`shared`], if it is [`Shareable`].
+//! If it returns one run of units per call, use [`adapter`]. Otherwise implement
+//! [`Implementation`], and declare with [`Capability`] what it supports. Then [`torture::check`] is
+//! a test in one line, and [`Trace::replay`] repeats what it found. If it is [`Shareable`],
+//! [`shared`] tests it with several threads.
 //!
 //! # What is compared?
 //!
-//! [`Comparison`] says how closely: the same blocks, the same outcomes, or only that each
-//! side keeps the [`Contract`]. The contract is what the header's documentation
-//! [promises](Promise); it is checked after each call, without knowing how an allocator finds
-//! its blocks. A [`Finding`] is a broken promise or a [`Divergence`].
+//! [`Comparison`] says how closely: the same blocks, the same outcomes, or only that each side
+//! keeps the [`Contract`]. The contract is what the header's documentation [promises](Promise). It
+//! is checked after each call, and does not depend on how an allocator finds its blocks. A
+//! [`Finding`] is a broken promise or a [`Divergence`].
 //!
 //! # What does the kernel itself break?
 //!
-//! [`KNOWN`] lists it. In lockstep the twin breaks the same promises in the same way, so that
-//! nothing else passes under that name. Of two kernels, one is the base of the other, and what
-//! both break in the same call is present in the base: no list is needed.
+//! [`KNOWN`] lists it. In lockstep, the twin breaks the same promises in the same way, so no other
+//! breach is excused by the list. If a kernel is compared with a base kernel, no list is needed:
+//! what both break in the same call was there before.
 //!
-//! # Which parts are there?
+//! # Parts
 //!
-//! | part | what it does |
+//! | part | what it is for |
 //! | --- | --- |
-//! | [`Trace`] | operations as data: read, written, run, made of bytes |
-//! | [`KernelC`], [`SafeApi`] | what can be driven: a kernel's C, the safe API |
+//! | [`Trace`] | operations as data: to read, write, run, and generate from bytes |
+//! | [`KernelC`], [`SafeApi`] | allocators under test: a kernel's C, the safe API |
 //! | [`mod@reference`] | the twin, which makes the C's choices in safe Rust |
-//! | [`Lockstep`] | one operation on both sides, compared and judged |
-//! | [`torture`] | episodes of random operations, and short traces of what breaks |
-//! | [`Load`] | operations as drivers ask for them |
+//! | [`Lockstep`] | runs one operation on both sides, compares and judges |
+//! | [`torture`] | episodes of random operations, and short traces of failures |
+//! | [`Load`] | the operations of drivers |
 //! | [`recording`] | the calls of a running kernel, as a trace |
 //! | [`compare`] | every kind of difference between two kernels, once |
-//! | [`cost`] | what calls cost, in steps that do not depend on the machine |
+//! | [`cost`] | the cost of calls, in steps that do not depend on the machine |
 
 pub mod adapter;
 pub mod compare;

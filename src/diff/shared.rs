@@ -1,10 +1,8 @@
-//! Many threads on one allocator.
+//! Tests several threads on one allocator.
 //!
-//! The allocator counts the calls under its lock, so that the order in which the
-//! threads got it is known afterwards. In that order the same calls are made once
-//! more, by one thread on a fresh allocator: they have to have the same outcomes,
-//! and to leave the same tree behind. So whatever the threads did to each other,
-//! it was no more than taking turns.
+//! The allocator counts the calls under its lock, so their order is known afterwards. One thread
+//! then makes the same calls in that order on a fresh allocator. They must have the same outcomes,
+//! and leave the same tree. So the threads only took turns, and did not disturb each other.
 
 use core::num::NonZeroU32;
 use std::sync::Barrier;
@@ -20,30 +18,30 @@ use super::{
 };
 use crate::{Errno, Snapshot};
 
-/// A run ends that was given no allocator for so many spaces.
+/// A run ends if the first spaces, this many, gave no allocator.
 const MOST_REFUSED: u64 = 1000;
 
-/// Each thread does at most so many operations on one allocator.
+/// The most operations of a thread on one allocator.
 const MOST_OPERATIONS: u64 = 4096;
 
-/// What one thread did, and what came of it.
+/// An operation of a thread, and its outcome.
 #[derive(Clone, Debug)]
 struct Entry {
-    /// The number of the call, and whether the operation came after that call
-    /// without one of its own: some arguments do not reach the C.
+    /// The sequence number of the call, and whether the operation came after that call without one
+    /// of its own: some invalid arguments do not reach the C.
     call: (u64, bool),
     operation: Operation,
     outcome: Outcome,
     blocks: Vec<Block>,
 }
 
-/// Runs threads on one allocator after the other, which `create` makes, and holds what they
-/// saw against the same calls one after the other. `start` makes what does those: another
-/// such allocator, in lockstep with `R` or only under the contract. `watch` is called after
-/// each allocator, and ends the run by returning false.
+/// Runs threads on allocators that `create` makes, one allocator after the other, and compares
+/// their results with the same calls in sequence. `start` makes the allocator for the sequence: of
+/// the same kind, in lockstep with `R` or only under the contract. `watch` is called after each
+/// allocator, and ends the run by returning false.
 ///
-/// Which thread gets the lock when is not decided by the seed. So a failure comes with the
-/// calls in their order, all of them.
+/// The seed does not decide which thread gets the lock when. So a failure comes with all calls in
+/// their order, and is not shrunk.
 pub fn run<S: Shareable, R: Implementation>(
     options: &Options,
     threads: NonZeroU32,
@@ -87,8 +85,7 @@ pub fn run<S: Shareable, R: Implementation>(
     (report, None)
 }
 
-/// Lets a thread for each seed loose on an allocator. Returns what they did, and
-/// what they hold.
+/// Runs one thread for each seed on an allocator. Returns what they did, and their allocations.
 fn contend<S: Shareable>(
     allocator: &S,
     (space, load): (Space, Option<Load>),
@@ -97,7 +94,7 @@ fn contend<S: Shareable>(
 ) -> (Vec<Entry>, Vec<Driver<S>>) {
     let barrier = Barrier::new(seeds.len());
     let work = |thread: usize, seed: u64, mut driver: Driver<S>| {
-        // Memory that fails would fail for whoever comes next, and a teardown end them all.
+        // A memory failure would hit any thread, and a teardown would end all.
         let capabilities =
             driver.implementation().capabilities() & !(Capability::FailNth | Capability::Fini);
         let mut generator = Source::new(load, seed, space, capabilities, 0.0, None);
@@ -144,7 +141,7 @@ fn contend<S: Shareable>(
     })
 }
 
-/// A panic in one of the threads, or what a wrapper has done wrong there.
+/// A panic in one of the threads, or a wrapper's misuse there.
 fn end_of<S: Shareable>(drivers: &[Driver<S>], space: Space) -> Option<Finding> {
     let breach = drivers.iter().find_map(|driver| {
         let misuse = driver.report.misuses.first();
@@ -160,8 +157,8 @@ fn free_all<S: Shareable>(mut driver: Driver<S>) {
     }
 }
 
-/// Does what the threads did once more. Returns the first difference, and how many
-/// calls there were until then.
+/// Repeats the calls of the threads in sequence. Returns the first difference, and how many calls
+/// it took.
 fn replay<S: Shareable, R: Implementation>(
     mut serial: Lockstep<S, R>,
     log: &[Entry],
@@ -198,7 +195,7 @@ fn replay<S: Shareable, R: Implementation>(
     Some((finding, log.len()))
 }
 
-/// What is wrong with an allocator that everything has been given back to.
+/// Checks an allocator after everything was freed.
 fn left_behind<S: Shareable>(
     driver: &mut Driver<S>,
     space: Space,
@@ -241,12 +238,12 @@ mod tests {
         let left = buddy.snapshot();
         assert_eq!(verdict(&log, left.clone()).map(|(finding, _)| finding), None);
 
-        // The calls in the order of the threads, as if each had been alone.
+        // The calls sorted by thread, as if each thread had run alone.
         let mut by_thread = log.clone();
         by_thread.sort_by_key(|entry| entry.operation.allocation().map_or(0, |id| id % 4));
         assert!(verdict(&by_thread, left.clone()).is_some());
 
-        // A call that nobody owns up to.
+        // A call that is missing in the log.
         let is_alloc = |entry: &Entry| {
             matches!(entry.operation, Operation::Alloc { .. }) && entry.outcome == Outcome::Done
         };

@@ -5,7 +5,7 @@
 //! use proptest::prelude::*;
 //!
 //! let space = Space::new(1 << 20, 4 << 10);
-//! // Any implementation, in place of the twin.
+//! // Put your implementation in the place of the twin.
 //! let capabilities = Reference::create(space).unwrap().capabilities();
 //! proptest!(|(trace in strategy::trace(Just(space), capabilities, 1..64))| {
 //!     strategy::check::<Reference>(&trace, Comparison::Exact)?;
@@ -22,12 +22,12 @@ use super::torture::{self, Failure};
 use super::{Capabilities, Comparison, Implementation, KernelC, Lockstep, NotCreated, Settings};
 use super::{Space, Trace};
 
-/// How long [`check`] makes a failing trace short.
+/// The time limit of [`check`] for shrinking a failing trace.
 const SHRINK: Duration = Duration::from_secs(10);
 
-/// Traces of so many operations in such a space, which ask for no more than `capabilities`.
+/// Traces of this many operations in such a space, which use only `capabilities`.
 ///
-/// They are not shrunk by proptest, which knows too little of them: [`check`] does that.
+/// They are not shrunk by proptest, which does not know their structure: [`check`] shrinks them.
 pub fn trace(
     space: impl Strategy<Value = Space>,
     capabilities: Capabilities,
@@ -39,15 +39,15 @@ pub fn trace(
         .no_shrink()
 }
 
-/// Spaces of 1 to 64 chunks of 4 KiB, powers of two and others.
+/// Spaces of 1 to 64 chunks of 4 KiB, powers of two and other sizes.
 pub fn small_space() -> impl Strategy<Value = Space> {
     let chunk_size = 4 << 10;
     let chunks = prop_oneof![1..=64u64, (0..=6u32).prop_map(|order| 1 << order)];
     chunks.prop_map(move |chunks| Space::new(chunks * chunk_size, chunk_size))
 }
 
-/// Runs a trace on an implementation in lockstep with the kernel's C, with all checks after
-/// each operation. A space that the implementation does not support is rejected.
+/// Runs a trace on an implementation in lockstep with the kernel's C, with all checks after each
+/// operation. Rejects a space that the implementation does not support.
 ///
 /// # Errors
 ///

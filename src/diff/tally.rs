@@ -1,4 +1,4 @@
-//! Which kinds of operations a run has met, and with which outcomes.
+//! Counts the kinds of operations in a run, and their outcomes.
 
 use core::fmt;
 
@@ -31,7 +31,7 @@ const OTHERS: [&str; 15] = [
     "fail-nth",
     "fini",
 ];
-/// Ways of going about a request, as far as they show from outside.
+/// Ways to answer a request, as far as they are visible from outside.
 const WAYS: [&str; 4] = [
     "clear memory merged with dirty to make room",
     "contiguous from several blocks (try-harder)",
@@ -51,9 +51,9 @@ pub struct Tally {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Count {
-    /// What it was, such as `alloc range, clear: ENOSPC`.
+    /// The kind, such as `alloc range, clear: ENOSPC`.
     pub kind: String,
-    /// How often.
+    /// How often it occurred.
     pub count: u64,
 }
 
@@ -68,8 +68,8 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Takes in one operation. `blocks` is how many an allocation got, and
-    /// `merged` whether it lost clear memory that it was not given.
+    /// Counts one operation. `blocks` is the number of blocks of an allocation, and `merged`
+    /// whether the allocator lost more clear memory than it returned.
     pub(super) fn count(
         &mut self,
         operation: &Operation,
@@ -136,7 +136,7 @@ impl Tally {
         }
     }
 
-    /// Every kind and how often it was met, 0 among them.
+    /// Every kind and how often it occurred, even if 0.
     #[must_use]
     pub fn kinds(&self) -> Vec<Count> {
         let mut kinds = Vec::new();
@@ -159,7 +159,8 @@ impl Tally {
         kinds
     }
 
-    /// The kinds that were never met, but for errors that only faults bring.
+    /// The kinds that never occurred, without errors that only injected faults cause, unless
+    /// `faults` is set.
     #[must_use]
     pub fn never_met(&self, faults: bool) -> Vec<String> {
         self.kinds()

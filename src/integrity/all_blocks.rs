@@ -7,17 +7,17 @@ use crate::module::abi::{RECORD_ALLOCATED, RECORD_FREE, RECORD_SPLIT, Record};
 use super::{Inconsistency, Known, Scan};
 
 impl<'a> Scan<'a> {
-    /// Goes through the records as the C wrote them. A block that is not where it
-    /// should be is found, and so is what is below it.
+    /// Reads the records in the order in which the adapter wrote them. Reports a misplaced block,
+    /// and continues below it.
     pub(super) fn tree_of_blocks(&mut self) {
         let state = self.inspection.state;
         let mut records = self.inspection.records.iter();
         let mut offset = 0;
-        // The halves of each block on the way down that are to come.
+        // The halves that are still to come, for each block on the way down.
         let mut waiting: Vec<Place> = Vec::new();
         for _ in 0..state.n_roots {
             let order = ((state.size - offset) / state.chunk_size).ilog2();
-            // Which block is the root is not known before it is read.
+            // The root's address is known only after it is read.
             let Some(root) = records.next() else {
                 self.found.push(Inconsistency::MissingBlock { offset, order });
                 return;
@@ -26,7 +26,7 @@ impl<'a> Scan<'a> {
             self.block(root, place, true, &mut waiting);
             while let Some(place) = waiting.pop() {
                 let Place { block, offset, order, .. } = place;
-                // Such a block was not read.
+                // The adapter did not read such a block.
                 if block.is_null() || !block.cast::<u64>().is_aligned() {
                     self.found.push(Inconsistency::MissingBlock { offset, order });
                     continue;
@@ -42,11 +42,11 @@ impl<'a> Scan<'a> {
         self.unmerged();
     }
 
-    /// Looks at a block. `place` is where it should be.
+    /// Checks a block. `place` is where it should be.
     fn block(&mut self, record: &'a Record, place: Place, is_root: bool, waiting: &mut Vec<Place>) {
         let Record { block, offset, order, .. } = *record;
         let split = record.state == RECORD_SPLIT && order > 0;
-        // The C goes on below such a block; so the records of its halves follow.
+        // The adapter descends into such a block, so the records of its halves follow.
         if split && (is_root || order <= place.order) {
             let order = order - 1;
             let right = offset.wrapping_add(self.block_size(order));
@@ -82,7 +82,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Finds buddies that should be one block.
+    /// Finds buddies that should be merged.
     fn unmerged(&mut self) {
         for record in self.inspection.records.iter().filter(|r| r.state == RECORD_SPLIT) {
             let half = |block: *const c_void| self.blocks.get(&block.addr());

@@ -23,7 +23,7 @@ impl<'a> Scan<'a> {
                 };
             }
         }
-        // A tree that could not be read to its end says nothing about the rest.
+        // If a tree could not be read to its end, blocks may seem to be missing.
         if complete {
             let mut outside: Vec<_> = self
                 .blocks
@@ -37,8 +37,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The block that a node is in, if the node is where one should be. It is marked
-    /// as seen.
+    /// The block of a node, if the node is a known one. Marks it as seen.
     fn enter(&mut self, node: *const c_void, order: u32, tree: FreeTree) -> Option<&'a Record> {
         let offset_in_block = self.inspection.module.table().node_offset as usize;
         let block = node.addr().wrapping_sub(offset_in_block);
@@ -52,17 +51,17 @@ impl<'a> Scan<'a> {
             let offset = record.offset;
             self.found.push(Inconsistency::WrongTree { offset, order, tree });
             if record.state != RECORD_FREE {
-                // Its node may be its user's.
+                // The memory of its node may be used for something else.
                 return None;
             }
         }
         Some(record)
     }
 
-    /// Reads one list; false where it could not be read to its end.
+    /// Checks one list. Returns false if it could not be read to its end.
     fn free_list(&mut self, head: &Head, order: u32) -> bool {
         let tree = FreeTree::List;
-        // Not every generation keeps it sorted.
+        // Not every kernel keeps it sorted.
         let (mut node, mut before) = (head.first, head.head);
         while node != head.head {
             let Some(record) = self.enter(node, order, tree) else { return false };
@@ -79,7 +78,7 @@ impl<'a> Scan<'a> {
         true
     }
 
-    /// Reads one tree; false where it could not be read to its end.
+    /// Checks one tree. Returns false if it could not be read to its end.
     fn free_tree(&mut self, root: *const c_void, order: u32, tree: FreeTree) -> bool {
         let mut complete = true;
         if root.is_null() {
@@ -101,7 +100,7 @@ impl<'a> Scan<'a> {
             }
             let [parent_color, right, left] = record.links;
             let (left, right) = (left as usize, right as usize);
-            // The lowest bit is the colour, and set for black.
+            // The lowest bit is the colour: 1 is black.
             let red = parent_color & 1 == 0;
             let above_node = above.map_or(0, |above: usize| nodes[above].node);
             if (parent_color & !3) as usize != above_node {
@@ -111,7 +110,7 @@ impl<'a> Scan<'a> {
                 self.found.push(Inconsistency::RedNode { offset, order, tree });
             }
             let index = nodes.len();
-            // A node out of order is no bound for those below.
+            // A node out of order does not bound its descendants.
             let middle = offset.clamp(from, to);
             for (node, from, to) in [(left, from, middle), (right, middle, to)] {
                 if node != 0 {
@@ -137,7 +136,7 @@ impl<'a> Scan<'a> {
         complete
     }
 
-    /// Checks what a node says of those below it. Nodes come after those above.
+    /// Checks what each node says of its descendants. Nodes come after their parents.
     fn fold_from_below(&mut self, nodes: &mut [Node], order: u32, tree: FreeTree) {
         let augmented = self.inspection.module.has("offset_align");
         for index in (0..nodes.len()).rev() {
@@ -161,13 +160,13 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// A node of a tree of free blocks that is to be read.
+/// A node of a tree of free blocks that is still to be read.
 pub(super) struct Link {
     /// Its address.
     node: usize,
-    /// The index of the node above.
+    /// The index of its parent.
     above: Option<usize>,
-    /// Its offset lies in `from..to`.
+    /// Its offset must be in `from..to`.
     from: u64,
     to: u64,
 }
@@ -178,21 +177,20 @@ pub(super) struct Node {
     /// Its address.
     node: usize,
     above: Option<usize>,
-    /// It is the left one of the node above.
+    /// Whether it is the left child.
     is_left: bool,
     left: usize,
     red: bool,
     offset: u64,
-    /// Black nodes on the way down, to the left and to the right.
+    /// The number of black nodes on a path down, to the left and to the right.
     black_heights: [u32; 2],
-    /// What it says of the best alignment of this node and those below, and what is
-    /// known of it so far.
+    /// The node's `subtree_max_alignment`, and the value computed so far.
     is_alignment: u32,
     alignment: u32,
 }
 
-/// The alignment of an offset as the C counts it: zero bits, and for 0 more
-/// than there can be.
+/// The alignment of an offset as the C counts it: the number of trailing zero bits; for 0, more
+/// than any other offset has.
 fn alignment(offset: u64) -> u32 {
     if offset == 0 { u64::BITS + 1 } else { offset.trailing_zeros() }
 }

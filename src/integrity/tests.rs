@@ -7,14 +7,14 @@ use super::{FreeTree, Inconsistency as I};
 use crate::module::abi::Record;
 use crate::{ffi, runtime, tree};
 
-/// Where a block has its node of a tree of free blocks.
+/// The offset of a block's node in a tree of free blocks.
 #[cfg(offset_align)]
 const NODE: usize = core::mem::offset_of!(ffi::gpu_buddy_block, __bindgen_anon_1);
 
 const CHUNK: u64 = 4096;
 
-/// 20 chunks, so that there are roots of 16 and of 4. Of the first 12, the even
-/// ones are allocated, but for chunk 4, which is free and clear.
+/// 20 chunks, so there are roots of 16 and of 4. Of the first 12, the even ones are allocated,
+/// except chunk 4, which is free and clear.
 struct Planted {
     mm: Box<ffi::gpu_buddy>,
     #[allow(clippy::vec_box, reason = "the head of a list stays where it is")]
@@ -35,9 +35,9 @@ const DIRTY: usize = ffi::gpu_buddy_free_tree_GPU_BUDDY_DIRTY_TREE as usize;
 impl Planted {
     fn new() -> Self {
         let mut mm = Box::new(MaybeUninit::<ffi::gpu_buddy>::zeroed());
-        // SAFETY: it is there to be initialised.
+        // SAFETY: the memory is zeroed and at a fixed address.
         assert_eq!(unsafe { ffi::gpu_buddy_init(mm.as_mut_ptr(), 20 * CHUNK, CHUNK) }, 0);
-        // SAFETY: it has been initialised.
+        // SAFETY: the init function succeeded.
         let mm = unsafe { mm.assume_init() };
         let mut planted = Self { mm, lists: Vec::new(), undo: Vec::new() };
         for index in 0..6 {
@@ -47,7 +47,7 @@ impl Planted {
             let head = &raw mut *list;
             (list.next, list.prev) = (head, head);
             let (mm, end) = (&raw mut *planted.mm, start + CHUNK);
-            // SAFETY: the arguments are valid, and the list is empty and stays.
+            // SAFETY: the arguments are valid, and the list is empty and at a fixed address.
             let result =
                 unsafe { ffi::gpu_buddy_alloc_blocks(mm, start, end, CHUNK, CHUNK, head, 0) };
             assert_eq!(result, 0);
@@ -60,12 +60,11 @@ impl Planted {
         planted
     }
 
-    /// Sets what is put back at the end.
+    /// Changes a value, which is restored at the end.
     ///
     /// # Safety
     ///
-    /// `place` is inside of the allocator or its blocks, and the C does not run
-    /// until it is put back.
+    /// `place` is inside the allocator or its blocks, and the C does not run until it is restored.
     unsafe fn set<T: Copy + 'static>(&mut self, place: *mut T, value: T) {
         // SAFETY: as the caller says.
         let old = unsafe { place.replace(value) };
@@ -92,7 +91,7 @@ impl Planted {
         unsafe { *self.tree(DIRTY, 0) }
     }
 
-    /// A red node without others below, and the link to it.
+    /// A red node without children, and the link to it.
     fn red_leaf(&self) -> (*mut ffi::rb_node, *mut *mut ffi::rb_node) {
         let mut links = vec![self.tree(DIRTY, 0)];
         while let Some(link) = links.pop() {
@@ -114,7 +113,7 @@ impl Planted {
         panic!("the tree has no red leaf");
     }
 
-    /// Keeps the scoreboard of allocated blocks right, for one block less.
+    /// Corrects the scoreboard of allocated blocks for one block less.
     fn uncount(&mut self) {
         #[cfg(scoreboard)]
         // SAFETY: it has a number for order 0.
@@ -135,10 +134,10 @@ impl Drop for Planted {
     fn drop(&mut self) {
         self.undo.drain(..).rev().for_each(|undo| undo());
         let mm = &raw mut *self.mm;
-        // What was left unmerged raises a warning.
+        // An unmerged block raises a warning.
         runtime::capture(|| {
             for list in &mut self.lists {
-                // SAFETY: each list holds allocated blocks, or none.
+                // SAFETY: each list has allocated blocks, or none.
                 unsafe { ffi::gpu_buddy_free_list(mm, &raw mut **list, 0) };
             }
             // SAFETY: everything is free, and `mm` is not used again.
@@ -150,9 +149,14 @@ impl Drop for Planted {
 #[test]
 fn arrays() {
     let mut planted = Planted::new();
+    let readable = |mm: &ffi::gpu_buddy| tree::free_trees(mm, 100).is_some();
+    assert!(readable(&planted.mm));
     planted.mm.max_order += 1;
     let found = scan(&planted.mm);
-    planted.mm.max_order -= 1;
+    assert!(!readable(&planted.mm));
+    planted.mm.max_order -= 2;
+    assert!(!readable(&planted.mm));
+    planted.mm.max_order += 1;
     assert_eq!(found, [I::MaxOrder { is: 5, expected: 4 }]);
 
     planted.mm.n_roots = 1;
@@ -269,7 +273,7 @@ fn merging() {
 fn membership() {
     let mut planted = Planted::new();
     let (_, link) = planted.red_leaf();
-    // SAFETY: without that node, it is a tree still.
+    // SAFETY: without that leaf, it is still a tree.
     unsafe { planted.set(link, ptr::null_mut()) };
     planted.shows(|found| matches!(found, I::NotInTree { order: 0, .. }));
 
@@ -284,7 +288,7 @@ fn membership() {
         *found == I::WrongTree { offset: 4 * CHUNK, order: 1, tree: FreeTree::Clear }
     });
 
-    // A node twice, and one that is none.
+    // A node twice, and a node that is no block.
     let mut planted = Planted::new();
     let (from, to) = (planted.tree(CLEAR, 0), planted.tree(CLEAR, 1));
     // SAFETY: the scan does not go there twice.

@@ -1,11 +1,11 @@
-//! The two tables that cross the border between Rust and a kernel's C, as
-//! `vendor/shim/module/runtime.h` and `module.h` lay them out.
+//! The two tables between Rust and a kernel's C. The layouts are those of
+//! `vendor/shim/module/runtime.h` and `module.h`.
 
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 use crate::ffi::{list_head, lockdep_map};
 
-/// Raised with every change of what is in this file.
+/// Incremented with every change of this file.
 pub const MODULE_ABI: u32 = 2;
 
 /// What the C calls: `struct gpu_buddy_runtime`.
@@ -89,7 +89,7 @@ pub const RECORD_ALLOCATED: u8 = 1;
 pub const RECORD_FREE: u8 = 2;
 pub const RECORD_SPLIT: u8 = 3;
 
-/// `struct gpu_buddy_order`: what is kept for one order.
+/// `struct gpu_buddy_order`: the state of one order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
@@ -98,7 +98,7 @@ pub struct Order {
     pub heads: [Head; 2],
 }
 
-/// Where a tree or a list of free blocks begins.
+/// The head of a tree or list of free blocks.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
@@ -119,7 +119,7 @@ pub struct State {
     pub max_order: u32,
 }
 
-/// What can be done with an allocator: `struct gpu_buddy_module`.
+/// The functions of an allocator: `struct gpu_buddy_module`.
 #[repr(C)]
 pub struct Table {
     pub abi: u32,
@@ -168,8 +168,8 @@ pub struct Table {
     pub forget_seed: Option<unsafe extern "C-unwind" fn()>,
 }
 
-// SAFETY: nobody writes the table, and what it points to is written by the suite
-// alone, one case at a time.
+// SAFETY: nobody writes the table. What it points to is written only by the suite, one case at a
+// time.
 unsafe impl Sync for Table {}
 
 /// Values of [`Table::free_kind`]; 2 is a list.
@@ -178,28 +178,27 @@ pub const FREE_TREE: u32 = 1;
 
 #[cfg(feature = "module")]
 impl Table {
-    /// Takes a table if both sides mean the same by it.
+    /// Checks that the C's layout of the tables is the one here.
     ///
     /// # Errors
     ///
-    /// What differs.
+    /// The difference, as text.
     ///
     /// # Safety
     ///
-    /// `table` is a table of some ABI, which lives as long as the program and is never
-    /// written.
+    /// `table` points to a table of any ABI version, which is a static and never written.
     pub unsafe fn check(table: *const Self) -> Result<&'static Self, String> {
         let differs = |what: &str, is: u32, expected: usize| {
             if is as usize == expected {
                 return Ok(());
             }
-            Err(format!("the {what} is {is}, and {expected} is needed"))
+            Err(format!("the {what} is {is}, but {expected} is needed"))
         };
-        // SAFETY: a table of any ABI begins with these two.
+        // SAFETY: a table of every ABI version begins with these two fields.
         let (abi, size) = unsafe { ((*table).abi, (*table).size) };
         differs("ABI number", abi, MODULE_ABI as usize)?;
         differs("size of gpu_buddy_module", size, size_of::<Self>())?;
-        // SAFETY: as the caller says; and it has the size of this.
+        // SAFETY: as the caller says, and ABI version and size are those of this type.
         let table = unsafe { &*table };
         differs("size of gpu_buddy_runtime", table.runtime_size, size_of::<Runtime>())?;
         differs("size of gpu_buddy_record", table.record_size, size_of::<Record>())?;

@@ -1,4 +1,4 @@
-//! A kernel's allocator as files, and builds of it for other uses than to be run.
+//! The files of a kernel's allocator, and builds of them that are not only to be run.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,11 +11,11 @@ use super::compile::{Build, Compiler, Object, Recipe};
 use super::source::Source;
 use super::tree::Signs;
 
-/// The files of a kernel's allocator, as they were when it was looked for.
+/// The files of a kernel's allocator, as they were when they were read.
 pub struct Tree(Source);
 
-/// The path that the C compiler prints for an argument such as `-print-prog-name=gcov`;
-/// `None` if it has none there, or cannot be run.
+/// Runs the C compiler with an argument such as `-print-prog-name=gcov`, and returns the absolute
+/// path that it prints; `None` if it prints none, or cannot be run.
 #[must_use]
 pub fn ask_compiler(argument: &str) -> Option<PathBuf> {
     let output = Compiler::find().ok()?.command().arg(argument).output().ok()?;
@@ -24,30 +24,29 @@ pub fn ask_compiler(argument: &str) -> Option<PathBuf> {
 }
 
 impl Tree {
-    /// Reads the files of a kernel, which is named as for
-    /// [`Module::open`](super::Module::open).
+    /// Reads the files of a kernel. `kernel` is as for [`Module::open`](super::Module::open).
     ///
     /// # Errors
     ///
-    /// There is no such tree, or it lacks the allocator.
+    /// [`ModuleError::NotFound`] if there is no such tree, or it lacks the allocator.
     pub fn find(kernel: impl AsRef<OsStr>) -> Result<Self, ModuleError> {
         Source::find(kernel.as_ref()).map(Self)
     }
 
-    /// The same, under another name.
+    /// Renames it.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.0.name);
         self
     }
 
-    /// What it was asked for by.
+    /// Its name: what it was opened with.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Where the files are from: lines of `key: value`.
+    /// The origin of the files: lines of `key: value`.
     #[must_use]
     pub fn revision(&self) -> &str {
         &self.0.revision
@@ -65,7 +64,7 @@ impl Tree {
         self.0.layout.header
     }
 
-    /// The paths of the KUnit suite and of its helper, if the tree has them.
+    /// The paths of the KUnit suite and its helper, if the tree has them.
     #[must_use]
     pub fn suite(&self) -> Option<[&'static str; 2]> {
         let paths = [self.0.layout.suite, self.0.layout.random];
@@ -82,7 +81,7 @@ impl Tree {
         files.map(|(path, text)| (path.as_str(), text.as_slice()))
     }
 
-    /// The text of one of its own files.
+    /// The content of one of its own files.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&[u8]> {
         self.has(path).then(|| self.0.files[path].as_slice())
@@ -94,8 +93,8 @@ impl Tree {
         self.0.digests()
     }
 
-    /// The allocator of this tree with the KUnit suite of another; `None` if that has none,
-    /// or keeps its files elsewhere.
+    /// The allocator of this tree with the KUnit suite of another one; `None` if that has none, or
+    /// has other paths.
     #[must_use]
     pub fn with_suite_of(&self, other: &Self) -> Option<Self> {
         let paths = other.suite().filter(|_| self.0.layout == other.0.layout)?;
@@ -133,7 +132,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn write_to(&self, folder: &Path) -> io::Result<()> {
         for (path, text) in self.files() {
             let path = folder.join(path);
@@ -143,18 +142,18 @@ impl Tree {
         Ok(())
     }
 
-    /// Compiles a module in a folder of its own. [`Module::open`](super::Module::open) takes
-    /// the path that is returned, as long as the folder is there.
+    /// Compiles a module in a folder. [`Module::open`](super::Module::open) takes the returned
+    /// path, as long as the folder exists.
     ///
     /// # Errors
     ///
-    /// It does not compile, or the folder cannot be written.
+    /// [`ModuleError`] if it does not compile, or the folder cannot be written.
     pub fn build(&self, build: Build, folder: &Path) -> Result<PathBuf, ModuleError> {
         let compiler = Compiler::find()?;
         Recipe::new(&self.0, &compiler, build).compile_to(folder, &Cache::open()?)
     }
 
-    /// Compiles the allocator alone, in a folder of its own.
+    /// Compiles only the allocator, in a folder.
     ///
     /// # Errors
     ///

@@ -1,9 +1,8 @@
-//! The folder of compiled objects and modules.
+//! The cache of compiled objects and modules.
 //!
-//! Code is loaded from this folder, so it must belong to the user alone. A file's
-//! name holds the digest of its content: a file that was cut short or changed is
-//! rebuilt. Files are written in a folder beside their place and renamed, so several
-//! processes may use the cache at once.
+//! Code is loaded from this folder, so it must belong to the user alone. A file's name has the
+//! digest of its content, so a truncated or changed file is rebuilt. Files are written to a
+//! temporary folder in the cache and then renamed, so several processes may use the cache at once.
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
@@ -19,27 +18,27 @@ use tempfile::TempDir;
 use super::ModuleError;
 use super::source::hex;
 
-/// Above this, the least recently used files are removed.
+/// The most bytes in the cache. Beyond, the least recently used files are removed.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What the names of folders begin with that are compiled in.
+/// The prefix of temporary folders for compilation.
 const WORKPLACE: &str = ".work-";
 
-/// A workplace this old was left behind by a process that was killed.
+/// A temporary folder this old was left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
-/// Digits of a key, and of a digest in a name.
+/// The number of digits of a key, and of a digest in a name.
 const DIGITS: usize = 32;
 
-/// Compiled files by the digest of everything that they are made of.
+/// Compiled files, by the digest of everything that they depend on.
 pub(super) struct Cache {
     folder: PathBuf,
     names: OnceCell<Vec<String>>,
-    /// Keeps a folder that no other process uses.
+    /// Keeps the folder, if it is a temporary one.
     _temporary: Option<TempDir>,
 }
 
-/// The user's folder for this crate; `None` if the environment names none.
+/// The user's cache folder for this crate; `None` if the environment names none.
 pub(super) fn user_folder() -> Option<PathBuf> {
     let absolute =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -49,11 +48,11 @@ pub(super) fn user_folder() -> Option<PathBuf> {
 }
 
 impl Cache {
-    /// Without a folder that can be written, nothing is kept.
+    /// Opens the cache. If the folder cannot be written, uses a temporary one.
     ///
     /// # Errors
     ///
-    /// If others could put code into the folder.
+    /// [`ModuleError::Cache`] if other users could put code into the folder.
     pub fn open() -> Result<Self, ModuleError> {
         let Some(user) = user_folder() else { return Self::temporary() };
         let folder = user.join("modules");
@@ -62,7 +61,7 @@ impl Cache {
                 .parent()
                 .map_or(Ok(()), fs::create_dir_all)
                 .and_then(|()| DirBuilder::new().mode(0o700).create(path));
-            // If it is there already, whatever it is, its owner matters.
+            // If it exists already, its owner is checked below.
             if let Err(error) = made
                 && path.symlink_metadata().is_err()
             {
@@ -71,9 +70,9 @@ impl Cache {
             }
             check_owner(path)?;
             if others_may_write(path)? {
-                // ./setup makes the outer one, with the permissions that umask leaves.
+                // ./setup creates the outer folder, with the permissions of umask.
                 if path == &folder {
-                    return Err(refuse(path, "others may write to it", "chmod go-w fixes that"));
+                    return Err(refuse(path, "others may write to it", "fix it with chmod go-w"));
                 }
                 restrict(path, 0o755)?;
             }
@@ -88,7 +87,7 @@ impl Cache {
         Ok(Self { folder: path, names: OnceCell::new(), _temporary: Some(folder) })
     }
 
-    /// The path and the content of the file for a key, if it is there and whole.
+    /// The path and the content of the file for a key, if it exists and is intact.
     pub fn get(&self, key: &str, ending: &str) -> Option<(PathBuf, Vec<u8>)> {
         let names = self.names.get_or_init(|| names(&self.folder));
         for name in names.iter().filter(|name| name.starts_with(key)) {
@@ -100,7 +99,7 @@ impl Cache {
             if let Ok(content) = content
                 && digest(&content) == name[DIGITS + 1..][..DIGITS]
             {
-                // So that it counts as recently used.
+                // Mark it as recently used.
                 let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
                 return Some((path, content));
             }
@@ -109,22 +108,22 @@ impl Cache {
         None
     }
 
-    /// Removes a file that turned out to be of no use.
+    /// Removes a file that is of no use.
     pub fn remove(&self, path: &Path) {
         let _ = fs::remove_file(path);
     }
 
-    /// Takes a file out of a workplace. Returns where it is now.
+    /// Moves a file from a temporary folder into the cache. Returns its new path.
     ///
     /// # Errors
     ///
-    /// The file is then still where it was.
+    /// Errors of the file system. The file is then not moved.
     pub fn put(&self, key: &str, ending: &str, file: &Path) -> io::Result<PathBuf> {
         let path = self.folder.join(format!("{key}-{}{ending}", digest(&fs::read(file)?)));
         if file.parent().and_then(Path::parent) == Some(&self.folder) {
             fs::rename(file, &path)?;
         } else {
-            // Another file system, perhaps.
+            // Perhaps on another file system.
             let beside = tempfile::Builder::new().prefix(WORKPLACE).tempfile_in(&self.folder)?;
             fs::copy(file, beside.path())?;
             beside.into_temp_path().persist(&path).map_err(|error| error.error)?;
@@ -133,12 +132,12 @@ impl Cache {
         Ok(path)
     }
 
-    /// A folder to compile in.
+    /// A temporary folder to compile in.
     pub fn workplace(&self) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(WORKPLACE).tempdir_in(&self.folder)
     }
 
-    /// Removes what was left behind, and the least recently used files, but not `keep`.
+    /// Removes old temporary folders, and the least recently used files except `keep`.
     fn shrink(&self, keep: &Path) {
         let now = SystemTime::now();
         let mut files = Vec::new();
@@ -161,7 +160,7 @@ impl Cache {
             if bytes <= MOST_BYTES {
                 break;
             }
-            // A process that has it loaded keeps it.
+            // A process that has loaded it keeps it.
             if path != keep && fs::remove_file(path).is_ok() {
                 bytes -= length;
             }
@@ -182,7 +181,7 @@ pub(super) fn no_temporary_folder(error: io::Error) -> ModuleError {
     )
 }
 
-/// Whether a file's name has the form that `put` gives.
+/// Whether a file's name has the form that `put` creates.
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     let is_digits = |bytes: &[u8]| bytes.len() == DIGITS && bytes.iter().all(u8::is_ascii_hexdigit);
@@ -198,7 +197,7 @@ fn names(folder: &Path) -> Vec<String> {
     names.filter_map(|name| name.into_string().ok()).collect()
 }
 
-/// Reads a file that nobody else has put there.
+/// Reads a file that belongs to this user.
 fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     let facts = fs::symlink_metadata(path)?;
     if !facts.is_file() || facts.uid() != user() {
@@ -211,7 +210,7 @@ fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Refuses a folder that is somebody else's, or that somebody else's link leads to.
+/// Refuses a folder, or a link to one, that belongs to another user.
 fn check_owner(path: &Path) -> Result<(), ModuleError> {
     for facts in [fs::symlink_metadata(path), fs::metadata(path)] {
         let facts = facts.map_err(|error| ModuleError::cache(path, error))?;
@@ -234,11 +233,11 @@ fn others_may_write(path: &Path) -> Result<bool, ModuleError> {
     Ok(facts.mode() & 0o022 != 0)
 }
 
-/// Takes away the permissions that are not in `mode`.
+/// Removes the permissions that are not in `mode`.
 fn restrict(path: &Path, mode: u32) -> Result<(), ModuleError> {
     let change = || {
         let now = fs::metadata(path)?.mode() & 0o7777;
-        // On a file system that cannot be written, what is right already is enough.
+        // On a read-only file system, correct permissions are enough.
         if now & !mode == 0 {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Reads files of a revision in a git repository, without a checkout.
+//! Reads the files of a git revision, without a checkout.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -8,12 +8,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A revision of a kernel tree, read by one git process.
 pub(super) struct Revision {
-    /// Its full hash.
+    /// The commit's full hash.
     pub commit: String,
-    /// Where the tree begins in the repository: nothing, or a path and a slash.
+    /// The tree's path in the repository: empty, or a path and a slash.
     prefix: OsString,
     git: Child,
-    /// `None` when there is nothing more to ask.
+    /// `None` after the last question.
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
@@ -21,7 +21,7 @@ pub(super) struct Revision {
 impl Revision {
     /// # Errors
     ///
-    /// Why there is no such revision, for the user to read.
+    /// The reason, for the user to read.
     pub fn open(revision: &OsStr, folder: &Path) -> Result<Self, String> {
         let cannot_run = |error: io::Error| {
             format!(
@@ -54,7 +54,7 @@ impl Revision {
         Ok(this)
     }
 
-    /// A file's content; `None` if it is not there.
+    /// A file's content; `None` if the revision does not have it.
     pub fn read(&mut self, file: &str) -> io::Result<Option<Vec<u8>>> {
         let object =
             [self.commit.as_bytes(), b":", self.prefix.as_bytes(), file.as_bytes()].concat();
@@ -64,8 +64,8 @@ impl Revision {
         Ok(self.ask(&object).map_err(fail)?.map(|(_, content)| content))
     }
 
-    /// The hash and the content of an object; `None` if there is none, or no file or
-    /// commit.
+    /// The hash and the content of an object; `None` if there is none, or it is neither a file nor
+    /// a commit.
     fn ask(&mut self, object: &[u8]) -> io::Result<Option<(String, Vec<u8>)>> {
         if object.contains(&b'\n') {
             return Ok(None);
@@ -77,8 +77,8 @@ impl Revision {
         if self.answers.read_until(b'\n', &mut answer)? == 0 {
             return Err(io::Error::other("git has ended"));
         }
-        // "hash type size" and the content; or the type and size of what a link leads
-        // to that is not in the repository; or the object's name and "missing".
+        // The answer is "hash type size" and the content; or, for a link out of the repository, a
+        // type, a size and the target; or the object's name and "missing".
         let answer = String::from_utf8_lossy(&answer).trim_end().to_owned();
         if answer.ends_with(" missing") || answer.ends_with(" ambiguous") {
             return Ok(None);
@@ -101,7 +101,7 @@ impl Revision {
 
 impl Drop for Revision {
     fn drop(&mut self) {
-        // That ends it.
+        // Closing its input ends git.
         self.questions = None;
         let _ = self.git.wait();
     }
@@ -110,7 +110,7 @@ impl Drop for Revision {
 fn command(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command.arg("-C").arg(folder).stdin(Stdio::null());
-    // What git sets for hooks and for `rebase --exec` names another repository.
+    // Git sets these for hooks and `rebase --exec`, for another repository.
     for variable in
         ["GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"]
     {

@@ -1,4 +1,4 @@
-//! The state of an allocator, read through a module's table.
+//! Reads the state of an allocator through a module's table.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -7,17 +7,17 @@ use super::Module;
 use super::abi::{Head, Order, RECORD_ALLOCATED, RECORD_FREE, Record, State};
 use crate::{BlockInfo, BlockState, Snapshot};
 
-/// All that an allocator's own structures say, as plain data.
+/// The content of an allocator's own data structures, as plain data.
 pub(crate) struct Inspection {
     pub module: Module,
     pub state: State,
     /// Parents first, the left half before the right.
     pub records: Vec<Record>,
-    /// There are more blocks than there can be; the rest was not read.
+    /// Whether there are more blocks than possible. The others were not read.
     pub endless: bool,
 }
 
-/// Orders that there can be.
+/// The most orders.
 const MOST_ORDERS: usize = 64;
 
 const EMPTY: Order = {
@@ -26,7 +26,7 @@ const EMPTY: Order = {
     Order { free_count: 0, used_count: 0, heads: [head; 2] }
 };
 
-/// What is kept for each order. No heap is used: a call that finds no room asks for it.
+/// The state of each order. Not on the heap, because a call that returns `ENOSPC` reads it.
 pub(crate) struct Orders {
     orders: [Order; MOST_ORDERS],
     count: usize,
@@ -54,8 +54,8 @@ impl Record {
 impl Module {
     /// # Safety
     ///
-    /// `mm` is an initialised allocator of this module, and is not changed
-    /// meanwhile. The same holds for the functions below.
+    /// `mm` is an initialised allocator of this module, and does not change during the call. The
+    /// same applies to the functions below.
     pub(crate) unsafe fn state(self, mm: *const c_void) -> State {
         let mut state = State::default();
         // SAFETY: as the caller says.
@@ -63,8 +63,8 @@ impl Module {
         state
     }
 
-    /// Reads the whole tree. `live` is how many objects are alive, and no fewer
-    /// than there are blocks.
+    /// Reads the whole tree. `live` is the number of live objects, which is at least the number of
+    /// blocks.
     ///
     /// # Safety
     ///
@@ -75,18 +75,18 @@ impl Module {
         let mut records = Vec::with_capacity(live);
         // SAFETY: as the caller says; there is room for `live` records.
         let count = unsafe { (self.table().tree)(mm, records.as_mut_ptr(), live) };
-        // SAFETY: so many have been written.
+        // SAFETY: the adapter wrote `count` records, but no more than `live`.
         unsafe { records.set_len(count.min(live)) };
         Inspection { module: self, state, records, endless: count > live }
     }
 
-    /// What is kept for the orders from 0 to `max_order`.
+    /// Reads the orders from 0 to `max_order`.
     ///
     /// # Safety
     ///
-    /// As for [`state`](Self::state); and there are so many orders.
+    /// As for [`state`](Self::state), and the allocator's arrays have that many orders.
     pub(crate) unsafe fn orders(self, mm: *const c_void, max_order: u32) -> Orders {
-        // An order is a number of bits.
+        // An order is below 64, the number of bits of a size.
         let count = (max_order + 1).min(MOST_ORDERS as u32);
         let mut orders = [EMPTY; MOST_ORDERS];
         // SAFETY: as the caller says; there is room for `count`.
@@ -94,7 +94,7 @@ impl Module {
         Orders { orders, count: count as usize }
     }
 
-    /// The size of the largest free block in bytes; 0 where nothing is free.
+    /// The size of the largest free block in bytes; 0 if nothing is free.
     ///
     /// # Safety
     ///
@@ -112,11 +112,10 @@ impl Module {
 
     /// # Safety
     ///
-    /// `block` is a block of an allocator of this module, and is not changed
-    /// meanwhile.
+    /// `block` is a block of an allocator of this module, and does not change during the call.
     pub(crate) unsafe fn record(self, block: *const c_void) -> Record {
         let mut record = MaybeUninit::uninit();
-        // SAFETY: as the caller says; the C fills it in.
+        // SAFETY: as the caller says; the adapter writes all fields.
         unsafe {
             (self.table().record)(block, record.as_mut_ptr());
             record.assume_init()
@@ -126,7 +125,7 @@ impl Module {
 
 impl Head {
     fn has_blocks(&self) -> bool {
-        // An empty list leads back to its head.
+        // The head of an empty list points to itself.
         !self.first.is_null() && self.first != self.head
     }
 }

@@ -1,4 +1,4 @@
-//! Loads a kernel's C while the program runs.
+//! Loads a kernel's C at run time.
 
 use core::ffi::c_char;
 use std::collections::HashMap;
@@ -15,35 +15,33 @@ use super::source::Source;
 use super::{Code, Loaded, Module, ModuleError};
 use crate::runtime::sanitizer;
 
-/// What has been loaded, by the digest of what it was compiled from.
+/// The loaded modules, by the digest of what they were compiled from.
 static LOADED: LazyLock<Mutex<HashMap<String, Entry>>> = LazyLock::new(Mutex::default);
 
 struct Entry {
     code: &'static Code,
-    /// One for each name that it was asked for by.
+    /// One for each name that was used to open it.
     modules: Vec<Module>,
 }
 
 impl Module {
     /// Compiles and loads the allocator of a kernel tree.
     ///
-    /// `kernel` is the name of a series that `./setup` has placed, the path of a tree,
-    /// or `REV@PATH`, a git revision of the tree at a path. A tree of any generation
-    /// will do: see the table in the README. A file that ends in `.so` is a module that
-    /// [`Tree::build`](super::Tree::build) has made.
+    /// `kernel` is the name of a series that `./setup` has fetched, the path of a tree, or
+    /// `REV@PATH`, a git revision of the tree at a path. Trees of all generations work: see the
+    /// table in the README. A file that ends in `.so` is a module that
+    /// [`Tree::build`](super::Tree::build) built.
     ///
-    /// The C compiler is `cc`, or what the environment variable `CC` names, with
-    /// `CFLAGS` added. Both are split at spaces. The compiler runs in a copy of the
-    /// tree, so paths in `CFLAGS` should be absolute.
+    /// The C compiler is `cc`, or `CC` from the environment, with `CFLAGS` added. Both are split at
+    /// spaces. The compiler runs in a copy of the tree, so paths in `CFLAGS` should be absolute.
     ///
-    /// What was compiled is kept in `$XDG_CACHE_HOME/gpu-buddy/modules`, or below
-    /// `~/.cache`, so that the next time takes a few milliseconds. If the folder cannot
-    /// be written, every time takes as long as the first.
+    /// Compiled modules are kept in `$XDG_CACHE_HOME/gpu-buddy/modules` or below `~/.cache`, so the
+    /// next call takes a few milliseconds. If that folder cannot be written, each call compiles.
     ///
     /// # Errors
     ///
-    /// There is no such tree, it lacks the allocator, or it does not compile; or others
-    /// could put code into the folder for what was compiled.
+    /// [`ModuleError`] if there is no such tree, it lacks the allocator, it does not compile, or
+    /// other users could write to the cache.
     pub fn open(kernel: impl AsRef<OsStr>) -> Result<Self, ModuleError> {
         let path = Path::new(kernel.as_ref());
         if path.extension() == Some(OsStr::new("so")) && path.is_file() {
@@ -60,7 +58,7 @@ impl Module {
         if let Some(path) = &kept {
             match load(path) {
                 Ok(code) => return Ok(register(recipe.key, &source, code)),
-                // Whatever its digest, it is of no use here.
+                // It cannot be loaded here, whatever its digest.
                 Err(_) => cache.remove(path),
             }
         }
@@ -83,7 +81,7 @@ impl Module {
     }
 }
 
-/// A module that was built before.
+/// Loads a module that was built before.
 fn built(path: &Path) -> Result<Module, ModuleError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let key = path.display().to_string();
@@ -103,7 +101,7 @@ fn built(path: &Path) -> Result<Module, ModuleError> {
     Ok(module)
 }
 
-/// The module of a source that has been loaded from this recipe.
+/// The module of a source, if this recipe is loaded already.
 fn loaded(key: &str, source: &Source) -> Option<Module> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let Entry { code, modules } = loaded.get_mut(key)?;
@@ -118,7 +116,7 @@ fn loaded(key: &str, source: &Source) -> Option<Module> {
     }))
 }
 
-/// Notes what has been loaded. If another thread was faster, its code is taken.
+/// Records what was loaded. If another thread was faster, its code is used.
 fn register(key: String, source: &Source, code: &'static Code) -> Module {
     LOADED
         .lock()
@@ -130,8 +128,8 @@ fn register(key: String, source: &Source, code: &'static Code) -> Module {
 
 fn load(path: &Path) -> Result<&'static Code, ModuleError> {
     let fail = |reason: &str| ModuleError::Load(format!("{}: {reason}", path.display()));
-    // SAFETY: the file was compiled from the tree by this program, or by this user. Its
-    // only initialisers are those that the C compiler adds.
+    // SAFETY: the file was compiled from the tree by this program or this user. Its only
+    // initialisers are those of the C compiler.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| {
         let reason = reason(&error);
@@ -143,37 +141,38 @@ fn load(path: &Path) -> Result<&'static Code, ModuleError> {
         };
         fail(&format!("{reason}{help}"))
     })?;
-    // SAFETY: the adapter defines it with this type, which is checked below.
+    // SAFETY: the adapter defines it with this type, whose layout is checked below.
     let table = unsafe { library.get::<*const Table>(b"gpu_buddy_module\0") };
     let table: *const Table = table.map_err(|error| fail(&reason(&error)))?.into_raw().cast();
-    // SAFETY: the symbol is only looked for.
+    // SAFETY: the symbol is only looked up, not used.
     if unsafe { library.get::<*const u8>(b"gpu_buddy_sanitized\0") }.is_ok() {
         listen().map_err(|reason| fail(&reason))?;
     }
-    // The texts of warnings and BUGs, and whatever allocators there will be, are in it.
+    // It must stay loaded: it has the texts of warnings and BUGs, and the code of all its
+    // allocators.
     core::mem::forget(library);
-    // SAFETY: the library stays loaded, and nobody writes the table.
+    // SAFETY: the library stays loaded, and nobody writes its table.
     let table = unsafe { Table::check(table) };
     let table = table.map_err(|mismatch| fail(&mismatch))?;
     Ok(Box::leak(Box::new(Code { table, load: OnceLock::new() })))
 }
 
-/// Has the address sanitizer's reports come to the runtime.
+/// Redirects the address sanitizer's reports to the runtime.
 fn listen() -> Result<(), String> {
     type Callback = unsafe extern "C" fn(*const c_char);
     let process = Library::this();
-    // SAFETY: this is the type that the sanitizer's public header gives it.
+    // SAFETY: this is its type in the sanitizer's public header.
     let set = unsafe {
         process.get::<unsafe extern "C" fn(Callback)>(b"__asan_set_error_report_callback\0")
     };
     let set = set.map_err(|_| "the address sanitizer's library is not loaded".to_owned())?;
-    // SAFETY: the callback takes what the sanitizer gives it, and is there for ever.
+    // SAFETY: the callback has the type that the sanitizer expects, and is never unloaded.
     unsafe { set(sanitizer::report) };
     sanitizer::turn_on();
     Ok(())
 }
 
-/// What the loader says, which the error itself does not show.
+/// The loader's message, which the error itself does not show.
 fn reason(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

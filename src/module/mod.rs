@@ -1,9 +1,8 @@
-//! A kernel's C as a module: one table of functions, the same for every
-//! generation of the source.
+//! A kernel's C as a module: one table of functions, the same for every generation of the source.
 //!
-//! The kernel that is compiled in is one of them, see [`Module::compiled_in`]. With
-//! the feature `module`, the C of any other tree is compiled and loaded while the
-//! program runs, so that any number of kernels are in one process:
+//! The compiled-in kernel is a module too, see [`Module::compiled_in`]. With the feature `module`,
+//! the C of any other tree is compiled and loaded at run time, so one process can have any number
+//! of kernels:
 //!
 //! ```no_run
 //! # #[cfg(feature = "module")] {
@@ -21,10 +20,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Two tables cross the border and nothing else does. The C calls what a kernel gives at
-//! run time (memory, BUG, WARN, the log, the clock, the random numbers of a KUnit run,
-//! "is this lock held?") through one that it is handed when it is loaded. What can be done
-//! with an allocator is in the other, the one symbol that a module shows.
+//! Rust and the C see only two tables of each other. Through one, which the C gets when it is
+//! loaded, it calls what a kernel provides at run time: memory, BUG, WARN, the log, the clock,
+//! random numbers for KUnit, and lockdep. The other, the only symbol that a module exports, has the
+//! functions of the allocator.
 
 pub(crate) mod abi;
 #[cfg(feature = "module")]
@@ -63,32 +62,32 @@ unsafe extern "C" {
     static COMPILED_IN: Table;
 }
 
-/// A kernel's C, ready to be called.
+/// The loaded C of a kernel.
 ///
-/// What a module has loaded stays loaded: the texts of warnings and BUGs are in it.
+/// It is never unloaded, because it has the texts of warnings and BUGs.
 #[derive(Clone, Copy)]
 pub struct Module(&'static Loaded);
 
 struct Loaded {
-    /// Such as `7.3`, or a path.
+    /// A series such as `7.3`, or a path.
     name: String,
-    /// Lines of `key: value` on where the files are from.
+    /// The origin of the files: lines of `key: value`.
     revision: String,
     /// The files of the tree, with the SHA-256 of each.
     files: Vec<(String, String)>,
-    /// What the tree lacks, and has from the kernel that is compiled in.
+    /// The files that the tree lacks, and that are from the compiled-in kernel.
     borrowed: Vec<&'static str>,
     code: &'static Code,
 }
 
-/// What was loaded: once, by whatever names it is asked for.
+/// Code that was loaded once, whatever its names.
 struct Code {
     table: &'static Table,
-    /// What the module's init function came to.
+    /// The result of the module's init function.
     load: OnceLock<Result<c_int, KernelBug>>,
 }
 
-/// Why a module's init function did not succeed.
+/// Why a module's init function failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stopped {
     Errno(Errno),
@@ -103,18 +102,18 @@ pub enum ModuleError {
     /// There is no such kernel, or it lacks the allocator.
     #[error("{0}")]
     NotFound(String),
-    /// It does not compile.
+    /// The compiler or linker failed.
     #[error("{0}")]
     Compile(String),
-    /// The folder for what was compiled is of no use.
+    /// The cache folder cannot be used.
     #[error("{}: {error}", path.display())]
     Cache {
-        /// The folder.
+        /// The path of the folder.
         path: std::path::PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         error: std::io::Error,
     },
-    /// What was compiled cannot be loaded.
+    /// The compiled module cannot be loaded.
     #[error("{0}")]
     Load(String),
 }
@@ -126,17 +125,17 @@ impl ModuleError {
     }
 }
 
-/// What the allocator of a kernel can do that not every kernel's can.
+/// What the allocator of a kernel can do and some kernels cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Features(u32);
 
-/// Something that the allocator of one kernel can do, and that of another not.
+/// A feature of the allocator that not every kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Feature {
     /// Its name, as in [`Kernel::capabilities`](crate::Kernel::capabilities).
     pub name: &'static str,
-    /// What the allocator does that has it.
+    /// What an allocator with this feature does.
     pub meaning: &'static str,
 }
 
@@ -146,7 +145,7 @@ impl Module {
     pub fn compiled_in() -> Self {
         static LOADED: OnceLock<Loaded> = OnceLock::new();
         static CODE: Code = Code {
-            // SAFETY: the C initialises it at compile time and nobody writes it.
+            // SAFETY: the table is a constant of the C, which nobody writes.
             table: unsafe { &COMPILED_IN },
             load: OnceLock::new(),
         };
@@ -165,18 +164,16 @@ impl Module {
         }))
     }
 
-    /// Calls the module's init function, the first time that it is asked to, outside of
-    /// every allocator's scope: memory that a module keeps for itself must not be in the
-    /// arena of the allocator that happens to be the first.
+    /// Calls the module's init function once. It runs outside every allocator's scope: memory that
+    /// a module keeps must not be in the arena of the first allocator.
     ///
     /// # Errors
     ///
-    /// What that function returned, or the BUG that it ran into; `Ok` is 0.
+    /// The error number that it returned, or the BUG that it ran into.
     pub(crate) fn load(self) -> Result<(), Stopped> {
         let result = self.0.code.load.get_or_init(|| {
             let captured = capture(|| {
-                // SAFETY: the table of the runtime lives as long as the program, and the
-                // C has not been called so far.
+                // SAFETY: the runtime's table is a static, and this is the first call of the C.
                 unsafe { (self.table().load)(&raw const RUNTIME) }
             });
             captured.log_all();
@@ -193,32 +190,31 @@ impl Module {
         self.0.code.table
     }
 
-    /// What it was asked for by: a series such as `7.3`, or a path.
+    /// The name that it was opened with: a series such as `7.3`, or a path.
     #[must_use]
     pub fn name(self) -> &'static str {
         &self.0.name
     }
 
-    /// Where its files are from: lines of `key: value`.
+    /// The origin of its files: lines of `key: value`.
     #[must_use]
     pub fn revision(self) -> &'static str {
         &self.0.revision
     }
 
-    /// The files of its tree that it is made of, with the SHA-256 of each in
-    /// hexadecimal.
+    /// The files of its tree, with the SHA-256 of each in hexadecimal.
     #[must_use]
     pub fn files(self) -> &'static [(String, String)] {
         &self.0.files
     }
 
-    /// The files that its tree lacks, and that the kernel that is compiled in has lent.
+    /// The files that its tree lacks, and that are from the compiled-in kernel.
     #[must_use]
     pub fn borrowed_files(self) -> &'static [&'static str] {
         &self.0.borrowed
     }
 
-    /// What its allocator can do that not every kernel's can.
+    /// What its allocator can do and some kernels cannot.
     #[must_use]
     pub fn features(self) -> Features {
         Features(self.table().capabilities)
@@ -232,16 +228,16 @@ impl Module {
 }
 
 impl Features {
-    /// All that there are: those of the newest kernel.
+    /// All features: those of the newest kernel.
     pub const ALL: Self = Self((1 << tree::CAPABILITIES.len()) - 1);
 
-    /// Whether a feature is among them. A name that is none is not.
+    /// Whether a feature is in this set. False for an unknown name.
     #[must_use]
     pub fn has(self, name: &str) -> bool {
         self.iter().any(|feature| feature.name == name)
     }
 
-    /// Each of them.
+    /// The features of this set.
     pub fn iter(self) -> impl Iterator<Item = Feature> {
         let all = (0..).zip(tree::CAPABILITIES);
         all.filter(move |(bit, _)| self.0 & (1 << bit) != 0)

@@ -1,5 +1,4 @@
-//! Where the files of a kernel come from: a series that `./setup` has placed, a
-//! folder, or a revision of a git tree.
+//! Finds the files of a kernel: in a series that `./setup` fetched, a folder, or a git revision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -12,34 +11,33 @@ use sha2::{Digest, Sha256};
 use super::tree::{LAYOUTS, Layout, SUPPORT, Signs};
 use super::{ModuleError, git};
 
-/// The files beside the allocator that a tree without them gets: those of the
-/// kernel that is compiled in.
+/// Support files of the compiled-in kernel, for trees that lack them.
 const STAND_INS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/support.rs"));
 
-/// The files of a kernel that a module is made of.
+/// The files of a kernel that make up a module.
 pub(super) struct Source {
-    /// As it was asked for.
+    /// The name, as given by the user.
     pub name: String,
-    /// Lines of `key: value` on where the files are from.
+    /// The origin of the files: lines of `key: value`.
     pub revision: String,
     pub layout: &'static Layout,
     pub signs: Signs,
-    /// The files of the tree, by their paths in it.
+    /// The files, by their paths in the tree.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// What they include from beside themselves.
+    /// The files that they include by a relative path.
     pub included: BTreeSet<String>,
-    /// Those of them that the tree lacks.
+    /// The files that the tree lacks.
     pub borrowed: Vec<&'static str>,
 }
 
-/// Where files are read from.
+/// The place that files are read from.
 enum Tree<'a> {
     Folder(&'a Path),
     Git(git::Revision),
 }
 
 impl Tree<'_> {
-    /// A file's content; `None` if it is not there.
+    /// A file's content; `None` if it does not exist.
     fn read(&mut self, file: &str) -> io::Result<Option<Vec<u8>>> {
         match self {
             Self::Folder(root) => match fs::read(root.join(file)) {
@@ -77,7 +75,7 @@ impl Source {
             Err(_) => {}
         }
         let revisions = revisions(name);
-        // Both parts may have an @ in them.
+        // Both parts may contain an @.
         let place = |(_, folder): &&(&OsStr, PathBuf)| folder.is_dir();
         if let Some((revision, folder)) = revisions.iter().find(place) {
             return Self::git(&text, revision, folder);
@@ -95,9 +93,9 @@ impl Source {
         let hint = nearest(&text, &there)
             .map_or_else(String::new, |name| format!(". Did you mean {name}?"));
         let there = if there.is_empty() {
-            "./setup places one".to_owned()
+            "./setup fetches one".to_owned()
         } else {
-            format!("{} are there, and ./setup places others", there.join(", "))
+            format!("here: {}; ./setup fetches others", there.join(", "))
         };
         Err(ModuleError::NotFound(format!(
             "{text} is neither a series ({there}), nor a folder, nor REV@PATH{hint}"
@@ -172,14 +170,14 @@ impl Source {
     }
 }
 
-/// What `REV@PATH` may mean, as many times as there is an @.
+/// The possible meanings of `REV@PATH`: one for each @.
 fn revisions(name: &OsStr) -> Vec<(&OsStr, PathBuf)> {
     let bytes = name.as_bytes();
     let places = (0..bytes.len()).filter(|&place| bytes[place] == b'@' && place > 0);
     places
         .map(|place| {
             let path = Path::new(OsStr::from_bytes(&bytes[place + 1..]));
-            // No shell expands it behind an @.
+            // A shell does not expand ~ after an @.
             let home = path.strip_prefix("~").ok().zip(std::env::var_os("HOME"));
             let path = home.map_or(path.to_owned(), |(rest, home)| Path::new(&home).join(rest));
             (OsStr::from_bytes(&bytes[..place]), path)
@@ -187,8 +185,8 @@ fn revisions(name: &OsStr) -> Vec<(&OsStr, PathBuf)> {
         .collect()
 }
 
-/// Adds what the files include from beside themselves: a patch may split them. Returns
-/// all that is included so.
+/// Adds the files that are included by a relative path, because a patch may split files. Returns
+/// all of these.
 fn add_included(
     files: &mut BTreeMap<String, Vec<u8>>,
     tree: &mut Tree<'_>,
@@ -214,7 +212,7 @@ fn add_included(
     Ok(included)
 }
 
-/// A path relative to a folder, both of them in the tree; `None` if it leads out.
+/// Joins a path to a folder, both inside the tree; `None` if the result is outside.
 pub(super) fn join(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<_> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -227,7 +225,7 @@ pub(super) fn join(folder: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// What the Makefile at the top of a tree says.
+/// The version in the Makefile at the top of a tree.
 fn makefile(tree: &mut Tree<'_>) -> Option<String> {
     let text = tree.read("Makefile").ok()??;
     let text = String::from_utf8_lossy(&text);
@@ -242,7 +240,7 @@ fn makefile(tree: &mut Tree<'_>) -> Option<String> {
     Some(format!("series: {series}\nversion: {series}.{sublevel}{extra}"))
 }
 
-/// The folder of a series: in the project, or where `./setup` keeps what it fetched.
+/// The folder of a series: in the project, or in the cache of `./setup`.
 fn series(name: &OsStr) -> Option<PathBuf> {
     let bytes = name.as_bytes();
     let is_name =
@@ -252,10 +250,10 @@ fn series(name: &OsStr) -> Option<PathBuf> {
     is_name.then(|| place.or_else(kept)).flatten()
 }
 
-/// Folders with a folder for each series.
+/// The folders that have a folder for each series.
 fn places() -> Vec<PathBuf> {
     let mut places = vec![PathBuf::from("vendor/linux")];
-    // The project that this was built in, if it is on this machine.
+    // The project that this was built in, if it still exists.
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor/linux");
     if project.canonicalize().ok() != places[0].canonicalize().ok() {
         places.push(project);
@@ -264,7 +262,7 @@ fn places() -> Vec<PathBuf> {
     places
 }
 
-/// The newest of the folders that are named after versions.
+/// The newest of the folders with version names.
 fn newest(folder: PathBuf) -> Option<PathBuf> {
     let mut versions: Vec<_> = names(&folder)
         .into_iter()
@@ -288,9 +286,9 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The name that is most like one that is not there, if any is.
+/// The most similar name, if one is similar enough for a hint.
 fn nearest<'a>(wrong: &str, names: &'a [String]) -> Option<&'a str> {
-    // As clap has it for its own hints.
+    // The same threshold as clap's.
     const ALIKE: f64 = 0.7;
     let likeness = |name: &String| strsim::jaro(wrong, name);
     let most = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;

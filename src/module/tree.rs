@@ -1,24 +1,22 @@
-//! The files of a kernel tree, and what they say of the allocator in them.
+//! The files of a kernel tree, and the features that they show.
 //!
-//! build.rs reads this file too, for the kernel that is compiled in. So it needs
-//! no more than std.
+//! build.rs includes this file too, for the compiled-in kernel. So it may only use std.
 
 use std::path::{Path, PathBuf};
 
-/// Where a generation of the source keeps its files, relative to the tree.
+/// The paths of a generation's files, relative to the tree.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The names begin with `drm_`, not with `gpu_`.
+    /// Whether names begin with `drm_` instead of `gpu_`.
     pub drm: bool,
     pub allocator: &'static str,
     pub header: &'static str,
-    /// The KUnit suite, and the helper that it draws orders with.
+    /// The KUnit suite, and its helper for random orders.
     pub suite: &'static str,
     pub random: &'static str,
 }
 
-/// The newest first: trees of the newer form may carry a file of the older name
-/// that only prints.
+/// The newest first: a newer tree may have a file of the older name that only prints.
 pub const LAYOUTS: [Layout; 3] = [
     Layout {
         drm: false,
@@ -44,8 +42,7 @@ pub const LAYOUTS: [Layout; 3] = [
     },
 ];
 
-/// The files beside the allocator that are compiled or included as they are. Every
-/// other header is a shim.
+/// The files besides the allocator that are used unchanged. All other headers are shims.
 pub const SUPPORT: [&str; 6] = [
     "include/linux/rbtree.h",
     "include/linux/rbtree_types.h",
@@ -59,11 +56,11 @@ pub const RBTREE: &str = "lib/rbtree.c";
 pub const PRANDOM: &str = "lib/random32.c";
 
 impl Layout {
-    /// The layout of the files that `has` says are there.
+    /// The layout of a tree. `has` says whether a file exists.
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// The missing files, as text.
     pub fn find(has: impl Fn(&str) -> bool) -> Result<&'static Self, String> {
         if let Some(layout) = LAYOUTS.iter().find(|layout| has(layout.allocator)) {
             if has(layout.header) {
@@ -72,29 +69,29 @@ impl Layout {
             return Err(format!("it has {}, but no {}", layout.allocator, layout.header));
         }
         let names: Vec<_> = LAYOUTS[..2].iter().map(|layout| layout.allocator).collect();
-        Err(format!("it is no kernel tree: it has neither {}", names.join(" nor ")))
+        Err(format!("it is not a kernel tree: it has neither {}", names.join(" nor ")))
     }
 
-    /// The file that a helper of the suite includes.
+    /// The header that the suite's helper includes.
     pub fn random_header(&self) -> String {
         self.random.replace(".c", ".h")
     }
 
-    /// As C includes the header.
+    /// The header's name in an `#include`.
     pub fn header_name(&self) -> &'static str {
         if self.drm { "drm/drm_buddy.h" } else { "linux/gpu_buddy.h" }
     }
 }
 
-/// What a tree's texts say of its allocator.
+/// The features of an allocator, as found in its source text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signs {
-    /// Macros for the C that puts one table over all generations.
+    /// Macros for the adapter.
     pub defines: Vec<&'static str>,
 }
 
-/// A capability: its name, the macro for the C, and what an allocator does that
-/// has it. In the order of the bits in vendor/shim/module/module.h.
+/// The capabilities: name, macro for the adapter, and what an allocator with it does. In the order
+/// of the bits in vendor/shim/module/module.h.
 pub const CAPABILITIES: [(&str, &str, &str); 12] = [
     ("clear", "SHIM_HAS_CLEAR", "tells clear memory from dirty"),
     ("reset_clear", "SHIM_HAS_RESET_CLEAR", "makes all free memory clear or dirty"),
@@ -118,7 +115,7 @@ pub const CAPABILITIES: [(&str, &str, &str); 12] = [
     ("rounds_up", "SHIM_HAS_ROUNDS_UP", "rounds a size up to min_block_size, and trims"),
 ];
 
-/// A macro, the words that show it, and where to look.
+/// A macro, the file to search, and the text that shows the feature.
 const WORDS: [(&str, Place, &str); 16] = [
     ("SHIM_FREE_TREES", Place::Header, "**free_trees;"),
     ("SHIM_FREE_TREE", Place::Header, "*free_tree;"),
@@ -138,7 +135,7 @@ const WORDS: [(&str, Place, &str); 16] = [
     ("SHIM_KUNIT_SUITE_HAS_SEED", Place::Suite, "static unsigned int random_seed;"),
 ];
 
-/// A macro, and the word that an argument of a function shows it by.
+/// A macro, a function, and the word in the function's arguments that shows the feature.
 const ARGUMENTS: [(&str, &str, &str); 3] = [
     ("SHIM_HAS_FREE_FLAGS", "buddy_free_list(", "flags"),
     ("SHIM_HAS_TRIM_START", "buddy_block_trim(", "start"),
@@ -176,7 +173,7 @@ impl Signs {
     }
 }
 
-/// Where a unit's text is from decides how strictly it is compiled.
+/// The origin of a unit. It decides which warnings are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Kernel,
@@ -193,8 +190,8 @@ pub struct Unit {
     pub defines: Vec<(&'static str, String)>,
 }
 
-/// The units of a module. `file` gives the path of a file of the tree, or of what
-/// stands in for it; `None` if there is neither.
+/// The units of a module. `file` returns the path of a file of the tree, or of its replacement;
+/// `None` if there is neither.
 pub fn units(
     layout: &Layout,
     signs: &Signs,
@@ -240,8 +237,8 @@ pub fn units(
     units
 }
 
-/// The flags for a unit, apart from optimisation. `headers` has a header for each
-/// of the kernel's own that is taken from the tree at `root`.
+/// The compiler flags of a unit, without optimisation. `headers` is a folder of headers that
+/// include those of the tree at `root`.
 pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<String> {
     let mut flags = vec![
         "-std=gnu11".into(),
@@ -252,16 +249,16 @@ pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<St
         "linux/kconfig.h".into(),
         "-nostdinc".into(),
         "-fno-strict-aliasing".into(),
-        // A BUG unwinds through these frames.
+        // A BUG unwinds through the C's frames.
         "-fexceptions".into(),
         "-fvisibility=hidden".into(),
-        // Places are reported as paths inside the kernel tree.
+        // BUGs and warnings report paths inside the kernel tree.
         format!("-fmacro-prefix-map={}/=", root.display()),
     ];
     match origin {
         Origin::Kernel => flags.push("-w".into()),
         Origin::Ours => flags.extend(
-            // They include the kernel's headers, whose inline functions do the last two.
+            // The last two are off because the kernel's inline functions cause these warnings.
             [
                 "-Wall",
                 "-Wextra",
@@ -275,15 +272,15 @@ pub fn flags(root: &Path, shim: &Path, headers: &Path, origin: Origin) -> Vec<St
     flags
 }
 
-/// The text of a header whose name leads to the kernel's own at `path`. What is counted in
-/// red-black trees follows theirs.
+/// The text of a header that includes the kernel's own at `path`. After the red-black tree's header
+/// come macros that count its steps.
 pub fn forwarding_header(name: &str, path: impl std::fmt::Display) -> String {
     let steps = if name == "linux/rbtree.h" { "#include <module/rbtree_steps.h>\n" } else { "" };
     format!("#include \"{path}\"\n{steps}")
 }
 
-/// The headers of the kernel's own that are included as they are: the name in an
-/// include, and the path in the tree.
+/// The kernel's own headers that are included unchanged: the name in an `#include`, and the path in
+/// the tree.
 pub fn headers(layout: &'static Layout) -> impl Iterator<Item = (&'static str, &'static str)> {
     let support =
         SUPPORT.into_iter().filter_map(|path| Some((path.strip_prefix("include/")?, path)));

@@ -1,9 +1,9 @@
 //! Memory for the C.
 //!
-//! An allocator of the safe API owns an [`Arena`]. The C takes from it while it
-//! runs inside that allocator's scope, under that allocator's lock: so an arena
-//! needs no lock, knows exactly what is alive, and gives back everything at once
-//! when it goes. Outside of every scope, memory is `malloc`'s.
+//! Each allocator of the safe API owns an [`Arena`]. The C allocates from it while it runs in that
+//! allocator's scope and under its lock. So an arena needs no lock, knows exactly what is alive,
+//! and frees everything at once when it is dropped. Outside every scope, memory comes from
+//! `malloc`.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -19,49 +19,49 @@ unsafe extern "C" {
     pub(super) fn free(memory: *mut c_void);
 }
 
-/// Objects in the first slab; each further slab doubles, up to the last.
+/// The number of objects in the first slab. Each further slab has twice as many, up to the last
+/// size.
 const FIRST_SLAB: usize = 32;
 const LAST_SLAB: usize = 4096;
 
-/// An arena keeps this many slabs until it goes: one of each size. They hold 8160
-/// objects. Any further slab is surplus.
+/// An arena keeps this many slabs until it is dropped: one of each size. They have 8160 objects.
+/// Further slabs are surplus.
 const KEPT_SLABS: usize = (LAST_SLAB / FIRST_SLAB).ilog2() as usize + 1;
 
-/// The surplus is given back only when this few objects are alive: half of what the
-/// kept slabs hold. An allocator that goes up and down at their limit would
-/// otherwise get a slab and give it back each time.
+/// The surplus is freed only when at most this many objects are alive: half of those in the kept
+/// slabs. Otherwise an allocator that varies around their limit would allocate and free a slab
+/// again and again.
 const FEW_OBJECTS: usize = FIRST_SLAB * ((1 << KEPT_SLABS) - 1) / 2;
 
 /// The memory of one allocator.
 pub(crate) struct Arena {
-    /// With a sanitizer each object is `malloc`'s own, so that a use after free or beyond
-    /// the end is seen.
+    /// Under a sanitizer, each object comes from `malloc`, so that a use after free or beyond the
+    /// end is seen.
     has_slabs: bool,
     /// Free objects of the kept slabs, linked through their first word.
     free: *mut FreeObject,
-    /// Free objects of the surplus, which are used when there are no others.
+    /// Free objects of the surplus, used only if there are no others.
     free_surplus: *mut FreeObject,
-    /// Size of the objects in the slabs; 0 before the first.
+    /// The size in bytes of the objects in the slabs; 0 before the first.
     object_size: usize,
     slabs: Vec<NonNull<c_void>>,
     next_slab: usize,
-    /// What kmalloc gave out: a few arrays, and under a sanitizer every object.
+    /// Memory from kmalloc: a few arrays, and under a sanitizer every object.
     kmallocs: HashSet<NonNull<c_void>>,
     live: usize,
-    /// How many of them are in slabs.
+    /// How many live objects are in slabs.
     in_slabs: usize,
-    /// How many of those are in the surplus.
+    /// How many of these are in the surplus.
     in_surplus: usize,
-    /// More objects than these are not given out.
+    /// The most live objects; further allocations fail.
     most: usize,
     /// Decides which allocations fail.
     fault: Option<Fault>,
     /// How many allocations have failed.
     failed: u64,
-    /// The init function has returned.
+    /// Whether the init function has succeeded.
     initialised: bool,
-    /// Whether the C may be told that there is no memory. If not, it is stopped
-    /// instead.
+    /// Whether the C survives a failed allocation. If not, it is stopped instead.
     recovers: bool,
 }
 
@@ -69,11 +69,11 @@ struct FreeObject {
     next: *mut FreeObject,
 }
 
-// SAFETY: the pointers are to memory that the arena owns.
+// SAFETY: the pointers are to memory that the arena owns alone.
 unsafe impl Send for Arena {}
 
 impl Arena {
-    /// For an allocator that survives a failed split, or not.
+    /// For an allocator that survives a failed split (`recovers`), or not.
     pub fn new(recovers: bool) -> Self {
         Self {
             has_slabs: !sanitizer::is_on(),
@@ -94,28 +94,26 @@ impl Arena {
         }
     }
 
-    /// For the init function, which every generation recovers from: it is told of
-    /// failures, until [`initialised`](Self::initialised).
+    /// For the init function: every kernel survives a failed allocation there. Until
+    /// [`initialised`](Self::initialised).
     pub fn for_init(fault: Option<Fault>) -> Self {
         let mut arena = Self::new(true);
         arena.fault = fault;
         arena
     }
 
-    /// The init function has returned. From here on, failures are for the C only if
-    /// it recovers from them.
+    /// The init function has succeeded. From now on, the C gets failures only if it survives them.
     pub fn initialised(&mut self, recovers: bool) {
         self.recovers = recovers;
         self.initialised = true;
     }
 
-    /// Gives out so many objects and no more: a call that asks for billions of them
-    /// then ends.
+    /// Sets the most live objects, so that a call that asks for billions of them ends.
     pub fn set_limit(&mut self, objects: usize) {
         self.most = objects;
     }
 
-    /// How many objects are alive, of the slabs and of kmalloc.
+    /// The number of live objects, of the slabs and of kmalloc.
     pub fn live(&self) -> usize {
         self.live
     }
@@ -125,29 +123,29 @@ impl Arena {
         self.initialised
     }
 
-    /// How many allocations have failed, whatever for.
+    /// How many allocations have failed, injected or not.
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// How many slabs there are, and how many of them stay.
+    /// The number of slabs, and how many are kept.
     #[cfg(test)]
     pub fn slabs(&self) -> (usize, usize) {
         (self.slabs.len(), if self.has_slabs { KEPT_SLABS } else { 0 })
     }
 
-    /// What decides over allocations, with what it has counted.
+    /// The fault that is set, with its counts.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
     }
 
-    /// Replaces what decides over allocations.
+    /// Replaces the fault. Returns the previous one.
     pub fn set_fault(&mut self, fault: Option<Fault>) -> Option<Fault> {
         core::mem::replace(&mut self.fault, fault)
     }
 
-    /// The memory that `alloc` finds, unless the fault says otherwise. Null where
-    /// there is none; then again the C may have to be stopped here.
+    /// Returns the memory from `alloc`, or null if the fault says so or there is none. Stops the C
+    /// instead of returning null if it would not survive that.
     pub(super) fn decide(&mut self, alloc: impl FnOnce(&mut Self) -> *mut c_void) -> *mut c_void {
         let mut recovers = self.recovers;
         if let Some(fault) = &mut self.fault
@@ -175,7 +173,8 @@ impl Arena {
         if self.object_size == 0 {
             self.object_size = size.next_multiple_of(align_of::<FreeObject>());
         }
-        // The allocator has one cache; another one's objects are kmalloc's.
+        // The slabs are for the first cache only. Objects of another one that are larger come from
+        // kmalloc.
         if size > self.object_size {
             return self.kmalloc(1, size);
         }
@@ -185,8 +184,8 @@ impl Arena {
         let is_surplus = self.free.is_null();
         let list = if is_surplus { &mut self.free_surplus } else { &mut self.free };
         let object = *list;
-        // SAFETY: the list is not empty. It links objects of the slabs that nothing
-        // else uses, each of `object_size` bytes, and `size` is at most that.
+        // SAFETY: the list is not empty. It links free objects of the slabs, each of `object_size`
+        // bytes, and `size` is at most that.
         unsafe {
             *list = (*object).next;
             object.cast::<u8>().write_bytes(0, size);
@@ -203,13 +202,13 @@ impl Arena {
     /// nothing uses it any more.
     pub(super) unsafe fn object_free(&mut self, object: *mut c_void, size: usize) {
         if !self.has_slabs || size > self.object_size {
-            // SAFETY: such objects came from `kmalloc`.
+            // SAFETY: as the caller says; such objects came from `kmalloc`.
             return unsafe { self.kfree(object) };
         }
         let object = object.cast::<FreeObject>();
         let is_surplus = self.is_surplus(object);
         let list = if is_surplus { &mut self.free_surplus } else { &mut self.free };
-        // SAFETY: the object is in a slab and nothing else uses it.
+        // SAFETY: as the caller says, the object is in a slab and nothing uses it.
         unsafe { (*object).next = *list };
         *list = object;
         self.live -= 1;
@@ -226,7 +225,7 @@ impl Arena {
             return false;
         }
         let is_in = |(index, slab): (usize, &NonNull<c_void>)| {
-            // For an object before the slab this wraps around, and is too large.
+            // For an object before the slab, this wraps around to a large number.
             let offset = object.addr().wrapping_sub(slab.addr().get());
             offset < (FIRST_SLAB << index) * self.object_size
         };
@@ -237,13 +236,13 @@ impl Arena {
     fn give_back(&mut self) {
         self.free_surplus = ptr::null_mut();
         for slab in self.slabs.drain(KEPT_SLABS..) {
-            // SAFETY: it came from calloc, nothing in it is alive, and no list has an
-            // object of it any more.
+            // SAFETY: it came from calloc, none of its objects is alive, and no list has one any
+            // more.
             unsafe { free(slab.as_ptr()) };
         }
     }
 
-    /// Another slab; false where there is no memory.
+    /// Adds a slab. Returns false if there is no memory.
     fn grow(&mut self) -> bool {
         if self.slabs.try_reserve(1).is_err() {
             return false;
@@ -256,12 +255,12 @@ impl Arena {
         self.slabs.push(slab);
         let list =
             if self.slabs.len() > KEPT_SLABS { &mut self.free_surplus } else { &mut self.free };
-        // Backwards, so that they are given out ascending.
+        // Backwards, so that objects are handed out by ascending address.
         for index in (0..self.next_slab).rev() {
-            // SAFETY: `index` is below the number of objects in the slab.
+            // SAFETY: `index` is below the number of objects, so the result is inside the slab.
             let object = unsafe { slab.byte_add(index * self.object_size) }.cast::<FreeObject>();
-            // SAFETY: the object is in the slab, with room and alignment for a link,
-            // and nothing uses it.
+            // SAFETY: the object is in the slab, has room and alignment for a link, and nothing
+            // uses it.
             unsafe { object.write(FreeObject { next: *list }) };
             *list = object.as_ptr();
         }
@@ -273,7 +272,7 @@ impl Arena {
         if self.kmallocs.try_reserve(1).is_err() {
             return ptr::null_mut();
         }
-        // SAFETY: calloc takes any two numbers and fails where they overflow.
+        // SAFETY: calloc takes any two numbers, and fails if their product overflows.
         let Some(memory) = NonNull::new(unsafe { calloc(count, size) }) else {
             return ptr::null_mut();
         };
@@ -290,12 +289,13 @@ impl Arena {
         let Some(memory) = NonNull::new(memory) else {
             return;
         };
-        // What is not found is not ours: it was freed before, or is a wrong
-        // address. A sanitizer gets it nevertheless, and tells.
+        // An unknown address was freed before, or is wrong. It is ignored, but a sanitizer gets it,
+        // to report it.
         let known = self.kmallocs.remove(&memory);
         self.live -= usize::from(known);
         if known || !self.has_slabs {
-            // SAFETY: it came from calloc, and was in the set, so once only.
+            // SAFETY: a known address came from calloc, and was removed from the set, so it is
+            // freed once. An unknown one is reported by the sanitizer, which replaces `free`.
             unsafe { free(memory.as_ptr()) };
         }
     }
@@ -304,7 +304,7 @@ impl Arena {
 impl Drop for Arena {
     fn drop(&mut self) {
         for memory in self.slabs.drain(..).chain(self.kmallocs.drain()) {
-            // SAFETY: it came from calloc, and the arena is the only owner.
+            // SAFETY: it came from calloc, and only the arena owns it.
             unsafe { free(memory.as_ptr()) };
         }
     }
@@ -314,8 +314,7 @@ impl Drop for Arena {
 mod tests {
     use super::*;
 
-    /// A kernel's C may free what its init function allocated, and keep other objects
-    /// instead.
+    /// The C may free what its init function allocated, and keep other objects instead.
     #[test]
     fn slabs_with_live_objects_stay() {
         const SIZE: usize = 64;

@@ -5,11 +5,11 @@ use core::fmt;
 
 use super::scope::{Event, report, unwind};
 
-/// A kernel BUG: a condition that the C holds to be impossible came true.
+/// A kernel BUG: a condition that the C considers impossible came true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct KernelBug {
-    /// The condition, as it stands in the C.
+    /// The condition, as written in the C.
     pub condition: &'static str,
     /// The file, as a path inside the kernel tree.
     pub file: &'static str,
@@ -18,9 +18,9 @@ pub struct KernelBug {
 }
 
 impl KernelBug {
-    /// Not a BUG of the C, but as good as one: it ran out of memory where its
-    /// way back would have corrupted its trees, so it was stopped there. See
-    /// [`fault`](crate::fault) for the series that this can happen in.
+    /// Not a BUG of the C, but treated as one: the C ran out of memory, and was stopped before its
+    /// error path corrupted its trees. See [`fault`](crate::fault) for the series in which this
+    /// happens.
     pub const OUT_OF_MEMORY: Self = Self {
         condition: "out of memory, which this kernel's allocator does not survive",
         file: "",
@@ -30,7 +30,7 @@ impl KernelBug {
 
 impl fmt::Display for KernelBug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What was found outside of the C has no place in it.
+        // A stop that is not in the C has no place.
         if self.file.is_empty() {
             return f.write_str(self.condition);
         }
@@ -38,11 +38,11 @@ impl fmt::Display for KernelBug {
     }
 }
 
-/// A kernel warning: the C found something wrong and went on.
+/// A kernel warning: the C found something wrong and continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The condition that raised it, as it stands in the C.
+    /// The condition that raised it, as written in the C.
     pub condition: &'static str,
     /// The file, as a path inside the kernel tree.
     pub file: &'static str,
@@ -56,7 +56,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Unwinds to the edge of the safe API, or to the caller of the raw layer.
+/// Unwinds to the safe API, or to the caller of the raw layer.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! The locks that a thread holds, as callers of the raw layer say.
+//! The locks that a thread holds, as declared by callers of the raw layer.
 
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -12,17 +12,16 @@ thread_local! {
 #[must_use = "the lock counts as released when this is dropped"]
 pub struct Held<'a> {
     lock: usize,
-    /// It stays in its thread, and does not outlive the lock.
+    /// It must stay in its thread, and not outlive the lock.
     life: PhantomData<(&'a (), *const ())>,
 }
 
-/// Says that this thread holds a lock: what lockdep learns from the kernel's own locks.
+/// Declares that this thread holds a lock, as the kernel's own locks tell lockdep.
 ///
-/// A lock is known by its address. Call this with the lock taken, and drop what it returns
-/// before the lock is released. The C's own assertions ask for the address of the
-/// `lockdep_map` that an allocator was told of; a
-/// [`Monitor`](crate::wrapper::Monitor) asks whether all calls on one allocator have a lock
-/// in common.
+/// The address identifies a lock. Call this with the lock held, and drop the result before the lock
+/// is released. The C's own assertions compare with the `lockdep_map` that the allocator was given.
+/// A [`Monitor`](crate::wrapper::Monitor) checks whether all calls on one allocator have a lock in
+/// common.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -42,7 +41,7 @@ pub fn hold<T: ?Sized>(lock: &T) -> Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // A thread that ends has lost its list already, and holds nothing.
+        // A thread that is ending has lost its list, and holds nothing.
         let _ = HELD.try_with(|held| {
             let mut held = held.borrow_mut();
             if let Some(index) = held.iter().rposition(|&lock| lock == self.lock) {
@@ -52,12 +51,12 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Whether this thread has said that it holds the lock at this address.
+/// Whether this thread declared the lock at this address.
 pub(super) fn is_held(lock: usize) -> bool {
     HELD.with_borrow(|held| held.contains(&lock))
 }
 
-/// Gives `f` the addresses of the locks that this thread holds.
+/// Calls `f` with the addresses of the locks that this thread holds.
 pub(crate) fn with_held<R>(f: impl FnOnce(&[usize]) -> R) -> R {
     HELD.with_borrow(|held| f(held))
 }

@@ -1,4 +1,4 @@
-//! KUnit: what a failed check becomes, and the random numbers of a run.
+//! KUnit: failed checks, and the random numbers of a run.
 
 use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_uint};
@@ -10,12 +10,12 @@ thread_local! {
     static SEED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What this thread's next run draws its random numbers from.
+/// Sets the seed of this thread's next run.
 pub(crate) fn set_seed(seed: u32) {
     SEED.set(seed);
 }
 
-/// The seed first. The suite draws until it gets one that is not 0.
+/// Returns the seed first. The suite draws until it gets a number that is not 0.
 pub(super) extern "C-unwind" fn random_u32() -> u32 {
     SEED.replace(SEED.get().wrapping_add(1))
 }
@@ -30,7 +30,8 @@ pub(super) unsafe extern "C-unwind" fn kunit_fail(
     values: *const c_char,
     message: *const c_char,
 ) {
-    // SAFETY: vendor/shim/module/printk.c passes what the macros made, and its buffers.
+    // SAFETY: vendor/shim/module/printk.c passes the check that the macros made, and strings in its
+    // own buffers.
     let (check, [expected, values, message]) =
         unsafe { (&*check, [expected, values, message].map(|text| CStr::from_ptr(text))) };
     // SAFETY: the file's name is a string literal.

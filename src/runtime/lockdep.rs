@@ -1,9 +1,9 @@
-//! Lockdep: is the allocator's lock held by the thread that calls?
+//! Lockdep: whether the calling thread holds the allocator's lock.
 //!
-//! The safe API enters a [`Scope`](super::Scope) with the map of the lock whose
-//! guard it holds, so the scope's map is the answer. Callers of the raw layer say with
-//! [`hold`](super::hold) which locks they hold. The allocator asks only
-//! where it was told of its lock, which the safe API does in debug builds.
+//! The safe API enters a [`Scope`](super::Scope) with the map of the lock that it holds, so the
+//! scope's map is the answer. Callers of the raw layer declare their locks with
+//! [`hold`](super::hold). The C asserts only if the allocator was given a lock; the safe API does
+//! so in debug builds.
 
 use crate::ffi;
 

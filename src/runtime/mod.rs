@@ -1,9 +1,7 @@
-//! What the kernel provides at run time: memory, `BUG()` and `WARN()`, the log,
-//! and the answer to who holds the lock.
+//! What the kernel provides at run time: memory, `BUG()` and `WARN()`, the log, and lockdep.
 //!
-//! Nothing here calls up. While the C runs inside a scope, what it reports
-//! waits there until the C has returned and the lock is released; outside of
-//! one it goes to the [`log`] crate at once.
+//! Nothing here calls upper layers. While the C runs in a scope, its reports wait there until the C
+//! has returned and the lock is released. Outside a scope, they go to the [`log`] crate at once.
 
 pub(crate) mod arena;
 mod bug;
@@ -24,9 +22,9 @@ pub use printk::{LogLevel, LogLine};
 pub use scope::{Captured, capture};
 pub(crate) use scope::{Event, Outcome, Scope, Stop, in_arena, log_event};
 
-/// Objects of the C that are alive outside of every allocator of the safe API:
-/// those of callers of the raw layer. 0 after each of them has called
-/// `gpu_buddy_fini`; otherwise something leaked.
+/// The number of live objects of the C outside all allocators of the safe API: those of callers of
+/// the raw layer. It is 0 after each of them has called `gpu_buddy_fini`; otherwise something
+/// leaked.
 #[must_use]
 pub fn live_objects() -> usize {
     slab::live_outside()

@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::scope::{Event, report};
 
-/// The level of a line of the kernel log, the most urgent first.
+/// The level of a line of the kernel log, from the most urgent down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// `KERN_EMERG`
@@ -58,9 +58,9 @@ impl From<LogLevel> for log::Level {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// How urgent it is.
+    /// The level.
     pub level: LogLevel,
-    /// The text, without the line's end.
+    /// The text, without the newline.
     pub text: String,
 }
 
@@ -78,9 +78,9 @@ impl fmt::Display for LogLine {
 
 /// # Safety
 ///
-/// `text` is a string.
+/// `text` is a string that ends with a zero.
 pub(super) unsafe extern "C-unwind" fn printk(level: c_int, text: *const c_char) {
-    // SAFETY: vendor/shim/module/printk.c passes its own buffer, which it terminated.
+    // SAFETY: vendor/shim/module/printk.c passes its own buffer, which ends with a zero.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     let text = text.trim_end_matches('\n').to_owned();
     report(Event::Log(LogLine { level: LogLevel::from_number(level), text }));

@@ -1,4 +1,4 @@
-//! What the address sanitizer reports, as warnings of the C.
+//! Turns reports of the address sanitizer into warnings of the C.
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -8,15 +8,15 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use super::Warning;
 use super::scope::{self, Event};
 
-/// A module that the sanitizer looks at has been loaded.
+/// Whether a module with the sanitizer was loaded.
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// Whether memory is given out so that a sanitizer sees what is done with it.
+/// Whether each object must come from `malloc`, so that a sanitizer sees its use.
 pub(super) fn is_on() -> bool {
     cfg!(sanitized) || ON.load(Ordering::Relaxed)
 }
 
-/// From now on, allocators take each object from `malloc`.
+/// Makes new allocators take each object from `malloc`.
 #[cfg_attr(not(feature = "module"), allow(dead_code, reason = "such modules are loaded"))]
 pub(crate) fn turn_on() {
     ON.store(true, Ordering::Relaxed);
@@ -29,12 +29,12 @@ pub(crate) fn turn_on() {
 /// `text` is a string that ends with a zero.
 #[cfg_attr(not(feature = "module"), allow(dead_code, reason = "such modules are loaded"))]
 pub(crate) unsafe extern "C" fn report(text: *const c_char) {
-    // SAFETY: the caller says so.
+    // SAFETY: as the caller says.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     scope::report(Event::Warning(warning(&text)));
 }
 
-/// What the report says: the error, the access, and the first place in a C file.
+/// Extracts the error, the access, and the first place in a C file.
 fn warning(text: &str) -> Warning {
     let error = text.split_once("AddressSanitizer: ").map_or("an error", |(_, rest)| {
         let line = rest.lines().next().unwrap_or_default();
@@ -50,7 +50,7 @@ fn warning(text: &str) -> Warning {
     Warning { condition: literal(&condition), file: literal(file), line }
 }
 
-/// The place in a line of a stack, such as `#0 0x55 in name /path/tree/lib/file.c:10:3`.
+/// The place in a line of a stack trace, such as `#0 0x55 in name /path/tree/lib/file.c:10:3`.
 fn place(line: &str) -> Option<(&str, u32)> {
     let (_, place) = line.trim_start().strip_prefix('#')?.split_once(" in ")?;
     let (_, place) = place.split_once(' ')?;
@@ -60,7 +60,7 @@ fn place(line: &str) -> Option<(&str, u32)> {
     [".c", ".h"].iter().any(|end| file.ends_with(end)).then_some((in_tree, number))
 }
 
-/// A text that stays; the same ones are kept once.
+/// Leaks a text. Equal texts are leaked once.
 fn literal(text: &str) -> &'static str {
     static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,4 @@
-//! What surrounds a call into the C: which memory it takes, which lock is held,
-//! and where its reports wait.
+//! The context of a call into the C: its memory, the lock that is held, and its reports.
 
 use core::cell::Cell;
 use core::fmt;
@@ -21,7 +20,7 @@ thread_local! {
 pub(crate) enum Event {
     Log(LogLine),
     Warning(Warning),
-    /// A KUnit case failed, for this reason.
+    /// The reason why a KUnit case failed, or objects that were left behind.
     Failure(String),
 }
 
@@ -51,7 +50,7 @@ pub(crate) struct Outcome<R> {
     pub events: Vec<Event>,
 }
 
-/// The surroundings of one call into the C, on the stack of the caller.
+/// The context of one call into the C, on the stack of the caller.
 pub(crate) struct Scope {
     arena: *mut Arena,
     lock: *const ffi::lockdep_map,
@@ -60,17 +59,17 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Memory from `arena`, with the lock `lock` held.
+    /// With memory from `arena`, and the lock `lock` held.
     pub fn new(arena: &mut Arena, lock: *const ffi::lockdep_map) -> Self {
         Self { arena, lock, kunit: false, events: Vec::new() }
     }
 
-    /// The same for a case of a KUnit suite, which brings no lock.
+    /// For a KUnit case, which has no lock.
     pub fn for_kunit(arena: &mut Arena) -> Self {
         Self { kunit: true, ..Self::new(arena, ptr::null()) }
     }
 
-    /// Runs `f`, which calls the C, inside this scope.
+    /// Runs `f`, which calls the C, in this scope.
     pub fn run<R>(mut self, f: impl FnOnce() -> R) -> Outcome<R> {
         let previous = CURRENT.replace(&raw mut self);
         let result = catch_unwind(AssertUnwindSafe(f));
@@ -84,29 +83,29 @@ impl Scope {
     }
 }
 
-/// Gives `f` the scope that this thread is in, if it is in one.
+/// Calls `f` with the scope of this thread, if there is one.
 fn current<R>(f: impl FnOnce(&mut Scope) -> R) -> Option<R> {
     let scope = CURRENT.get();
     if scope.is_null() {
         return None;
     }
-    // SAFETY: `run` sets the pointer to its own value and takes it back before
-    // that goes away. The C calls here from inside of `run`, and `f` does not
-    // call the C, so that there is one reference at a time.
+    // SAFETY: `run` sets the pointer to its own local, and resets it before that goes out of scope.
+    // The C calls here from within `run`, and `f` does not call the C, so there is only one
+    // reference at a time.
     Some(f(unsafe { &mut *scope }))
 }
 
-/// Whether this thread is in a scope that brings its memory.
+/// Whether this thread is in a scope with an arena.
 pub(crate) fn in_arena() -> bool {
     !arena().is_null()
 }
 
-/// The arena of the scope that this thread is in, or null.
+/// The arena of this thread's scope, or null.
 pub(super) fn arena() -> *mut Arena {
     current(|scope| scope.arena).unwrap_or(ptr::null_mut())
 }
 
-/// The lock held in the scope that this thread is in, or null.
+/// The lock that is held in this thread's scope, or null.
 pub(super) fn lock() -> *const ffi::lockdep_map {
     current(|scope| scope.lock).unwrap_or(ptr::null())
 }
@@ -116,7 +115,7 @@ pub(super) fn in_kunit() -> bool {
     current(|scope| scope.kunit).unwrap_or(false)
 }
 
-/// Keeps an event for the caller of the C, or logs it where there is none.
+/// Keeps an event for the caller of the C. Outside a scope, logs it.
 pub(super) fn report(event: Event) {
     let mut event = Some(event);
     current(|scope| scope.events.extend(event.take()));
@@ -125,12 +124,11 @@ pub(super) fn report(event: Event) {
     }
 }
 
-/// Unwinds out of the C with `payload`, past the panic hook, which is for bugs of
-/// Rust code.
+/// Unwinds out of the C with `payload`. Skips the panic hook, which is for bugs of Rust code.
 ///
-/// Where panics abort, nobody will be able to tell of it later. So what the C has
-/// reported so far, and why it is stopped, go to the standard error first. They do
-/// not go to the logger: the allocator that it may use is locked.
+/// If panics abort, nothing can be reported later. So the reports of the C, and why it is stopped,
+/// are first written to standard error. Not to the logger: it may use the allocator, whose lock is
+/// held.
 pub(super) fn unwind(payload: impl Any + Send, why: &dyn fmt::Display) -> ! {
     if cfg!(panic = "abort") {
         let mut stderr = std::io::stderr().lock();
@@ -143,7 +141,7 @@ pub(super) fn unwind(payload: impl Any + Send, why: &dyn fmt::Display) -> ! {
     resume_unwind(Box::new(payload))
 }
 
-/// Hands an event to the `log` crate.
+/// Passes an event to the `log` crate.
 pub(crate) fn log_event(event: &Event) {
     match event {
         Event::Log(line) => line.log(),
@@ -152,33 +150,32 @@ pub(crate) fn log_event(event: &Event) {
     }
 }
 
-/// What [`capture`] saw.
+/// The result of [`capture`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Captured<R> {
     /// What the closure returned, or the kernel BUG that ended it.
     pub result: Result<R, KernelBug>,
-    /// What was printed, a line each.
+    /// The lines that were printed.
     pub log: Vec<LogLine>,
     /// The warnings, in the order in which they were raised.
     pub warnings: Vec<Warning>,
 }
 
 impl<R> Captured<R> {
-    /// Hands all that was captured to the `log` crate.
+    /// Passes everything that was captured to the `log` crate.
     pub(crate) fn log_all(&self) {
         self.log.iter().for_each(LogLine::log);
         self.warnings.iter().for_each(|warning| log_event(&Event::Warning(*warning)));
     }
 }
 
-/// Runs calls of the [raw layer](crate::ffi), and returns what the C printed,
-/// what it warned of and the BUG that stopped it, instead of logging and
-/// unwinding.
+/// Runs calls of the [raw layer](crate::ffi). Returns what the C printed, its warnings, and the BUG
+/// that stopped it, instead of logging and unwinding.
 ///
 /// # Panics
 ///
-/// Where `f` itself panics.
+/// If `f` itself panics.
 pub fn capture<R>(f: impl FnOnce() -> R) -> Captured<R> {
     let scope =
         Scope { arena: ptr::null_mut(), lock: ptr::null(), kunit: false, events: Vec::new() };

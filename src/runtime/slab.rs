@@ -1,22 +1,22 @@
-//! The slab: which memory the C gets. Inside a scope it is that of the scope's
-//! arena, outside of all it is `malloc`'s.
+//! The slab allocator and `kmalloc` of the C. In a scope with an arena, memory comes from the
+//! arena; otherwise from `malloc`.
 
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::arena::{Arena, calloc, free};
 
-/// Objects alive outside of every arena.
+/// The number of live objects outside all arenas.
 static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) fn live_outside() -> usize {
     OUTSIDE.load(Ordering::Relaxed)
 }
 
-/// Whether no cache can be made.
+/// Whether the creation of caches fails.
 static CACHES_FAIL: AtomicBool = AtomicBool::new(false);
 
-/// Lets the making of caches fail. For tests: see [`crate::ffi`].
+/// Makes the creation of caches fail. For tests: see [`crate::ffi`].
 pub(crate) fn fail_caches(fail: bool) {
     CACHES_FAIL.store(fail, Ordering::Relaxed);
 }
@@ -25,10 +25,10 @@ pub(super) extern "C-unwind" fn cache_create(_name: *const c_char, _object_size:
     !CACHES_FAIL.load(Ordering::Relaxed)
 }
 
-/// The arena of the scope that this thread is in.
+/// Calls `f` with the arena of this thread's scope.
 fn with_arena<R>(f: impl FnOnce(&mut Arena) -> R) -> Option<R> {
-    // SAFETY: the scope was made from an exclusive reference that lives as long
-    // as the scope. `f` does not call the C, so there is one reference at a time.
+    // SAFETY: the scope was made from an exclusive reference that is still borrowed by the caller
+    // of `run`. `f` does not call the C, so there is only one reference at a time.
     unsafe { super::scope::arena().as_mut() }.map(f)
 }
 
@@ -41,8 +41,8 @@ pub(super) extern "C-unwind" fn object_alloc(size: usize) -> *mut c_void {
 ///
 /// As for `kmem_cache_free`.
 pub(super) unsafe extern "C-unwind" fn object_free(object: *mut c_void, size: usize) {
-    // SAFETY: an object is freed where it was allocated: inside the scope of its
-    // allocator, or outside of all.
+    // SAFETY: as the caller says; an object is freed where it was allocated, in its allocator's
+    // scope or outside all.
     if with_arena(|arena| unsafe { arena.object_free(object, size) }).is_none() {
         // SAFETY: as above.
         unsafe { outside_free(object) };
@@ -58,7 +58,7 @@ pub(super) extern "C-unwind" fn kmalloc(count: usize, size: usize) -> *mut c_voi
 ///
 /// As for `kfree`.
 pub(super) unsafe extern "C-unwind" fn kfree(memory: *mut c_void) {
-    // SAFETY: as for objects.
+    // SAFETY: as the caller says; memory is freed where it was allocated.
     if with_arena(|arena| unsafe { arena.kfree(memory) }).is_none() {
         // SAFETY: as above.
         unsafe { outside_free(memory) };
@@ -66,7 +66,7 @@ pub(super) unsafe extern "C-unwind" fn kfree(memory: *mut c_void) {
 }
 
 fn outside_alloc(count: usize, size: usize) -> *mut c_void {
-    // SAFETY: calloc takes any two numbers and fails where they overflow.
+    // SAFETY: calloc takes any two numbers, and fails if their product overflows.
     let memory = unsafe { calloc(count, size) };
     if !memory.is_null() {
         OUTSIDE.fetch_add(1, Ordering::Relaxed);

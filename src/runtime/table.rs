@@ -1,9 +1,9 @@
-//! The table that a kernel's C calls.
+//! The table of functions that a kernel's C calls.
 
 use super::{bug, clock, kunit, lockdep, printk, slab};
 use crate::module::abi::{MODULE_ABI, Runtime};
 
-/// What every module gets when it is loaded.
+/// Passed to every module when it is loaded.
 pub(crate) static RUNTIME: Runtime = Runtime {
     abi: MODULE_ABI,
     size: size_of::<Runtime>() as u32,

@@ -1,4 +1,4 @@
-//! The functions of the C that take an allocator, watched. They have the C's ABI, so that a
+//! The C's functions on an allocator, with checks by a monitor. They have the C's ABI, so that a
 //! wrapper in C can call them by pointer.
 
 #![allow(clippy::missing_safety_doc, reason = "see the rules for callers of `ffi`")]
@@ -24,7 +24,7 @@ fn check_block(state: &mut State, function: &'static str, mm: usize, link: usize
     false
 }
 
-/// The links of a list, all of which have to be of blocks that are allocated from `mm`.
+/// The links of a list. Reports a block that is not allocated from `mm`.
 ///
 /// # Safety
 ///
@@ -39,22 +39,22 @@ unsafe fn links(
     // SAFETY: as the caller says.
     let mut link = unsafe { (*list).next };
     while link != list {
-        // What is not allocated is not read: its memory may be gone.
+        // A block that is not allocated is not read, because its memory may be freed.
         if !check_block(state, function, mm, link.addr()) || links.len() > state.blocks() {
             return None;
         }
         links.push(link.addr());
-        // SAFETY: the link is one of a block that is allocated.
+        // SAFETY: the link is one of an allocated block.
         link = unsafe { (*link).next };
     }
     Some(links)
 }
 
-/// Takes note of what the C has left on a list.
+/// Records the blocks that the C left on a list.
 ///
 /// # Safety
 ///
-/// `list` points to a list head that the C has returned.
+/// `list` points to a list head, and the C has returned.
 unsafe fn note(state: &mut State, mm: usize, list: *mut list_head, before: Vec<usize>) {
     for link in before {
         state.given_back(link);
@@ -63,7 +63,7 @@ unsafe fn note(state: &mut State, mm: usize, list: *mut list_head, before: Vec<u
     unsafe { ffi::links(list) }.for_each(|link| state.handed_out(link.addr(), mm));
 }
 
-/// Loads the kernel's module, which the first call of the init function does.
+/// Loads the kernel's module, at the first call.
 fn load() -> Result<(), c_int> {
     use crate::module::Stopped;
     crate::module::Module::compiled_in().load().map_err(|stopped| match stopped {
@@ -72,12 +72,13 @@ fn load() -> Result<(), c_int> {
     })
 }
 
-/// `gpu_buddy_init()`. The first call of it loads the kernel's module, which makes
-/// the cache that the others take their blocks from.
+/// `gpu_buddy_init()`. Sizes are in bytes. Returns 0 or a negative error number. The first call
+/// loads the kernel's module, which creates the cache of blocks.
 ///
 /// # Safety
 ///
-/// `mm` points to memory for an allocator, which stays where it is.
+/// `mm` points to memory for an allocator, which stays valid and in place until `gpu_buddy_fini()`
+/// was called.
 pub unsafe extern "C-unwind" fn gpu_buddy_init(
     mm: *mut gpu_buddy,
     size: u64,
@@ -130,7 +131,7 @@ pub unsafe extern "C-unwind" fn gpu_buddy_alloc_blocks(
         || unsafe {
             bindings::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, blocks, flags)
         },
-        // SAFETY: the C has returned the list, as the caller says.
+        // SAFETY: `blocks` is a list head, as the caller says, and the C has returned.
         |state, before| unsafe { note(state, mm.addr(), blocks, before) },
     )
 }
@@ -151,7 +152,7 @@ pub unsafe extern "C-unwind" fn gpu_buddy_block_trim(
         |state| unsafe { links(state, NAME, mm.addr(), blocks) },
         // SAFETY: as the caller says.
         || unsafe { bindings::gpu_buddy_block_trim(mm, start, new_size, blocks) },
-        // SAFETY: the C has returned the list, as the caller says.
+        // SAFETY: `blocks` is a list head, as the caller says, and the C has returned.
         |state, before| unsafe { note(state, mm.addr(), blocks, before) },
     )
 }

@@ -1,4 +1,4 @@
-//! All that is asked of a wrapper, in one call.
+//! All checks of a wrapper.
 
 use crate::diff::catch;
 use crate::diff::torture::{self, Failure, Options, Report};
@@ -12,14 +12,14 @@ use crate::{AllocRequest, Errno};
 
 use super::{Judged, Misuse, Monitor};
 
-/// A small space, in which the ends of an allocator's use are tried.
+/// A small space, for the tests of creation and teardown.
 const SPACE: Space = Space::new(SZ_1M as u64, SZ_4K as u64);
 
-/// Judges a wrapper over the [raw layer](crate::ffi), for tests: see [the module](super).
+/// Judges a wrapper over the [raw layer](crate::ffi). For tests: see [the module](super).
 ///
 /// # Panics
 ///
-/// If it breaks a rule or a promise, or differs from the kernel's C, with a short trace.
+/// If it breaks a rule or a promise, or differs from the kernel's C. With a short trace.
 #[track_caller]
 pub fn check<W: Implementation>(options: &Options) -> Report {
     match find::<W>(options) {
@@ -28,17 +28,15 @@ pub fn check<W: Implementation>(options: &Options) -> Report {
     }
 }
 
-/// As [`check`], but returns what it has found.
+/// Like [`check`], but returns the first failure.
 ///
-/// In this order: [creation](find_in_creation) and [teardown](find_in_drops), then random
-/// operations in lockstep with the kernel's C, then under the contract alone while memory
-/// fails.
+/// It tests [creation](find_in_creation) and [teardown](find_in_drops), then random operations in
+/// lockstep with the kernel's C, then under the contract alone while memory fails.
 pub fn find<W: Implementation>(options: &Options) -> (Report, Option<Box<Failure>>) {
     find_beside::<W, KernelC>(options, |_| true)
 }
 
-/// As [`find`], beside another reference than the kernel's C. `watch` is as for
-/// [`torture::run`].
+/// Like [`find`], with another reference than the kernel's C. `watch` is as for [`torture::run`].
 pub fn find_beside<W: Implementation, R: Implementation>(
     options: &Options,
     mut watch: impl FnMut(&Report) -> bool,
@@ -60,11 +58,11 @@ pub fn find_beside<W: Implementation, R: Implementation>(
     (report, failure)
 }
 
-/// A wrapper in lockstep with a reference.
+/// Starts a wrapper in lockstep with a reference.
 ///
 /// # Errors
 ///
-/// If there can be no allocator of the space.
+/// [`NotCreated`] if one of them cannot be created.
 pub fn start<W: Implementation, R: Implementation>(
     space: Space,
     settings: Settings,
@@ -72,8 +70,8 @@ pub fn start<W: Implementation, R: Implementation>(
     Lockstep::new(space, settings)
 }
 
-/// Lets each allocation that the init function makes fail in turn: the wrapper fails with
-/// `ENOMEM`, and nothing is left.
+/// Makes each memory allocation of the init function fail in turn. The wrapper must fail with
+/// `ENOMEM` and leave nothing behind.
 #[must_use]
 pub fn find_in_creation<W: Implementation>() -> Option<Box<Failure>> {
     for nth in 1.. {
@@ -105,14 +103,14 @@ pub fn find_in_creation<W: Implementation>() -> Option<Box<Failure>> {
     None
 }
 
-/// Drops a wrapper and two of its allocations in all orders, if dropping an allocation frees
-/// it: nothing is left then, and no rule is broken.
+/// Drops a wrapper and two of its allocations in all orders, if dropping an allocation frees it.
+/// That must leave nothing behind and break no rule.
 #[must_use]
 pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
     const CHUNK: u64 = SPACE.chunk_size;
     let request =
         AllocRequest { size: 3 * CHUNK, min_block_size: CHUNK, ..AllocRequest::default() };
-    // 0 is the wrapper, the others are allocations.
+    // 0 is the wrapper; 1 and 2 are allocations.
     for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 1, 2], [0, 2, 1]] {
         let monitor = Monitor::new();
         let done = catch(|| {
@@ -126,7 +124,8 @@ pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
                         0 => drop(wrapper.take()),
                         which => drop(allocations[which - 1].take()),
                     }
-                    // Of others, whoever frees an allocation needs the wrapper.
+                    // If dropping does not free, freeing needs the wrapper, and there is nothing
+                    // to test.
                     let frees = monitor.allocated() < before;
                     if index == 0 && which != 0 && !frees {
                         let allocation = allocations.iter_mut().find_map(Option::take)?;
@@ -154,7 +153,7 @@ pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
     None
 }
 
-/// What a monitor has seen, when all is gone.
+/// The failure that a monitor saw, after everything was dropped.
 fn judge(monitor: &Monitor, trace: impl FnOnce() -> Trace) -> Option<Box<Failure>> {
     let seen = monitor.take_seen();
     if let Some(bug) = seen.bug {

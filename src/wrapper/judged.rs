@@ -1,4 +1,4 @@
-//! A wrapper as an implementation like any other, watched by a monitor.
+//! A wrapper as an implementation, watched by a monitor.
 
 use std::sync::Arc;
 
@@ -11,25 +11,24 @@ use crate::{AllocRequest, Errno, FreeTrees, Inconsistency, Snapshot};
 
 use super::Monitor;
 
-/// A wrapper under a [`Monitor`] of its own.
+/// A wrapper under its own [`Monitor`].
 ///
-/// What the wrapper cannot say by itself the monitor says: the tree, failing memory, and at
-/// the end whether everything was torn down. So the wrapper need not offer
-/// [`Snapshot`](Capability::Snapshot), [`FailNth`](Capability::FailNth) and
-/// [`Fini`](Capability::Fini). At the end it is dropped; that it may be while something is
-/// allocated is not tried by random operations, see [`find`](super::find).
+/// The monitor adds what the wrapper may lack: the tree, memory failures, and at the end whether
+/// everything was torn down. So the wrapper need not have [`Snapshot`](Capability::Snapshot),
+/// [`FailNth`](Capability::FailNth) or [`Fini`](Capability::Fini). At the end it is dropped. Random
+/// operations do not drop it while something is allocated; [`find`](super::find) does.
 #[derive(Debug)]
 pub struct Judged<W> {
-    /// `None` after the end.
+    /// `None` after the teardown.
     wrapper: Option<W>,
     monitor: Arc<Monitor>,
     space: Space,
-    /// Objects that are alive besides blocks.
+    /// The number of live objects that are not blocks.
     arrays: usize,
 }
 
 impl<W: Implementation> Judged<W> {
-    /// Makes a wrapper for a space under a monitor.
+    /// Creates a wrapper for a space under a monitor.
     ///
     /// # Errors
     ///
@@ -37,7 +36,7 @@ impl<W: Implementation> Judged<W> {
     ///
     /// # Panics
     ///
-    /// If what failed has left something behind, or has broken a rule.
+    /// If a failed creation left something behind or broke a rule.
     pub fn new(space: Space, create: impl FnOnce() -> Result<W, Errno>) -> Result<Self, Errno> {
         let monitor = Monitor::new();
         match monitor.run(create) {
@@ -61,13 +60,13 @@ impl<W: Implementation> Judged<W> {
     ///
     /// # Panics
     ///
-    /// After the end.
+    /// After the teardown.
     #[must_use]
     pub fn wrapper(&self) -> &W {
         self.wrapper.as_ref().expect("the wrapper has not been dropped")
     }
 
-    /// Who watches it.
+    /// The monitor that watches it.
     #[must_use]
     pub fn monitor(&self) -> &Monitor {
         &self.monitor
@@ -169,7 +168,7 @@ impl<W: Implementation> Implementation for Judged<W> {
     }
 
     fn avail(&self) -> u64 {
-        // After the end there is nobody to ask.
+        // After the teardown there is no wrapper.
         self.wrapper.as_ref().map_or(0, |wrapper| self.monitor.run(|| wrapper.avail()))
     }
 

@@ -1,20 +1,20 @@
-//! What a wrapper does wrong with the raw layer.
+//! Misuses of the raw layer by a wrapper.
 
 use core::fmt;
 
 use crate::diff::Promise;
 
-/// A rule for callers of the [raw layer](crate::ffi#rules-for-callers) that was broken. The
-/// call that broke it was not passed on to the C, but for one without its lock.
+/// A broken rule for callers of the [raw layer](crate::ffi#rules-for-callers). The call was not
+/// passed on to the C, except one without its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// A call without a lock that all calls on this allocator before it had in common.
+    /// A call without the lock that all earlier calls on this allocator held.
     NotLocked {
         /// The function of the C.
         function: &'static str,
     },
-    /// A block that is not allocated: it was given back before, or never handed out.
+    /// A block that is not allocated: it was freed before, or never allocated.
     NotAllocated {
         /// The function of the C.
         function: &'static str,
@@ -24,33 +24,32 @@ pub enum Misuse {
         /// The function of the C.
         function: &'static str,
     },
-    /// A call on what is no allocator: it was not initialised at this address, or is torn
-    /// down.
+    /// A call on an address without an allocator: it was not initialised there, or is torn down.
     NoAllocator {
         /// The function of the C.
         function: &'static str,
     },
-    /// Initialising an allocator that is not torn down.
+    /// The initialisation of an allocator that is not torn down.
     InitialisedTwice,
-    /// A teardown with blocks that are still allocated.
+    /// A teardown while blocks are allocated.
     InUse {
-        /// How many.
+        /// The number of blocks.
         blocks: usize,
     },
     /// At the end: allocators that were never torn down.
     NotTornDown {
-        /// How many.
+        /// The number of allocators.
         allocators: usize,
     },
-    /// At the end: objects of the C that are left, though all allocators are torn down.
+    /// At the end: objects of the C that are left although all allocators are torn down.
     Leaked {
-        /// How many.
+        /// The number of objects.
         objects: usize,
     },
 }
 
 impl Misuse {
-    /// The promise of a wrapper that is broken by it.
+    /// The promise that it breaks.
     #[must_use]
     pub fn promise(self) -> Promise {
         match self {
@@ -71,8 +70,8 @@ impl fmt::Display for Misuse {
             }
             Self::NotAllocated { function } => write!(
                 f,
-                "{function}() is given a block that is not allocated: it was given back before, \
-                 or never handed out"
+                "{function}() is given a block that is not allocated: it was freed before, \
+                 or never allocated"
             ),
             Self::OtherAllocator { function } => {
                 write!(f, "{function}() is given a block of another allocator")
@@ -80,7 +79,7 @@ impl fmt::Display for Misuse {
             Self::NoAllocator { function } => write!(
                 f,
                 "{function}() is called on an allocator that is not initialised at this address, \
-                 or torn down"
+                 or is torn down"
             ),
             Self::InitialisedTwice => {
                 f.write_str("gpu_buddy_init() is called on an allocator that is not torn down")

@@ -1,4 +1,4 @@
-//! Whoever watches the calls of a wrapper.
+//! Watches the calls of a wrapper.
 
 use core::ptr;
 use std::sync::Arc;
@@ -9,18 +9,17 @@ use crate::{FreeTrees, Inconsistency, KernelBug, Snapshot, Warning, ffi, tree};
 use super::Misuse;
 use super::watched::{self, Watched};
 
-/// Watches what a wrapper does with the [raw layer](crate::ffi).
+/// Watches how a wrapper uses the [raw layer](crate::ffi).
 ///
-/// Allocators that are initialised inside of [`run`](Self::run) are watched from there on,
-/// by whatever thread and wherever they are used. Of each call it is asked whether the
-/// thread holds the lock ([`ffi::hold`]), whether the allocator is initialised, and whether
-/// what is given back is allocated. A call that breaks a rule is not passed on, so that
-/// nothing is corrupted; the wrapper gets `ENOTRECOVERABLE` from a function that returns an
-/// error number, and nothing from the others. A kernel BUG is recorded and does not unwind,
-/// so that a destructor may meet one.
+/// It watches the allocators that are initialised inside [`run`](Self::run), whatever thread then
+/// uses them. For each call it checks that the thread holds the lock ([`ffi::hold`]), that the
+/// allocator is initialised, and that freed blocks are allocated. A call that breaks a rule is not
+/// passed on, so that nothing is corrupted. The wrapper then gets `ENOTRECOVERABLE` if the function
+/// returns an error number. A kernel BUG is recorded and does not unwind, so that it cannot abort a
+/// destructor.
 ///
-/// All calls of one monitor's allocators are made one after the other, also if the wrapper
-/// takes no lock: its mistake is a finding and not a race.
+/// The monitor serialises all calls on its allocators, even if the wrapper takes no lock: the
+/// missing lock is a finding and not a race.
 ///
 /// ```
 /// use core::ptr::null_mut;
@@ -43,78 +42,78 @@ use super::watched::{self, Watched};
 /// }
 /// let seen = monitor.take_seen();
 /// assert_eq!(seen.misuses, [Misuse::NotLocked { function: "gpu_buddy_free_list" }]);
-/// // And it was never torn down.
+/// // It was never torn down, either.
 /// assert_eq!(monitor.finish(), [Misuse::NotTornDown { allocators: 1 }]);
 /// ```
 #[derive(Debug)]
 pub struct Monitor(Arc<Watched>);
 
-/// What a monitor has seen since it was asked last.
+/// What a monitor has seen since the last query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Seen {
-    /// Rules that were broken; the first 256.
+    /// The broken rules; at most the first 256.
     pub misuses: Vec<Misuse>,
-    /// Warnings that the C has raised; the first 256.
+    /// The warnings of the C; at most the first 256.
     pub warnings: Vec<Warning>,
-    /// The first BUG that the C has run into. The allocator that has met one is used no more.
+    /// The first BUG that the C ran into. That allocator is not called any more.
     pub bug: Option<KernelBug>,
-    /// Whether memory for the C's objects ran out, or was made to.
+    /// Whether memory for the C's objects ran out, injected or not.
     pub faulted: bool,
-    /// Calls that were passed on to the C.
+    /// The number of calls that were passed on to the C.
     pub calls: u64,
 }
 
 impl Monitor {
-    /// One that watches nothing yet.
+    /// Creates a monitor that watches nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Watched::new()))
     }
 
-    /// Runs `f`. Allocators that it initialises on this thread are watched.
+    /// Runs `f`, and watches the allocators that it initialises on this thread.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         watched::within(&self.0, f)
     }
 
-    /// Decides from here on which allocations of the C's objects fail; `None`: none. Returns
-    /// what decided until now, with what it has counted.
+    /// Sets which memory allocations for the C's objects fail from now on; `None`: none. Returns
+    /// the previous fault with its counts.
     pub fn set_fault(&self, fault: Option<Fault>) -> Option<Fault> {
         self.0.state.lock().arena.set_fault(fault)
     }
 
-    /// What was seen since this was asked last.
+    /// Takes what was seen since the last query.
     #[must_use]
     pub fn take_seen(&self) -> Seen {
         self.0.state.lock().take_seen()
     }
 
-    /// Objects of the C that are alive: of all allocators that are watched.
+    /// The number of live objects of the C, of all watched allocators.
     #[must_use]
     pub fn live_objects(&self) -> usize {
         self.0.state.lock().arena.live()
     }
 
-    /// Blocks that are allocated.
+    /// The number of allocated blocks.
     #[must_use]
     pub fn allocated(&self) -> usize {
         self.0.state.lock().blocks()
     }
 
-    /// What is wrong if the wrapper and all that it handed out is gone by now: allocators
-    /// that were not torn down, or objects that are left behind. An allocator that has met a
-    /// BUG is not counted.
+    /// Call this after the wrapper and everything that it returned was dropped. Returns the
+    /// allocators that were not torn down, or the objects that are left. An allocator that ran into
+    /// a BUG does not count.
     #[must_use]
     pub fn finish(&self) -> Vec<Misuse> {
         self.0.state.lock().left_behind().into_iter().collect()
     }
 
-    /// Gives `f` the one allocator that is alive, and how many objects there are.
+    /// Calls `f` with the only live allocator, and the number of objects.
     fn inspect<R>(&self, f: impl FnOnce(&ffi::gpu_buddy, usize) -> R) -> Option<R> {
         let state = self.0.state.lock();
         let mm = ptr::with_exposed_provenance::<ffi::gpu_buddy>(state.only_one_alive()?);
-        // SAFETY: the allocator is initialised and not torn down, so that its owner keeps it,
-        // and no call changes it while the state is locked.
+        // SAFETY: the allocator is initialised and not torn down, so its memory is valid, as the
+        // caller of `gpu_buddy_init` promised. No call changes it while the state is locked.
         Some(f(unsafe { &*mm }, state.arena.live()))
     }
 
@@ -135,7 +134,7 @@ impl Monitor {
         self.inspect(tree::free_trees)?
     }
 
-    /// The number of this thread's last call that was passed on, once: the calls of a
+    /// Takes the sequence number of this thread's last call that was passed on. The calls of a
     /// monitor count from 1, in the order in which they took effect.
     pub(super) fn take_last_call() -> Option<u64> {
         watched::take_last_call()

@@ -1,4 +1,4 @@
-//! The allocators that are watched, and each call on one.
+//! The watched allocators, and the checks of each call.
 
 use core::cell::{Cell, RefCell};
 use core::ptr;
@@ -15,27 +15,27 @@ use crate::runtime::{self, Event, Outcome, Scope, Stop, log_event};
 use super::Misuse;
 use super::monitor::Seen;
 
-/// A monitored allocator may have so many objects: 400 MB of blocks. Beyond that there is no
-/// memory, so that a call that asks for billions of blocks ends with `ENOMEM`.
+/// The most objects of a monitored allocator: 400 MB of blocks. After that, memory fails, so that a
+/// call that asks for billions of blocks ends with `ENOMEM`.
 const MOST_OBJECTS: usize = 1 << 22;
 
-/// Misuses and warnings that are kept until they are asked for.
+/// The most misuses and warnings that are kept until the next query.
 const MOST_KEPT: usize = 256;
 
-/// Allocators by address.
+/// The watched allocators, by address.
 static WATCHED: RwLock<HashMap<usize, Arc<Watched>, FxBuildHasher>> =
     RwLock::new(HashMap::with_hasher(FxBuildHasher));
-/// How many they are, so that who watches nothing pays nothing.
+/// Their number, so that calls cost nothing if nothing is watched.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// The number of this thread's last call.
+    /// The sequence number of this thread's last call.
     static LAST_CALL: Cell<u64> = const { Cell::new(0) };
-    /// The monitor that this thread is in.
+    /// The monitor of this thread.
     static CURRENT: RefCell<Option<Arc<Watched>>> = const { RefCell::new(None) };
 }
 
-/// What a monitor and the allocators that it watches share.
+/// The state that a monitor shares with its allocators.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub state: Mutex<State>,
@@ -61,7 +61,7 @@ impl Watched {
 enum Phase {
     Alive,
     TornDown,
-    /// It has met a BUG.
+    /// It ran into a BUG.
     Broken,
 }
 
@@ -69,7 +69,7 @@ enum Phase {
 struct Allocator {
     mm: usize,
     phase: Phase,
-    /// The locks that all calls had in common, once there was one.
+    /// The locks that all calls so far had in common; `None` before the first call.
     locks: Option<Vec<usize>>,
 }
 
@@ -79,12 +79,12 @@ type ByAddress<T, H = FxBuildHasher> = HashMap<usize, T, H>;
 pub(super) struct State {
     pub arena: Arena,
     allocators: Vec<Allocator>,
-    /// The links of what is allocated, each with its allocator.
+    /// The links of the allocated blocks, each with its allocator.
     blocks: ByAddress<usize>,
-    /// Failures of memory that have been reported.
+    /// The number of memory failures that were reported.
     failed: u64,
     seen: Seen,
-    /// How many calls were passed on, of all that were made.
+    /// The number of calls that were passed on.
     calls: u64,
 }
 
@@ -98,9 +98,9 @@ impl core::fmt::Debug for State {
     }
 }
 
-/// Runs `f`, whose allocators are watched.
+/// Runs `f`, and watches its allocators.
 pub(super) fn within<R>(watched: &Arc<Watched>, f: impl FnOnce() -> R) -> R {
-    /// Takes the monitor back, also if `f` panics.
+    /// Restores the previous monitor, even if `f` panics.
     struct Back(Option<Arc<Watched>>);
     impl Drop for Back {
         fn drop(&mut self) {
@@ -111,14 +111,14 @@ pub(super) fn within<R>(watched: &Arc<Watched>, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// The number of this thread's last call, once.
+/// Takes the sequence number of this thread's last call.
 pub(super) fn take_last_call() -> Option<u64> {
     Some(LAST_CALL.replace(0)).filter(|&call| call != 0)
 }
 
-/// Who watches an allocator, if somebody does.
+/// The monitor of an allocator, if it has one.
 fn watching(mm: usize) -> Option<Arc<Watched>> {
-    // The safe API brings its own arena, and keeps the rules by itself.
+    // The safe API has its own arena, and keeps the rules itself.
     if runtime::in_arena() {
         return None;
     }
@@ -130,7 +130,7 @@ fn watching(mm: usize) -> Option<Arc<Watched>> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Initialises an allocator, which is watched from then on if this thread is in a monitor.
+/// Initialises an allocator. It is watched if this thread is in a monitor.
 pub(super) fn init<R: Copy + PartialEq + Default>(
     mm: usize,
     refused: R,
@@ -140,7 +140,7 @@ pub(super) fn init<R: Copy + PartialEq + Default>(
         return call();
     }
     let Some(current) = CURRENT.with_borrow(Clone::clone) else {
-        // Somebody else's was forgotten at this address.
+        // Another allocator at this address was left without a teardown.
         forget(mm);
         return call();
     };
@@ -149,7 +149,7 @@ pub(super) fn init<R: Copy + PartialEq + Default>(
         state.misuse(Misuse::InitialisedTwice);
         return refused;
     }
-    // Every generation survives that its init function finds no memory.
+    // Every kernel survives a failed allocation in its init function.
     state.arena.initialised(true);
     let result = state.run(call);
     state.arena.initialised(cfg!(undo_splits));
@@ -165,7 +165,7 @@ pub(super) fn init<R: Copy + PartialEq + Default>(
     result
 }
 
-/// Makes a call on an allocator, with checks before and after it if it is watched.
+/// Makes a call on an allocator. If that is watched, checks it before and after.
 pub(super) fn enter<R, P>(
     function: &'static str,
     mm: usize,
@@ -189,15 +189,15 @@ pub(super) fn enter<R, P>(
     after(&mut state, prepared);
     let torn_down = state.allocator(mm).is_some_and(|one| one.phase == Phase::TornDown);
     drop(state);
-    // Without its monitor, only the table and this call know of it.
+    // Its monitor is gone: only the table and this call have it.
     if torn_down && Arc::strong_count(&watched) == 2 {
         forget(mm);
     }
     result
 }
 
-/// Takes what a monitor that goes away has watched out of the table. What is alive stays: its
-/// memory is the monitor's. Of the others nothing is left.
+/// Removes the torn-down allocators of a dropped monitor from the table. Live ones stay, because
+/// their memory is the monitor's.
 pub(super) fn forget_torn_down(gone: &Arc<Watched>) {
     let mut watched = WATCHED.write();
     let state = gone.state.lock();
@@ -209,7 +209,7 @@ pub(super) fn forget_torn_down(gone: &Arc<Watched>) {
     COUNT.store(watched.len(), Ordering::Relaxed);
 }
 
-/// Takes an allocator out of the table.
+/// Removes an allocator from the table.
 fn forget(mm: usize) {
     if COUNT.load(Ordering::Relaxed) > 0 {
         let mut watched = WATCHED.write();
@@ -223,14 +223,14 @@ impl State {
         self.allocators.iter_mut().find(|one| one.mm == mm)
     }
 
-    /// The address of the one allocator that is alive.
+    /// The address of the only live allocator.
     pub fn only_one_alive(&self) -> Option<usize> {
         let mut alive = self.allocators.iter().filter(|one| one.phase == Phase::Alive);
         let (Some(one), None) = (alive.next(), alive.next()) else { return None };
         Some(one.mm)
     }
 
-    /// What is wrong if the wrapper and all that it handed out is gone.
+    /// The misuse if the wrapper, and everything that it returned, is gone.
     pub fn left_behind(&self) -> Option<Misuse> {
         let count = |phase| self.allocators.iter().filter(|one| one.phase == phase).count();
         let (alive, broken) = (count(Phase::Alive), count(Phase::Broken));
@@ -263,14 +263,14 @@ impl State {
         if one.phase == Phase::Broken {
             return false;
         }
-        // At the end an allocator belongs to one thread alone, as at its beginning.
+        // At its teardown, one thread owns the allocator, as at its initialisation.
         if function != "gpu_buddy_fini" {
             let locked = runtime::with_held(|held| match &mut one.locks {
                 None => {
                     one.locks = Some(held.to_vec());
                     !held.is_empty()
                 }
-                // It was reported.
+                // Already reported.
                 Some(locks) if locks.is_empty() => true,
                 Some(locks) => {
                     locks.retain(|lock| held.contains(lock));
@@ -284,7 +284,7 @@ impl State {
         true
     }
 
-    /// Runs a call of the C; `None` if it met a BUG.
+    /// Runs a call of the C; `None` if it ran into a BUG.
     fn run<R>(&mut self, call: impl FnOnce() -> R) -> Option<R> {
         self.seen.calls += 1;
         self.calls += 1;
@@ -305,33 +305,33 @@ impl State {
                 self.seen.bug.get_or_insert(bug);
                 None
             }
-            // Outside of KUnit there are no assertions.
+            // There are no assertions outside of KUnit.
             Err(Stop::Assertion) => None,
             Err(Stop::Panic(payload)) => std::panic::resume_unwind(payload),
         }
     }
 
-    /// The allocator that a block with this link is allocated from.
+    /// The allocator of the block with this link.
     pub fn owner(&self, link: usize) -> Option<usize> {
         self.blocks.get(&link).copied()
     }
 
-    /// How many blocks are allocated.
+    /// The number of allocated blocks.
     pub fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    /// A block was handed out.
+    /// Records that a block was allocated.
     pub fn handed_out(&mut self, link: usize, mm: usize) {
         self.blocks.insert(link, mm);
     }
 
-    /// A block was given back.
+    /// Records that a block was freed.
     pub fn given_back(&mut self, link: usize) {
         self.blocks.remove(&link);
     }
 
-    /// An allocator is about to be torn down.
+    /// Checks that nothing is allocated, before a teardown.
     pub fn check_unused(&mut self, mm: usize) {
         let blocks = self.blocks.values().filter(|&&owner| owner == mm).count();
         if blocks > 0 {
@@ -339,7 +339,7 @@ impl State {
         }
     }
 
-    /// An allocator was torn down, and with it all that is allocated.
+    /// Records a teardown, which also ends all allocations.
     pub fn torn_down(&mut self, mm: usize) {
         self.blocks.retain(|_, owner| *owner != mm);
         if let Some(one) = self.allocator(mm) {

@@ -299,6 +299,22 @@ fn what_bpftrace_says_and_a_line_that_was_cut_off_are_passed_over() {
     assert_eq!(recording.allocators()[0].calls, 2);
 }
 
+/// The free of the first list is lost. Its block is used again by another list before the
+/// first list is.
+#[test]
+fn a_block_that_was_used_again_belongs_to_its_new_list() {
+    let text = "init 1 2 0x3 1048576 4096 0\n\
+                alloc 2 2 0x3 0x10 0x0 0 0 4096 4096 0x0 0\nblock 2 2 0x40 0x400\n\
+                alloc 3 2 0x3 0x20 0x0 0 0 4096 4096 0x0 0\nblock 3 2 0x40 0x1400\n\
+                alloc 4 2 0x3 0x10 0x0 0 0 4096 4096 0x0 0\nblock 4 2 0x50 0x2400\n\
+                free-block 5 2 0x3 0x40 0x1400\n";
+    let imported = text.parse::<Recording>().unwrap().import(0, Space::new(1 << 20, 4 << 10));
+    let trace = "space size=1M chunk=4K\na = alloc 4K\nb = alloc 4K\nfree a\nc = alloc 4K\n\
+                 free b[0]\n";
+    assert_eq!(imported.trace.to_string(), trace);
+    assert_eq!((imported.skipped.presumed, imported.skipped.blocks), (1, 0));
+}
+
 #[test]
 fn the_command_says_what_it_has_and_what_it_needs() {
     let folder = tempfile::tempdir().unwrap();

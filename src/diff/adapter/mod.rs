@@ -1,7 +1,7 @@
-//! Allocators that hand out one run of units at a time, made comparable.
+//! Makes allocators that return one run of units per call comparable.
 //!
-//! Most allocators know nothing of chunks, blocks and error numbers: they give `n` units
-//! in a row, and take them back. For those, three functions are enough:
+//! Most allocators have no chunks, blocks or error numbers: they return `n` units in a row, and
+//! free them. For these, three functions are enough:
 //!
 //! ```
 //! use gpu_buddy::diff::adapter::{self, RunAllocator};
@@ -32,21 +32,20 @@
 //! println!("{report}");
 //! ```
 //!
-//! What else an allocator is like is said by the constants and the other functions of
-//! [`RunAllocator`]:
+//! The constants and other functions of [`RunAllocator`] describe further properties:
 //!
-//! | the allocator | say |
+//! | the allocator | use |
 //! | --- | --- |
 //! | has smaller units than the space has chunks, or aligns every run to a fixed number of units | [`UNITS_PER_CHUNK`](RunAllocator::UNITS_PER_CHUNK) |
 //! | is a buddy allocator: powers of two only, each aligned to its size | [`IS_BUDDY`](RunAllocator::IS_BUDDY) |
 //! | takes an alignment | [`ALIGNS`](RunAllocator::ALIGNS), [`get_aligned`](RunAllocator::get_aligned) |
 //! | rounds sizes up | [`size_class`](RunAllocator::size_class) |
-//! | takes back a part of a run | [`TAKES_PARTS`](RunAllocator::TAKES_PARTS) |
-//! | counts what is free | [`free_units`](RunAllocator::free_units) |
+//! | can free a part of a run | [`TAKES_PARTS`](RunAllocator::TAKES_PARTS) |
+//! | counts free units | [`free_units`](RunAllocator::free_units) |
 //! | works through `&self` | nothing: `&mut self` gives a `&self` |
-//! | gives pointers to real memory | implement [`HeapAllocator`], and use `Runs<Heap<A>>` |
+//! | returns pointers to real memory | implement [`HeapAllocator`], and use `Runs<Heap<A>>` |
 //!
-//! What does not fit (ranges, clear memory, placement from the top) is for
+//! For ranges, clear memory, and placement from the top, implement
 //! [`Implementation`](super::Implementation) itself.
 
 mod heap;
@@ -58,78 +57,74 @@ use super::{Comparison, Settings};
 pub use heap::{Heap, HeapAllocator};
 pub use runs::{Run, Runs};
 
-/// An allocator that hands out one run of units at a time. [`Runs`] makes an
-/// [`Implementation`](super::Implementation) of it.
+/// An allocator that returns one run of units per call. [`Runs`] makes it an
+/// [`Implementation`](super::Implementation).
 ///
-/// Units are counted from 0, the start of the space. None of the functions is called with
-/// 0 units.
+/// Units count from 0, the start of the space. No function is called with 0 units.
 pub trait RunAllocator: Sized {
-    /// How many units one chunk of the space has: a power of two, up to 4096. Every run that
-    /// is asked for is a multiple of it, and must start at a multiple of it.
+    /// The number of units in a chunk of the space: a power of two, up to 4096. Every requested run
+    /// is a multiple of it, and must start at a multiple of it.
     ///
-    /// More than 1 for an allocator with small units, such as bytes with a least size, and
+    /// Use more than 1 for an allocator with small units, such as bytes with a minimum size, and
     /// for one that aligns each run to a fixed number of units.
     const UNITS_PER_CHUNK: u64 = 1;
 
-    /// Whether this is a buddy allocator: [`get`](Self::get) is called with powers of two
-    /// only, and must return a multiple of what it was asked for.
+    /// Whether this is a buddy allocator: [`get`](Self::get) is called only with powers of two, and
+    /// must return a multiple of the number of units.
     ///
-    /// It is then asked for aligned runs, which must be found if there are any. Any other
-    /// allocator is asked for contiguous runs of all sizes, which must be found as well.
+    /// Then aligned runs are requested, and must be found if there are any. From any other
+    /// allocator, contiguous runs of all sizes are requested, and must be found too.
     const IS_BUDDY: bool = false;
 
-    /// Whether [`get_aligned`](Self::get_aligned) aligns. Then aligned runs are asked for too.
+    /// Whether [`get_aligned`](Self::get_aligned) aligns. Then aligned runs are requested too.
     const ALIGNS: bool = false;
 
-    /// Whether [`put`](Self::put) takes a part of a run. Then single blocks are freed, and
-    /// blocks trimmed.
+    /// Whether [`put`](Self::put) can free a part of a run. Then single blocks are freed, and
+    /// blocks are trimmed.
     const TAKES_PARTS: bool = false;
 
-    /// A new allocator of so many units, all free; `None` if it cannot have so many, which
-    /// is counted but is no failure.
+    /// Creates an allocator of `units` units, all free; `None` if that size is not supported, which
+    /// is counted but is not a failure.
     fn new(units: u64) -> Option<Self>;
 
-    /// Takes a run of so many units. Returns its first unit; `None` if there is no such
-    /// run.
+    /// Allocates a run of `units` units. Returns its first unit; `None` if there is no such run.
     fn get(&mut self, units: u64) -> Option<u64>;
 
-    /// Takes a run whose first unit is a multiple of `align`, a power of two. `units` is a
-    /// multiple of it. Called only if [`ALIGNS`](Self::ALIGNS) or
-    /// [`IS_BUDDY`](Self::IS_BUDDY) says so; a buddy allocator's runs are aligned anyway.
+    /// Allocates a run whose first unit is a multiple of `align`, a power of two. `units` is a
+    /// multiple of it. Called only with [`ALIGNS`](Self::ALIGNS) or [`IS_BUDDY`](Self::IS_BUDDY); a
+    /// buddy allocator's runs are aligned anyway.
     fn get_aligned(&mut self, units: u64, _align: u64) -> Option<u64> {
         self.get(units)
     }
 
-    /// Gives a run back, or a part of one if [`TAKES_PARTS`](Self::TAKES_PARTS) says so.
+    /// Frees a run, or with [`TAKES_PARTS`](Self::TAKES_PARTS) a part of one.
     fn put(&mut self, start: u64, units: u64);
 
-    /// The largest size of at most `units` that is handed out as it is, without being
-    /// rounded up. Only such sizes are asked for, so that nothing is lost by rounding. Must
-    /// not fall below one chunk, and is not called if [`IS_BUDDY`](Self::IS_BUDDY).
+    /// The largest size up to `units` that is allocated without being rounded up. Only such sizes
+    /// are requested, so that nothing is lost by rounding. At least one chunk. Not called with
+    /// [`IS_BUDDY`](Self::IS_BUDDY).
     ///
-    /// An allocator with size classes gives the class here, in which a run of that size or
-    /// more is sure to be found.
+    /// An allocator with size classes returns the class in which a run of that size or more is
+    /// certainly found.
     #[must_use]
     fn size_class(units: u64) -> u64 {
         units
     }
 
-    /// How many units are free by the allocator's own count, if it has one. Checked after
-    /// every call.
+    /// The number of free units, if the allocator counts them. Checked after every call.
     fn free_units(&self) -> Option<u64> {
         None
     }
 }
 
-/// Holds every call of an allocator against the contract. For tests.
+/// Checks every call of an allocator against the contract. For tests.
 ///
-/// It is not compared with the kernel block for block, as it has its own way of placing.
-/// Whoever wants more of that passes [`Runs`] to [`torture::check`], with another
-/// [`Comparison`].
+/// The allocator has its own placement, so it is not compared with the kernel block for block. To
+/// compare more, pass [`Runs`] to [`torture::check`] with another [`Comparison`].
 ///
 /// # Panics
 ///
-/// As [`torture::check`], with a short trace.
+/// As [`torture::check`].
 #[track_caller]
 pub fn check<A: RunAllocator + 'static>(options: &Options) -> Report {
     let settings = Settings { comparison: Comparison::Contract, ..options.settings };

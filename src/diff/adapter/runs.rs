@@ -1,4 +1,4 @@
-//! A kernel's requests, made of runs.
+//! Answers a kernel's requests with runs.
 
 use crate::diff::{Block, Capabilities, Capability, Implementation, Operation, Space};
 use crate::sizes::SZ_4K;
@@ -6,41 +6,44 @@ use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 use super::RunAllocator;
 
-/// Makes an [`Implementation`] of a [`RunAllocator`].
+/// Makes a [`RunAllocator`] an [`Implementation`].
 ///
-/// Refuses wrong arguments as `gpu_buddy_alloc_blocks()` does, makes a plain request of as few runs
-/// as it can get, undoes a request that fails half-way, and reports each run as the blocks
-/// that it is made of.
+/// It refuses invalid arguments as `gpu_buddy_alloc_blocks()` does, answers a plain request with as
+/// few runs as possible, undoes a request that fails half-way, and reports each run as the blocks
+/// in it.
 #[derive(Clone, Debug)]
 pub struct Runs<A> {
     allocator: A,
     space: Space,
-    /// Units that are not handed out.
+    /// The number of free units.
     free: u64,
 }
 
-/// So many units in a row.
+/// A number of adjacent units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
     /// The first unit.
     pub start: u64,
-    /// How many units.
+    /// The number of units.
     pub units: u64,
 }
 
 impl<A: RunAllocator> Runs<A> {
     const UNITS_PER_CHUNK: u64 = {
         let units = A::UNITS_PER_CHUNK;
-        assert!(units.is_power_of_two() && units <= SZ_4K as u64, "no power of two up to 4096");
+        assert!(
+            units.is_power_of_two() && units <= SZ_4K as u64,
+            "must be a power of two up to 4096"
+        );
         units
     };
 
-    /// Bytes in a unit.
+    /// The size of a unit in bytes.
     fn unit(&self) -> u64 {
         self.space.chunk_size / Self::UNITS_PER_CHUNK
     }
 
-    /// The largest run of at most `units` that can be asked for: a multiple of `align`.
+    /// The largest run of up to `units` that can be requested: a multiple of `align`.
     fn largest_piece(units: u64, align: u64) -> u64 {
         let mut units = units;
         while units > 0 {
@@ -54,7 +57,7 @@ impl<A: RunAllocator> Runs<A> {
         units
     }
 
-    /// Takes so many units. On failure, what was taken is in `runs` still.
+    /// Allocates `units` units. On failure, `runs` has what was allocated.
     fn take(&mut self, units: u64, align: u64, single: bool, runs: &mut Vec<Run>) -> Option<()> {
         let (mut missing, mut most) = (units, units);
         while missing > 0 {
@@ -84,15 +87,14 @@ impl<A: RunAllocator> Runs<A> {
         self.free += units;
     }
 
-    /// Puts back what a run was before another one, or behind it.
+    /// Frees what is left of a run before or after another one.
     fn put_part(&mut self, run: Run) {
         for part in Self::parts(run) {
             self.put(part);
         }
     }
 
-    /// What a part of a run is from then on. A buddy allocator has no other runs than
-    /// blocks.
+    /// The runs that a part of a run becomes. A buddy allocator has only blocks.
     fn parts(run: Run) -> impl Iterator<Item = Run> {
         let blocks = A::IS_BUDDY.then(|| Self::aligned_parts(run));
         let whole = Some(run).filter(|run| !A::IS_BUDDY && run.units > 0);
@@ -104,7 +106,7 @@ impl<A: RunAllocator> Runs<A> {
         let (mut start, mut left) = (start, units);
         core::iter::from_fn(move || {
             let chunk = start / Self::UNITS_PER_CHUNK;
-            // A chunk 0 has 64 zeros.
+            // Chunk 0 has 64 trailing zeros.
             let order = left.checked_ilog2()?.min(chunk.trailing_zeros() + Self::shift());
             let part = Run { start, units: 1 << order };
             start = start.saturating_add(part.units);
@@ -119,8 +121,7 @@ impl<A: RunAllocator> Runs<A> {
 
     fn blocks_of(&self, run: Run) -> impl Iterator<Item = Block> {
         let unit = self.unit();
-        // What a buddy allocator hands out is one block, at whatever place: then it is
-        // judged as one.
+        // A buddy allocator returns one block, and is judged by it wherever it is.
         let one = Some(run).filter(|_| A::IS_BUDDY);
         let parts = (!A::IS_BUDDY).then(|| Self::aligned_parts(run));
         one.into_iter().chain(parts.into_iter().flatten()).map(move |part| Block {
@@ -223,7 +224,7 @@ impl<A: RunAllocator> Implementation for Runs<A> {
         }
     }
 
-    /// As `gpu_buddy_block_trim()`.
+    /// As `gpu_buddy_block_trim()` does.
     fn trim(
         &mut self,
         allocation: &mut Vec<Run>,

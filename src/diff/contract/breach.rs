@@ -1,4 +1,4 @@
-//! A promise that was broken, with the facts.
+//! Broken promises, with the facts.
 
 use core::fmt;
 use core::ops::Range;
@@ -9,7 +9,7 @@ use crate::{Errno, Inconsistency, KernelBug, Warning};
 
 use super::{Accounts, Promise};
 
-/// A promise that was broken. [`Display`](fmt::Display) gives a sentence.
+/// A broken promise. [`Display`](fmt::Display) gives a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Breach {
@@ -17,20 +17,19 @@ pub struct Breach {
     pub promise: Promise,
     /// The space of the allocator.
     pub space: Space,
-    /// The operation that broke it; `None` at the beginning, at the end and in
-    /// what is read from a snapshot or a scan.
+    /// The operation that broke it; `None` for the creation, the end, a snapshot or a scan.
     pub operation: Option<Operation>,
-    /// What the allocator said to be free before it.
+    /// What the allocator said was free before the operation.
     pub before: Accounts,
-    /// How the operation went.
+    /// The result of the operation.
     pub outcome: Result<(), Errno>,
-    /// Whether memory for the allocator's own objects ran out in it.
+    /// Whether memory for the allocator's own objects ran out during the operation.
     pub faulted: bool,
     pub(in crate::diff) detail: Detail,
 }
 
 impl Breach {
-    /// In no operation that can be named.
+    /// A breach outside of all operations.
     fn of(promise: Promise, detail: Detail, space: Space) -> Self {
         Self {
             promise,
@@ -43,7 +42,7 @@ impl Breach {
         }
     }
 
-    /// A panic in no operation that can be named.
+    /// A panic outside of all operations.
     pub(crate) fn of_panic(message: String, space: Space) -> Self {
         Self::of(Promise::NoPanic, Detail::Panic(message), space)
     }
@@ -53,12 +52,12 @@ impl Breach {
         Self::of(Promise::NoBug, Detail::Bug(bug), space)
     }
 
-    /// What a wrapper does wrong outside of all operations.
+    /// A misuse by a wrapper, outside of all operations.
     pub(crate) fn of_misuse(misuse: Misuse, space: Space) -> Self {
         Self::of(misuse.promise(), Detail::Misuse(misuse), space)
     }
 
-    /// What is wrong with a creation in which memory ran out.
+    /// The breach of a creation during which memory ran out.
     pub(in crate::diff) fn of_creation_without_memory(
         outcome: Result<(), Errno>,
         report: &Report,
@@ -77,12 +76,12 @@ impl Breach {
         Some(Self { outcome, faulted: true, ..Self::of(promise, detail, space) })
     }
 
-    /// Whether it is the creation of an allocator that went wrong.
+    /// Whether the creation of an allocator went wrong.
     pub(in crate::diff) fn is_of_creation(&self) -> bool {
         self.operation.is_none() && (self.faulted || matches!(self.detail, Detail::Errno(_)))
     }
 
-    /// Whether it is a wrapper that does something wrong with the raw layer.
+    /// Whether a wrapper broke a rule of the raw layer.
     pub(in crate::diff) fn is_misuse(&self) -> bool {
         matches!(self.detail, Detail::Misuse(_))
     }
@@ -92,7 +91,7 @@ impl Breach {
         Self { outcome, ..Self::of(Promise::KnownError, Detail::HidesNoMemory(outcome), space) }
     }
 
-    /// What is wrong with an error number that a valid space was refused with.
+    /// The breach when a valid space is refused with `errno`.
     pub(in crate::diff) fn of_creation(errno: Errno, space: Space) -> Option<Self> {
         let promise = match errno {
             Errno::EINVAL => Promise::ValidArguments,
@@ -116,7 +115,7 @@ impl Breach {
 /// The facts. Sizes and offsets are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::diff) enum Detail {
-    /// The outcome says it all.
+    /// The error number is wrong by itself.
     Errno(Errno),
     Avail {
         expected: u64,
@@ -126,20 +125,20 @@ pub(in crate::diff) enum Detail {
         expected: u64,
         is: u64,
     },
-    /// A block, and the bounds that it should respect.
+    /// A block, and the bounds that it must respect.
     Block(Block, Range<u64>),
     /// A block that overlaps another one.
     Overlap(Block),
-    /// A block that is said to be clear.
+    /// A block that is marked clear.
     NotClear(Block),
-    /// A block and another place for it; whether that, as large as the request is aligned, is
-    /// in a root that is not split.
+    /// A block and a better place for it; whether that place, enlarged to the alignment of the
+    /// request, is in a root that is not split.
     Place {
         block: Block,
         place: u64,
         in_whole_root: bool,
     },
-    /// A run of blocks and its end.
+    /// A run of adjacent blocks.
     Run {
         start: u64,
         end: u64,
@@ -149,46 +148,46 @@ pub(in crate::diff) enum Detail {
         asked: u64,
         got: u64,
     },
-    /// Objects that are left behind.
+    /// Objects that the teardown left behind.
     Objects(usize),
-    /// Objects that a creation has left behind in which memory ran out.
+    /// Objects that a creation left behind when memory ran out.
     LeftByCreation(usize),
-    /// What a creation returned in which memory ran out.
+    /// What a creation returned when memory ran out.
     WithoutMemory(Errno),
-    /// Blocks were allocated.
+    /// The number of allocated blocks.
     InUse(u64),
-    /// An argument that makes no sense.
+    /// Why an argument is invalid.
     Invalid(&'static str),
     Gap {
         size: u64,
         span: u64,
     },
-    /// There is room at this offset; in a single block, if it were merged.
+    /// There is room at this offset; whether a single block would fit after merging.
     RoomAt {
         offset: u64,
         block: bool,
     },
-    /// There are this many bytes of room.
+    /// The number of free bytes that the request could use.
     RoomFor(u64),
     /// An empty space has room.
     Valid,
-    /// The first time, the outcome was this.
+    /// The error of the same call just before.
     Before(Errno),
-    /// The blocks changed.
+    /// The blocks of the allocation changed.
     Blocks,
     Lookup {
         found: Result<Option<Block>, Errno>,
         expected: Result<Option<Block>, Errno>,
     },
-    /// In a snapshot: what is wrong at an offset.
+    /// What is wrong at an offset of a snapshot.
     At(u64, &'static str),
     Inconsistency(Inconsistency),
     Warning(Warning),
     Bug(KernelBug),
-    /// What the panic said.
+    /// The message of a panic.
     Panic(String),
     Misuse(Misuse),
-    /// What creation returned where the init function had no memory.
+    /// What a wrapper's creation returned when the init function ran out of memory.
     HidesNoMemory(Result<(), Errno>),
 }
 
@@ -202,7 +201,7 @@ impl fmt::Display for Breach {
             }
             (Promise::BlockShape, Detail::Block(block, _)) => {
                 let size = match block.size(self.space.chunk_size) {
-                    0 => "more than any".to_owned(),
+                    0 => "too large".to_owned(),
                     size => format_size(size),
                 };
                 let offset = format_size(block.offset);
@@ -213,7 +212,7 @@ impl fmt::Display for Breach {
             }
             (Promise::MinBlockSize, Detail::Run { start, end, min_block_size }) => write!(
                 f,
-                "the blocks in a row at {} are no multiple of {}, and the tail is elsewhere",
+                "the adjacent blocks at {} are not a multiple of {}, and they are not the tail",
                 range(*start..*end),
                 format_size(*min_block_size)
             ),
@@ -245,7 +244,7 @@ impl fmt::Display for Detail {
                 write!(f, "{}, outside of {}", at(block), range(bounds.clone()))
             }
             Self::Overlap(block) => write!(f, "{}, and overlaps one that is allocated", at(block)),
-            Self::NotClear(block) => write!(f, "{} as clear, where memory is dirty", at(block)),
+            Self::NotClear(block) => write!(f, "{}, marked clear, but is dirty", at(block)),
             Self::Place { block, place, .. } => {
                 write!(f, "{}, though there is a place at {}", at(block), size(place))
             }
@@ -296,7 +295,7 @@ impl fmt::Display for Detail {
             Self::Panic(message) => f.write_str(message),
             Self::Misuse(misuse) => write!(f, "{misuse}"),
             Self::HidesNoMemory(outcome) => {
-                f.write_str("gpu_buddy_init() returned ENOMEM, and creation ")?;
+                f.write_str("gpu_buddy_init() returned ENOMEM, but creation ")?;
                 match outcome {
                     Ok(()) => f.write_str("succeeds"),
                     Err(errno) => write!(f, "fails with {errno}"),

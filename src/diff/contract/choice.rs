@@ -1,10 +1,8 @@
-//! Whether clear memory and the highest place were taken where there was a
-//! choice.
+//! Whether an allocation took clear memory and the highest place when it had a choice.
 //!
-//! The documentation does not say in which order blocks of different sizes are
-//! tried. So a block is held only against a free block that could have taken its
-//! place as it is: of the same size or larger, and left alone by the allocation
-//! if that took several.
+//! The documentation does not say in which order blocks of different sizes are tried. So a block is
+//! compared only with free blocks that could have taken its place as they are: of the same size or
+//! larger and, if the allocation has several blocks, not used by it.
 
 use core::ops::Range;
 
@@ -13,7 +11,7 @@ use crate::{AllocRequest, BlockState, GpuBuddyAllocFlag, Snapshot};
 
 use super::{Block, Contract, Detail, Promise, Space};
 
-/// What was picked as one block, before it was trimmed.
+/// What the allocator picked as one block, before it was trimmed.
 #[derive(Clone, Copy)]
 struct Pick {
     offset: u64,
@@ -22,13 +20,13 @@ struct Pick {
 }
 
 impl Contract {
-    /// Whether an operation leaves a choice that is judged.
+    /// Whether the choice of an operation is judged.
     pub(in crate::diff) fn judges_choice(operation: &Operation) -> bool {
         matches!(operation, Operation::Alloc { request, .. }
             if request.top_down || request.flags.contains(GpuBuddyAllocFlag::Clear))
     }
 
-    /// Judges the choice that an allocation made: `before` is the state that it found.
+    /// Judges the choice of an allocation. `before` is the state before it.
     pub(super) fn check_choice(
         &mut self,
         request: &AllocRequest,
@@ -37,8 +35,8 @@ impl Contract {
     ) {
         let wants_clear = self.tracks_clear && request.flags.contains(GpuBuddyAllocFlag::Clear);
         let exact = request.range && request.start.checked_add(request.size) == Some(request.end);
-        // An exact range leaves no choice, and an empty one is not judged here.
-        // Out of memory, what is preferred may be out of reach.
+        // An exact range leaves no choice. An empty range is not judged here. If memory ran out,
+        // the preferred block may have been out of reach.
         let bounds = if request.range { request.start..request.end } else { 0..self.space.size };
         if self.faulted || exact || bounds.is_empty() || !(wants_clear || request.top_down) {
             return;
@@ -50,7 +48,7 @@ impl Contract {
             .filter(|leaf| leaf.state == BlockState::Free)
             .map(|leaf| (leaf.offset..leaf.offset + before.block_size(leaf), leaf.clear))
             .filter(|(range, _)| {
-                // All that was free could have been taken as the one block.
+                // A single block could have been any free block.
                 single
                     || blocks.iter().all(|block| {
                         block.offset >= range.end
@@ -79,7 +77,7 @@ impl Contract {
                 let place = place(range)?;
                 Some((place, is_whole_root(range, place)))
             });
-            // A place in a root that is not split says most.
+            // A place in a root that is not split is the strongest evidence.
             let best = places.reduce(|best, other| if best.1 { best } else { other });
             if wants_clear
                 && !pick.clear
@@ -99,15 +97,15 @@ impl Contract {
         }
     }
 
-    /// Whether this is where a root is: there is one for each bit of the number of chunks,
-    /// the largest first.
+    /// Whether a root covers this range. There is a root for each bit of the number of chunks, the
+    /// largest first.
     fn is_root(&self, range: &Range<u64>) -> bool {
         let Space { size, chunk_size, .. } = self.space;
         let (chunks, own) = (size / chunk_size, (range.end - range.start) / chunk_size);
         chunks & own != 0 && range.start / chunk_size == chunks & !(own | (own - 1))
     }
 
-    /// The blocks as they were picked, as far as that can be told.
+    /// The blocks as they were picked, as far as this can be inferred.
     fn picks(&self, request: &AllocRequest, blocks: &[Block]) -> Vec<Pick> {
         let AllocRequest { size, min_block_size, flags, .. } = *request;
         let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
@@ -127,15 +125,15 @@ impl Contract {
         let runs = self.runs_of(blocks);
         let trimmed = picks.clone().map(|pick| pick.size).sum::<u64>() != rounded;
         match *runs {
-            // A block of a power of two, and what was left of it.
+            // One block of a power of two, and what trimming left of it.
             [(offset, _)] if rounded.is_power_of_two() && offset.is_multiple_of(rounded) => {
                 let clear = blocks[0].clear;
                 let alike = blocks.iter().all(|block| block.clear == clear);
                 alike.then_some(Pick { offset, size: rounded, clear }).into_iter().collect()
             }
-            // Several blocks in a row, which had to fit together.
+            // Adjacent blocks, which had to fit together.
             _ if contiguous => Vec::new(),
-            // Of the last run, blocks are parts of a larger one.
+            // The blocks of the last run are parts of a larger, trimmed one.
             [.., (start, _)] if trimmed => picks.take_while(|pick| pick.offset < start).collect(),
             _ => picks.collect(),
         }

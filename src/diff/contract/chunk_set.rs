@@ -3,7 +3,7 @@
 use core::ops::Range;
 use std::collections::BTreeMap;
 
-/// Up to this many chunks, a bit for each is the fastest; that is 8 KiB.
+/// Up to this many chunks, one bit for each is fastest: 8 KiB.
 pub(super) const FEW_CHUNKS: u64 = 1 << 16;
 
 /// A bit for each chunk.
@@ -47,7 +47,7 @@ impl Bits {
         Self::words(range).any(|(word, mask)| self.0[word] & mask != 0)
     }
 
-    /// The last chunk of a range that is set.
+    /// The last chunk of a range that is in the set.
     pub fn last(&self, range: Range<u64>) -> Option<u64> {
         Self::words(range).rev().find_map(|(word, mask)| {
             let found = self.0[word] & mask;
@@ -59,8 +59,7 @@ impl Bits {
         self.0.fill(if set { u64::MAX } else { 0 });
     }
 
-    /// The first chunk from `from` on, and before `end`, that is set or not; else
-    /// `end`.
+    /// The first chunk in `from..end` that is in the set (`set`) or not in it; or else `end`.
     pub fn find(&self, set: bool, from: u64, end: u64) -> u64 {
         let flip = if set { 0 } else { u64::MAX };
         for (word, mask) in Self::words(from..end) {
@@ -73,16 +72,16 @@ impl Bits {
     }
 }
 
-/// A set of chunks that changes by ranges. An empty range changes nothing.
+/// A set of chunks. An empty range changes nothing.
 #[derive(Clone, Debug)]
 pub(super) enum ChunkSet {
     Few(Bits),
-    /// ChunkSet by start, with a gap between any two; and the number of chunks.
+    /// The end of each range by its start, with a gap between any two; and the number of chunks.
     Many(BTreeMap<u64, u64>, u64),
 }
 
 impl ChunkSet {
-    /// An empty set out of so many chunks.
+    /// An empty set for this many chunks.
     pub fn new(chunks: u64) -> Self {
         if chunks <= FEW_CHUNKS {
             Self::Few(Bits::new(chunks))
@@ -110,7 +109,7 @@ impl ChunkSet {
             Self::Few(bits) => bits.insert(range),
             Self::Many(ranges, _) => {
                 let Range { mut start, mut end } = range;
-                // Whatever it overlaps or touches becomes part of it.
+                // Merge it with each range that it overlaps or touches.
                 while let Some((&from, &to)) = ranges.range(..=end).next_back()
                     && to >= start
                 {
@@ -145,7 +144,7 @@ impl ChunkSet {
         }
     }
 
-    /// Whether the whole of a range is in the set.
+    /// Whether the set contains the whole range.
     pub fn covers(&self, range: Range<u64>) -> bool {
         match self {
             Self::Few(bits) => bits.has_all(range),

@@ -1,4 +1,4 @@
-//! What is allocated: by name, and by place.
+//! What is allocated: by id, and by place.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::chunk_set::{Bits, FEW_CHUNKS};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Allocations {
     allocations: FxHashMap<Id, Vec<Block>>,
-    /// For use again, without asking for memory.
+    /// Kept for reuse, to save memory allocations.
     spare: Vec<Vec<Block>>,
 }
 
@@ -33,7 +33,7 @@ impl Allocations {
         (index < blocks.len()).then(|| blocks.remove(index))
     }
 
-    /// Takes back the memory of what [`remove`](Self::remove) gave.
+    /// Keeps the memory of what [`remove`](Self::remove) returned.
     pub fn recycle(&mut self, mut blocks: Vec<Block>) {
         if blocks.capacity() > 0 {
             blocks.clear();
@@ -46,7 +46,7 @@ impl Allocations {
 #[derive(Clone, Debug)]
 pub(super) enum Occupancy {
     Few {
-        /// A block's order plus 1, at its first chunk.
+        /// A block's order plus 1 at its first chunk; 0 elsewhere.
         orders: Vec<u8>,
         taken: Bits,
         count: usize,
@@ -56,7 +56,7 @@ pub(super) enum Occupancy {
 }
 
 impl Occupancy {
-    /// None, in a space of so many chunks.
+    /// An empty one, for a space of this many chunks.
     pub fn new(chunks: u64) -> Self {
         if chunks <= FEW_CHUNKS {
             Self::Few { orders: vec![0; chunks as usize], taken: Bits::new(chunks), count: 0 }
@@ -72,7 +72,7 @@ impl Occupancy {
         }
     }
 
-    /// Adds a block inside the space. False where it overlaps another one.
+    /// Adds a block inside the space. Returns false if it overlaps another one.
     pub fn insert(&mut self, start: u64, order: u32) -> bool {
         let range = start..start + (1 << order);
         let is_free = self.is_free(range.clone());
@@ -103,7 +103,7 @@ impl Occupancy {
         }
     }
 
-    /// The block that holds a chunk of the space: its first chunk and its order.
+    /// The block that contains a chunk of the space: its first chunk and its order.
     pub fn at(&self, chunk: u64) -> Option<(u64, u32)> {
         match self {
             Self::Few { orders, .. } => (0..=orders.len().ilog2()).find_map(|order| {
@@ -129,15 +129,15 @@ impl Occupancy {
         }
     }
 
-    /// Whether it is sure that no range of `length` free chunks begins inside of
-    /// `within` at a multiple of `align`. That is told without a look at each run.
+    /// Whether no range of `length` free chunks begins at a multiple of `align` inside `within`, if
+    /// that is quick to decide; false if not.
     pub fn has_no_run(&self, within: Range<u64>, length: u64, align: u64) -> bool {
         let Self::Few { taken, .. } = self else { return false };
         let Range { mut start, end } = within;
         while let Some(from) = start.checked_next_multiple_of(align)
             && end.saturating_sub(from) >= length
         {
-            // Every place up to the last allocated chunk is spoilt by it.
+            // Every range that begins at or before the last allocated chunk contains it.
             match taken.last(from..from + length) {
                 Some(last) => start = last + 1,
                 None => return false,
@@ -146,8 +146,8 @@ impl Occupancy {
         true
     }
 
-    /// The longest ranges inside of `within` where nothing is allocated, by
-    /// ascending offset, until `visit` returns false.
+    /// Calls `visit` with the maximal free ranges inside `within`, by ascending offset, until it
+    /// returns false.
     pub fn free_runs(&self, within: Range<u64>, mut visit: impl FnMut(Range<u64>) -> bool) {
         let Range { mut start, end } = within.start..within.end.min(self.chunks());
         match self {
@@ -177,7 +177,7 @@ impl Occupancy {
         }
     }
 
-    /// How many there are.
+    /// The number of allocated blocks.
     pub fn count(&self) -> usize {
         match self {
             Self::Few { count, .. } => *count,

@@ -1,10 +1,10 @@
-//! What the header's documentation promises, checked after every operation.
+//! Checks after every operation what `gpu_buddy.h` and the kernel-doc of `buddy.c` promise.
 //!
-//! A [`Contract`] keeps its own account of what is allocated and of what is known to be
-//! zeroed, and compares. It knows nothing of how an allocator finds its blocks.
+//! A [`Contract`] keeps its own account of what is allocated and what is known to be zeroed, and
+//! compares. It does not depend on how an allocator finds its blocks.
 //!
-//! There are two depths. [`check`](Contract::check) is cheap, and made for every call.
-//! [`check_tree`](Contract::check_tree) reads a whole [`Snapshot`], for now and then.
+//! [`check`](Contract::check) is cheap and runs for every call.
+//! [`check_tree`](Contract::check_tree) reads a whole [`Snapshot`] and runs less often.
 
 mod breach;
 mod choice;
@@ -34,34 +34,34 @@ pub use promise::Promise;
 pub struct Accounts {
     /// Free bytes.
     pub avail: u64,
-    /// Free bytes known to be zeroed; 0 if that is not told apart.
+    /// Free bytes that are known to be zeroed; 0 if the allocator does not track this.
     pub clear_avail: u64,
 }
 
 impl Accounts {
-    /// What an implementation says now.
+    /// The current accounts of an implementation.
     pub fn of(implementation: &impl Implementation) -> Self {
         implementation.accounts()
     }
 }
 
-/// What was seen of one operation: what a [`Contract`] judges.
+/// What is known of one operation: the input of a [`Contract`].
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// After an allocation or a trim, the blocks that the allocation has now.
     pub blocks: &'a [Block],
-    /// What the allocator says is free after it.
+    /// What the allocator says is free after the operation.
     pub accounts: Accounts,
-    /// What the allocator said by itself.
+    /// What the allocator reported by itself: warnings, a BUG, a cost.
     pub report: &'a Report,
-    /// The state before it, to judge the choice that an allocation made.
+    /// The state before the operation, to judge which blocks an allocation chose.
     pub before: Option<&'a Snapshot>,
 }
 
 impl Observation<'static> {
-    /// An operation of which nothing but its outcome and the accounts is known.
+    /// An observation with only an outcome and the accounts.
     #[must_use]
     pub fn new(outcome: Outcome, accounts: Accounts) -> Self {
         const NOTHING: &Report = &Report::NOTHING;
@@ -71,9 +71,9 @@ impl Observation<'static> {
 
 /// The oracle for one allocator.
 ///
-/// [`check`](Self::check) is to be called after each operation, and returns the promises
-/// that the operation broke: none, in most cases. After a breach the contract goes on from
-/// what the allocator says, so that each breach is reported once.
+/// Call [`check`](Self::check) after each operation. It returns the promises that the operation
+/// broke: usually none. After a breach the contract continues from what the allocator says, so that
+/// each breach is reported once.
 ///
 /// ```
 /// use gpu_buddy::diff::{
@@ -100,24 +100,24 @@ impl Observation<'static> {
 #[derive(Clone, Debug)]
 pub struct Contract {
     space: Space,
-    /// Whether clear and dirty are told apart.
+    /// Whether the allocator tracks clear memory.
     tracks_clear: bool,
-    /// What the allocator said last.
+    /// The last accounts of the allocator.
     accounts: Accounts,
     /// Whether memory for the allocator's own objects ran out in this operation.
     faulted: bool,
-    /// Nothing is promised any more.
+    /// See [`is_unusable`](Self::is_unusable).
     unusable: bool,
-    /// The blocks of each allocation, and all of them by place.
+    /// The blocks by allocation, and by place.
     allocations: Allocations,
     occupancy: Occupancy,
-    /// Free bytes, by what is allocated.
+    /// Free bytes: the space minus what is allocated.
     free: u64,
     /// Free memory that is known to be zeroed.
     clear: ChunkSet,
     /// The last operation, if it was an allocation that failed.
     last_failed: Option<(AllocRequest, Errno)>,
-    /// What this operation has broken so far.
+    /// The breaches of this operation so far.
     found: Vec<Breach>,
 }
 
@@ -125,7 +125,7 @@ impl Contract {
     /// A contract for a fresh allocator: all of `space` is free and dirty.
     #[must_use]
     pub fn new(space: Space, capabilities: Capabilities) -> Self {
-        // No allocator has a chunk size of 0; then there is nothing to judge.
+        // A chunk size of 0 is invalid, so there will be nothing to judge.
         let chunk_size = space.chunk_size.max(1);
         let size = space.size - space.size % chunk_size;
         let space = Space { size, chunk_size, ..space };
@@ -145,14 +145,14 @@ impl Contract {
         }
     }
 
-    /// The space that is managed: its size is a multiple of the chunk size.
+    /// The managed space. Its size is a multiple of the chunk size.
     #[must_use]
     pub fn space(&self) -> Space {
         self.space
     }
 
-    /// Whether the allocator promises nothing any more, because it has run into a BUG, has
-    /// panicked or was torn down. No breach is found from there on.
+    /// Whether the allocator has run into a BUG, has panicked or was torn down. From then on, no
+    /// breach is found.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         self.unusable
@@ -238,7 +238,7 @@ impl Contract {
             }
             Operation::ResetClear { clear } => self.check_reset_clear(clear, accounts),
             Operation::BlockAt { offset } => self.check_lookup(offset, outcome, accounts),
-            // Sets up what comes next.
+            // Changes nothing but later operations.
             Operation::FailNth { .. } => self.last_failed = last_failed,
             Operation::Fini => self.check_teardown(report),
         }
@@ -247,7 +247,7 @@ impl Contract {
         }
     }
 
-    /// Judges what ends all use of the allocator, if it has come to that.
+    /// Judges a BUG or a panic. Returns whether the allocator is unusable.
     fn check_end_of_use(&mut self, report: &Report) -> bool {
         if let Some(bug) = report.bug {
             self.breach(Promise::NoBug, Detail::Bug(bug));
@@ -258,7 +258,7 @@ impl Contract {
         self.unusable
     }
 
-    /// Judges the blocks that an allocation has added.
+    /// Judges the blocks that an allocation added.
     fn check_new_blocks(&mut self, request: &AllocRequest, blocks: &[Block], accounts: Accounts) {
         if let Some(what) = room::invalid(request, self.space) {
             self.breach(Promise::RefusesInvalid, Detail::Invalid(what));
@@ -271,8 +271,8 @@ impl Contract {
             bytes = bytes.wrapping_add(size);
             clear_bytes = clear_bytes.wrapping_add(if block.clear { size } else { 0 });
         }
-        // To find room, clear memory may have been merged with dirty, which makes it dirty.
-        // So it may drop by more.
+        // To find room, clear memory may have been merged with dirty memory, which makes it dirty.
+        // So `clear_avail` may drop by more.
         let most_clear = self.accounts.clear_avail.saturating_sub(clear_bytes);
         let expected = Accounts {
             avail: self.accounts.avail.wrapping_sub(bytes),
@@ -281,7 +281,7 @@ impl Contract {
         self.check_accounts(expected, accounts);
     }
 
-    /// Adds a breach; of one promise there is one in each operation.
+    /// Adds a breach, at most one of each promise in an operation.
     fn breach(&mut self, promise: Promise, detail: Detail) {
         if self.found.iter().all(|breach| breach.promise != promise) {
             self.found.push(Breach {
@@ -300,7 +300,7 @@ impl Contract {
         block.size(self.space.chunk_size)
     }
 
-    /// A block in chunks.
+    /// The chunks of a block.
     fn chunks_of(&self, block: &Block) -> core::ops::Range<u64> {
         let shift = self.space.chunk_size.trailing_zeros();
         let start = block.offset >> shift;

@@ -14,11 +14,11 @@ impl Contract {
         let Observation { outcome, blocks, accounts, .. } = *seen;
         let kept = match outcome.errno() {
             None => blocks.starts_with(old),
-            // Stopped half-way, the call may have left anything.
+            // A BUG stopped the call half-way: it may have left anything.
             Some(errno) => blocks == old || errno == Errno::ENOTRECOVERABLE,
         };
         if !kept {
-            // All else is a consequence.
+            // All other differences follow from this one.
             self.breach(Promise::KeepsList, Detail::Blocks);
             self.check_replaced(old, blocks, accounts);
             return;
@@ -33,8 +33,8 @@ impl Contract {
         }
     }
 
-    /// Blocks of a list are replaced by others. The former become free and keep their
-    /// clear mark, as nobody has written to them.
+    /// Replaces the blocks of a list by others. The old ones become free in the clear state that
+    /// they had, as nobody has written to them.
     fn check_replaced(&mut self, old: &[Block], new: &[Block], accounts: Accounts) {
         let Accounts { mut avail, mut clear_avail } = self.accounts;
         for block in old {
@@ -48,7 +48,7 @@ impl Contract {
             avail = avail.wrapping_sub(size);
             clear_avail = clear_avail.saturating_sub(if block.clear { size } else { 0 });
         }
-        // To find room, clear memory may have been merged with dirty.
+        // To find room, clear memory may have been merged with dirty memory.
         let clear_avail = clear_avail.min(accounts.clear_avail);
         self.check_accounts(Accounts { avail, clear_avail }, accounts);
     }

@@ -1,4 +1,4 @@
-//! What an outcome promises: errors, and what is free after a call.
+//! Judges errors, and what is free after a call.
 
 use crate::{AllocRequest, Errno};
 
@@ -6,7 +6,7 @@ use super::room::Need;
 use super::{Accounts, Block, Contract, Detail, Outcome, Promise};
 
 impl Contract {
-    /// A call that follows the same call, which failed, fails again.
+    /// Judges whether a repeated call fails as it did before.
     pub(super) fn check_repeats(
         &mut self,
         request: &AllocRequest,
@@ -45,7 +45,7 @@ impl Contract {
         }
     }
 
-    /// Judges an error that has nothing to do with the request.
+    /// Judges an error that does not depend on the request.
     pub(super) fn check_unexpected(&mut self, errno: Errno) {
         match errno {
             Errno::ENOMEM if self.faulted => {}
@@ -62,7 +62,7 @@ impl Contract {
 
     /// Judges what is free after a call that failed.
     pub(super) fn check_nothing_changed(&mut self, errno: Errno, is: Accounts) {
-        // The call was stopped half-way.
+        // A BUG stopped the call half-way.
         if errno == Errno::ENOTRECOVERABLE {
             self.unusable = true;
             return;
@@ -88,7 +88,7 @@ impl Contract {
         }
     }
 
-    /// Judges what is free after these bytes became free.
+    /// Judges what is free after `bytes` were freed.
     pub(super) fn check_freed(&mut self, bytes: u64, cleared: bool, accounts: Accounts) {
         let clear_bytes = if cleared { bytes } else { 0 };
         let expected = Accounts {
@@ -103,9 +103,9 @@ impl Contract {
         self.is_shaped(block) && end.is_some_and(|end| end <= self.space.size)
     }
 
-    /// A block becomes allocated.
+    /// Records that a block is allocated.
     pub(super) fn hand_out(&mut self, block: &Block) {
-        // Otherwise it has been reported.
+        // A block that is not inside was reported already.
         if !self.is_inside(block) {
             return;
         }
@@ -122,7 +122,7 @@ impl Contract {
         }
     }
 
-    /// A block becomes free. Returns its bytes.
+    /// Records that a block is free. Returns its size in bytes.
     pub(super) fn take_back(&mut self, block: &Block, cleared: bool) -> u64 {
         if self.is_inside(block) {
             let chunks = self.chunks_of(block);

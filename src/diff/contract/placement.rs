@@ -1,12 +1,11 @@
-//! Where an allocation was placed.
+//! Judges the placement of an allocation.
 
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
 use super::{Block, Contract, Detail, Promise};
 
 impl Contract {
-    /// Judges the places of an allocation's blocks, apart from what else is
-    /// allocated.
+    /// Judges the places of an allocation's blocks, without regard to what else is allocated.
     pub(super) fn check_placement(&mut self, request: &AllocRequest, blocks: &[Block]) {
         let (mut total, mut lowest, mut highest) = (0u64, u64::MAX, 0);
         for block in blocks {
@@ -44,13 +43,12 @@ impl Contract {
         }
     }
 
-    /// A block at least as large as `min_block_size` is aligned by its shape. The
-    /// tail of an allocation is trimmed to smaller ones, so that they are looked
-    /// at together with the blocks that they follow.
+    /// A block of at least `min_block_size` is aligned by its shape. Trimming cuts the tail into
+    /// smaller blocks, so these are judged together with the blocks before them.
     fn check_runs(&mut self, request: &AllocRequest, blocks: &[Block]) {
         let mut runs = self.runs_of(blocks);
         if runs.iter().any(|&(start, _)| !is_aligned(start, request.min_block_size)) {
-            // They may follow one another, handed out in another order.
+            // They may be adjacent, but handed out in another order.
             let mut sorted = blocks.to_vec();
             sorted.sort_unstable();
             runs = self.runs_of(&sorted);
@@ -75,7 +73,7 @@ impl Contract {
         self.breach(Promise::Aligned, detail);
     }
 
-    /// Blocks that each begin where the one before ends, as one: start and end.
+    /// Joins blocks that begin where the one before ends: the start and end of each run.
     pub(super) fn runs_of(&self, blocks: &[Block]) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for block in blocks {
@@ -88,7 +86,7 @@ impl Contract {
         runs
     }
 
-    /// Whether a block is one that the space can have, apart from its end.
+    /// Whether order and alignment are possible in this space.
     pub(super) fn is_shaped(&self, block: &Block) -> bool {
         let largest = (self.space.size / self.space.chunk_size).ilog2();
         block.order <= largest && is_aligned(block.offset, self.size_of(block))
@@ -96,7 +94,7 @@ impl Contract {
 
     fn adds_up(&self, request: &AllocRequest, total: u64) -> bool {
         let AllocRequest { size, min_block_size, flags, .. } = *request;
-        // Out of memory, it may not be possible to trim.
+        // If memory ran out, the allocator may not have been able to trim.
         let trimmed = !flags.contains(GpuBuddyAllocFlag::TrimDisable) && !self.faulted;
         let rounded = if flags.contains(GpuBuddyAllocFlag::Contiguous) {
             size.checked_next_power_of_two()
@@ -108,6 +106,6 @@ impl Contract {
 }
 
 fn is_aligned(offset: u64, alignment: u64) -> bool {
-    // Alignments of nonsense are refused elsewhere.
+    // Invalid alignments are reported elsewhere.
     alignment.is_power_of_two() && offset & (alignment - 1) == 0
 }

@@ -1,8 +1,7 @@
 //! Whether there is room for a request.
 //!
-//! The documentation leaves open how much a request may ask for beyond its size:
-//! how it is rounded up, above all. What is judged here is sure: there is room
-//! for the request under any reading of it.
+//! The documentation does not say by how much a request may exceed its size, above all how it is
+//! rounded up. So only room that is enough under every reading counts.
 
 use core::ops::Range;
 
@@ -24,20 +23,20 @@ pub(super) struct Need {
 enum Kind {
     /// One free range of this length, from an aligned chunk on.
     Run(u64),
-    /// So many free ranges of `align` chunks, anywhere.
+    /// This many free ranges of `align` chunks, anywhere.
     Units(u64),
 }
 
-/// What makes no sense in a request, whatever the state of the allocator.
+/// Why a request is invalid, whatever the state of the allocator.
 pub(super) fn invalid(request: &AllocRequest, space: Space) -> Option<&'static str> {
     let AllocRequest { start, end, size, min_block_size, range, .. } = *request;
     let is_multiple = |bytes: u64| bytes.is_multiple_of(space.chunk_size);
     if size == 0 || !is_multiple(size) {
-        Some("its size is no positive multiple of the chunk size")
+        Some("its size is not a positive multiple of the chunk size")
     } else if min_block_size < space.chunk_size || !min_block_size.is_power_of_two() {
-        Some("min_block_size is no power of two from the chunk size on")
+        Some("min_block_size is not a power of two, or is below the chunk size")
     } else if range && !(is_multiple(start) && is_multiple(end)) {
-        Some("its range is not made of chunks")
+        Some("a bound of its range is not a multiple of the chunk size")
     } else if range && end > space.size {
         Some("its range ends beyond the space")
     } else {
@@ -46,7 +45,7 @@ pub(super) fn invalid(request: &AllocRequest, space: Space) -> Option<&'static s
 }
 
 impl Need {
-    /// `None` where the arguments are not valid, or are not sure to be.
+    /// `None` if the arguments are not certainly valid.
     pub fn of(request: &AllocRequest, space: Space) -> Option<Self> {
         let AllocRequest { size, min_block_size, .. } = *request;
         let chunk_size = space.chunk_size;
@@ -65,13 +64,13 @@ impl Need {
         let exact = request.range && bounds.end - bounds.start == size;
         let contiguous = request.flags.contains(GpuBuddyAllocFlag::Contiguous);
         let kind = if exact {
-            // Both ends have to be aligned for every reading.
+            // Both ends must be aligned, to be valid under every reading.
             if !(bounds.start | bounds.end).is_multiple_of(min_block_size) {
                 return None;
             }
             Kind::Run(size / chunk_size)
         } else if contiguous {
-            // Untrimmed, it has the size of the next power of two.
+            // Without trimming, it takes the next power of two.
             let trimmed = !request.flags.contains(GpuBuddyAllocFlag::TrimDisable);
             let length = if trimmed { size } else { size.checked_next_power_of_two()? };
             Kind::Run(length / chunk_size)
@@ -84,14 +83,14 @@ impl Need {
         Some(Self { within, align: min_block_size / chunk_size, kind, chunk_size })
     }
 
-    /// The room that an empty space has, if it has.
+    /// The room in an empty space.
     pub fn in_empty_space(&self) -> Option<Detail> {
         let mut search = Search { need: self, units: 0, found: None };
         search.look_at(self.within.clone());
         search.found
     }
 
-    /// The room that there is beside what is allocated.
+    /// The room besides what is allocated.
     pub fn beside(&self, blocks: &Occupancy) -> Option<Detail> {
         if let Kind::Run(length) = self.kind
             && blocks.has_no_run(self.within.clone(), length, self.align)
@@ -112,7 +111,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks at the next free run. False where the search is over.
+    /// Looks at the next free run. Returns false when the search is over.
     fn look_at(&mut self, run: Range<u64>) -> bool {
         let Need { align, chunk_size, .. } = *self.need;
         let aligned = |align| run.start.checked_next_multiple_of(align).filter(|&at| at < run.end);
@@ -122,7 +121,7 @@ impl Search<'_> {
                 if run.end - start < length {
                     return true;
                 }
-                // It is told apart from a run whether it could be a single block.
+                // Prefer a place where a single block fits.
                 let size = length.next_power_of_two();
                 let whole = aligned(size.max(align)).filter(|at| run.end - at >= size);
                 if whole.is_some() || self.found.is_none() {
@@ -144,8 +143,8 @@ impl Search<'_> {
 }
 
 impl Contract {
-    /// The largest aligned block that nothing is allocated in: its offset and size, in
-    /// bytes. A request for it must find room.
+    /// The offset and size, in bytes, of the largest aligned block in which nothing is allocated. A
+    /// request for it must find room.
     #[must_use]
     pub fn largest_free_block(&self) -> Option<(u64, u64)> {
         let mut largest = None;

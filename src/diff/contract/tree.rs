@@ -1,12 +1,12 @@
-//! What the whole state promises.
+//! Judges the whole state.
 
 use crate::{BlockState, Inconsistency, Snapshot};
 
 use super::{Accounts, Block, Breach, Contract, Detail, Promise};
 
 impl Contract {
-    /// Judges the whole state: what a scan of the allocator's own structures found, and its
-    /// tree against what is allocated and known to be clear.
+    /// Judges the whole state: what a scan of the allocator's own structures found, and whether the
+    /// tree agrees with what is allocated and known to be clear.
     pub fn check_tree(
         &mut self,
         snapshot: Option<&Snapshot>,
@@ -40,20 +40,20 @@ impl Contract {
                 BlockState::Allocated => {
                     allocated += 1;
                     if self.occupancy.at(chunks.start) != Some((chunks.start, block.order)) {
-                        let what = at("a block is allocated that was not handed out");
+                        let what = at("an allocated block was not handed out");
                         self.breach(Promise::Snapshot, what);
                     }
                 }
                 BlockState::Free | BlockState::Split => {
                     free.avail += self.size_of(&block);
                     if !self.occupancy.is_free(chunks.clone()) {
-                        let what = at("a block is free that was handed out");
+                        let what = at("a free block was handed out and not freed");
                         self.breach(Promise::Snapshot, what);
                     }
                     if self.tracks_clear && block.clear {
                         free.clear_avail += self.size_of(&block);
                         if !self.clear.covers(chunks) {
-                            let what = at("a free block is clear that was not freed as cleared");
+                            let what = at("a free block is clear but was not freed as cleared");
                             self.breach(Promise::ClearIsClear, what);
                         }
                     }
@@ -75,8 +75,8 @@ impl Contract {
                 && left.order + 1 == whole.order
                 && left.clear == right.clear
             {
-                let what = Detail::At(whole.offset, "both halves of a block are free and alike");
-                return self.breach(Promise::Merged, what);
+                let what = "both halves of the block are free in the same clear state";
+                return self.breach(Promise::Merged, Detail::At(whole.offset, what));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a trim promises.
+//! Judges trims.
 
 use crate::Errno;
 
@@ -21,7 +21,7 @@ impl Contract {
                 let in_shape = |new: &Block| self.is_inside(new) && new.clear == block.clear;
                 self.runs_of(blocks) == [(start, start + new_size)] && blocks.iter().all(in_shape)
             }
-            // What is refused may as well be ignored.
+            // An invalid trim may be ignored instead of refused.
             _ => old == blocks,
         };
         if !left {
@@ -49,7 +49,7 @@ impl Contract {
             Errno::ENOSPC => self.breach(Promise::Room, Detail::Valid),
             errno => self.check_unexpected(errno),
         }
-        // If the call was stopped half-way, the blocks are lost.
+        // If a BUG stopped the call half-way, the blocks are lost.
         if old != blocks && errno != Errno::ENOTRECOVERABLE {
             self.breach(Promise::FailureChangesNothing, Detail::Blocks);
             self.replace(old, blocks, false);
@@ -70,8 +70,8 @@ impl Contract {
                 }))
     }
 
-    /// Blocks of an allocation are replaced by others. Returns how many bytes became free;
-    /// they are clear if that is said.
+    /// Replaces the blocks of an allocation by others. Returns how many bytes became free, in the
+    /// state `clear`.
     fn replace(&mut self, old: &[Block], new: &[Block], clear: bool) -> u64 {
         let mut bytes = 0u64;
         for block in old {

@@ -1,4 +1,4 @@
-//! What calls promise that concern the allocator as a whole.
+//! Judges calls that affect the allocator as a whole.
 
 use crate::Errno;
 
@@ -17,7 +17,7 @@ impl Contract {
             self.breach(Promise::ResetClear, detail);
         }
         self.accounts = accounts;
-        // What was missed is not known, and may be clear still.
+        // It is unknown which blocks were missed: they may still be clear.
         if clear || complete {
             self.clear.reset(false);
         }
@@ -43,7 +43,7 @@ impl Contract {
                 clear: false,
             }))
         };
-        // Whether it was clear when it was allocated is judged at that time.
+        // The clear state was judged when the block was allocated.
         let found = found.map(|block| block.map(|block| Block { clear: false, ..block }));
         if found != expected {
             self.breach(Promise::BlockAt, Detail::Lookup { found, expected });
@@ -51,8 +51,7 @@ impl Contract {
         self.check_accounts(self.accounts, accounts);
     }
 
-    /// Judges the teardown. It promises nothing about what is still allocated, but must not
-    /// be silent then.
+    /// Judges the teardown. It need not free what is still allocated, but must warn about it.
     pub(super) fn check_teardown(&mut self, report: &Report) {
         if self.occupancy.count() == 0 {
             self.check_warnings(report);
@@ -72,7 +71,7 @@ impl Contract {
         }
     }
 
-    /// Judges the end, when everything has been freed.
+    /// Judges the state after everything was freed.
     pub fn check_all_free(&mut self, accounts: Accounts) -> Vec<Breach> {
         if !self.unusable && accounts.avail != self.space.size {
             let detail = Detail::Avail { expected: self.space.size, is: accounts.avail };

@@ -1,11 +1,11 @@
-//! Where choices come from.
+//! Sources of random choices.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// A source of choices. The plainest choice is 0.
+/// A source of choices. 0 is the simplest choice.
 pub(in crate::diff) trait Choices {
-    /// A number below `limit`, which is not 0.
+    /// A number below `limit`. `limit` is not 0.
     fn below(&mut self, limit: u64) -> u64;
 
     /// Any number.
@@ -13,7 +13,7 @@ pub(in crate::diff) trait Choices {
 
     /// True one time in `count`.
     fn one_in(&mut self, count: u64) -> bool {
-        // The plainest choice is the usual one.
+        // The simplest choice is the usual one.
         self.below(count) == count - 1
     }
 
@@ -36,13 +36,13 @@ pub(in crate::diff) trait Choices {
         rate > 0.0 && self.below(STEPS) as f64 >= STEPS as f64 * (1.0 - rate)
     }
 
-    /// A number from 1 to `most`, each power of two as likely as the others.
+    /// A number from 1 to `most`, in which each power of two is equally likely.
     fn log_uniform(&mut self, most: u64) -> u64 {
         let bits = self.between(0, u64::from(most.ilog2()));
         self.between(1 << bits, most.min((1 << bits) | ((1 << bits) - 1)))
     }
 
-    /// An index, as likely as its weight says. The weights are not all 0.
+    /// An index, with the probability of its weight. Not all weights are 0.
     fn weighted(&mut self, weights: &[u32]) -> usize {
         let total: u32 = weights.iter().sum();
         let mut at = self.below(u64::from(total.max(1))) as u32;
@@ -77,7 +77,7 @@ impl Choices for Seeded {
     }
 }
 
-/// The bytes of a fuzzer. When they run out, zeros follow.
+/// The bytes of a fuzzer, followed by zeros.
 #[derive(Clone, Debug)]
 pub(in crate::diff) struct Bytes<'a>(&'a [u8]);
 
@@ -99,7 +99,7 @@ impl<'a> Bytes<'a> {
 
 impl Choices for Bytes<'_> {
     fn below(&mut self, limit: u64) -> u64 {
-        // No more bytes than it takes, so that what changes them changes one choice.
+        // As few bytes as possible, so that a mutation changes one choice only.
         let bytes = (64 - (limit - 1).leading_zeros()).div_ceil(8);
         self.take(bytes as usize) % limit
     }
@@ -112,7 +112,7 @@ impl Choices for Bytes<'_> {
         }
     }
 
-    /// One byte, where exactness does not matter.
+    /// One byte: the rate need not be exact.
     fn at_rate(&mut self, rate: f64) -> bool {
         rate > 0.0 && self.below(256) as f64 >= 256.0 * (1.0 - rate)
     }

@@ -1,15 +1,15 @@
-//! When memory fails.
+//! Memory failures.
 
 use crate::diff::Operation;
 
 use super::Choices;
 
-/// Makes the allocator's memory fail now and then.
+/// Makes the allocator's memory fail from time to time.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::diff) struct Faults {
-    /// How often, from 0 to 1.
+    /// The rate of failures, from 0 to 1 per operation.
     rate: f64,
-    /// Memory was told to fail until told otherwise.
+    /// All memory allocations fail until they are set to succeed.
     failing: bool,
 }
 
@@ -18,7 +18,7 @@ impl Faults {
         Self { rate, failing: false }
     }
 
-    /// The operation that changes whether memory fails, if it is time for one.
+    /// The next change of whether memory fails, if one is due.
     pub fn next(&mut self, choices: &mut impl Choices) -> Option<Operation> {
         if self.failing && choices.one_in(4) {
             self.failing = false;

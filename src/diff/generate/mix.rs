@@ -1,29 +1,28 @@
 //! How often each kind of operation and argument is drawn.
 //!
-//! Half of the episodes have the usual mixture. Each of the others draws its own, so that
-//! some kinds are left out and others are frequent: mixtures that are rare in the usual one
-//! are met (swarm testing).
+//! Half of the episodes have the usual weights. Each of the others draws its own (swarm testing):
+//! some kinds never occur and others often, so rare combinations occur too.
 
 use super::Choices;
 
 /// Weights and percentages of one episode.
 #[derive(Clone, Debug)]
 pub(super) struct Mix {
-    /// Of `operations::Kind`.
+    /// Weights of `operations::Kind`.
     pub operations: [u32; 6],
-    /// Of `request::SizeKind`.
+    /// Weights of the kinds of sizes, see `Generator::size`.
     pub sizes: [u32; 7],
-    /// Of `request::AlignmentKind`.
+    /// Weights of the kinds of alignments, see `Generator::min_block_size`.
     pub alignments: [u32; 4],
-    /// Of `request::Place`.
+    /// Weights of the modes and ranges, see `Generator::place`.
     pub places: [u32; 7],
-    /// How often each flag is set: contiguous, clear, trim-disable.
+    /// How often each flag is set, in percent: contiguous, clear, trim-disable.
     pub flags: [u64; 3],
-    /// How often what is freed was cleared.
+    /// How often memory is freed as cleared, in percent.
     pub cleared: u64,
-    /// One request in so many is made wrong.
+    /// One request in this many gets an invalid or extreme argument.
     pub spoilt: u64,
-    /// One operation in so many changes how full the space is to be.
+    /// One operation in this many changes the fill level that the space is to have.
     pub tide: u64,
 }
 

@@ -1,6 +1,6 @@
-//! Random operations, spread so that rare paths are met.
+//! Random operations, distributed so that rare paths are reached.
 //!
-//! There is one generator, over a source of [`Choices`]: a seed, or the bytes of a fuzzer.
+//! There is one generator. It takes [`Choices`] from a seed or from the bytes of a fuzzer.
 
 mod choices;
 mod faults;
@@ -19,8 +19,8 @@ use crate::sizes::{SZ_2M, SZ_4K, SZ_64M};
 
 use super::{Capabilities, Space, Trace};
 
-/// A space at random: often the usual one, else of any size, from one chunk to more than
-/// 2^63 bytes, with one root or many.
+/// A random space: often the usual one, else of any size from one chunk to more than 2^63 bytes,
+/// with one root or many.
 fn space(choices: &mut impl Choices) -> Space {
     if choices.one_in(3) {
         return Space::new(SZ_64M as u64, SZ_4K as u64);
@@ -39,29 +39,29 @@ fn space(choices: &mut impl Choices) -> Space {
     Space::new((chunks * chunk_size).saturating_add(odd), chunk_size)
 }
 
-/// A space out of bytes, which may be one that no allocator can have.
+/// A space from a fuzzer's bytes. It may be invalid.
 fn any_space(choices: &mut Bytes<'_>) -> Space {
     let least = SZ_4K as u64;
     match choices.below(8) {
-        // Small ones fill up, and are quick.
+        // Small spaces fill up quickly.
         0..=3 => Space::new(choices.between(1, 256) * least, least),
         4..=6 => space(choices),
         _ => Space::new(choices.number(), choices.number()),
     }
 }
 
-/// More operations than these are left out of a trace that is made of bytes.
+/// A trace from bytes has at most this many operations.
 const MOST_OPERATIONS: usize = 300;
 
-/// With failures, no space has more chunks. Each failure makes the C look for blocks of half
-/// the size, and so for twice as many: after thirty failures a request of 2^30 chunks is met
-/// chunk by chunk.
+/// The largest space for traces with memory failures. Each failure makes the C try blocks of half
+/// the size, twice as many of them: after thirty failures, a request of 2^30 chunks gets single
+/// chunks.
 const MOST_CHUNKS_WITH_FAULTS: u64 = 4096;
 
 impl Trace {
-    /// A trace out of bytes, as a fuzzer makes them. All bytes are a trace, and one more
-    /// adds to its end. It asks for nothing that `capabilities` lacks; with
-    /// [`FailNth`](super::Capability::FailNth), memory fails in it.
+    /// A trace from a fuzzer's bytes. Any bytes make a valid trace, and more bytes extend it. It
+    /// uses only what `capabilities` has; with [`FailNth`](super::Capability::FailNth), memory
+    /// fails in it.
     ///
     /// ```
     /// use gpu_buddy::diff::{Capabilities, Trace};
@@ -86,8 +86,8 @@ impl Trace {
         Self { space, operations }
     }
 
-    /// A random trace with so many operations, none of which has been tried: an allocation
-    /// may fail that a later one frees.
+    /// A random trace of this many operations. It is generated without running them, so a trace may
+    /// free an allocation that has failed.
     #[must_use]
     pub fn random(seed: u64, space: Space, capabilities: Capabilities, operations: usize) -> Self {
         let mut generator = Generator::new(Seeded::new(seed), space, capabilities, 0.0);
@@ -98,7 +98,7 @@ impl Trace {
 
 #[cfg(feature = "arbitrary")]
 impl<'a> arbitrary::Arbitrary<'a> for Trace {
-    /// A trace that asks for whatever the kernel's C offers but the failure of memory.
+    /// A trace that uses all capabilities of the kernel's C except memory failures.
     fn arbitrary(bytes: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
         let capabilities = !Capabilities::from_flag(super::Capability::FailNth);
         Ok(Self::from_bytes(bytes.bytes(bytes.len())?, capabilities))

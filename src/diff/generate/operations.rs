@@ -1,4 +1,4 @@
-//! The next operation on an allocator.
+//! Generates the next operation on an allocator.
 
 use crate::AllocRequest;
 use crate::diff::{Block, Capabilities, Capability, Contract, Id, Operation, Outcome, Space};
@@ -6,14 +6,14 @@ use crate::diff::{Block, Capabilities, Capability, Contract, Id, Operation, Outc
 use super::mix::Mix;
 use super::{Choices, Faults};
 
-/// More allocations than this are not kept alive at once.
+/// The most allocations that are alive at once.
 const MOST_ALIVE: usize = 4096;
 
 /// An allocation that is alive.
 struct Alive {
     id: Id,
     blocks: usize,
-    /// The place of its first block, in bytes.
+    /// Start and end of its first block, in bytes.
     start: u64,
     end: u64,
 }
@@ -38,21 +38,21 @@ pub(in crate::diff) struct Generator<C> {
     pub(super) choices: C,
     pub(super) mix: Mix,
     pub(super) space: Space,
-    /// Nothing else is asked for.
+    /// Only these are used.
     pub(super) capabilities: Capabilities,
     alive: Vec<Alive>,
     next_id: Id,
     pub(super) avail: u64,
-    /// How much of the space should be in use, in percent.
+    /// How much of the space is to be in use, in percent.
     target: u64,
     faults: Faults,
-    /// The last operation, if that was an allocation that failed.
+    /// The last request, if it failed.
     failed: Option<AllocRequest>,
 }
 
 impl<C: Choices> Generator<C> {
     pub fn new(mut choices: C, space: Space, capabilities: Capabilities, faults: f64) -> Self {
-        // A space that cannot be is treated as the smallest.
+        // An invalid space is treated as the smallest one.
         let chunk_size = space.chunk_size.checked_next_power_of_two().unwrap_or(1).max(4096);
         let size = (space.size - space.size % chunk_size).max(chunk_size);
         let mut mix = Mix::draw(&mut choices);
@@ -85,17 +85,17 @@ impl<C: Choices> Generator<C> {
         &self.choices
     }
 
-    /// How many allocations are alive.
+    /// The number of allocations that are alive.
     pub fn alive(&self) -> usize {
         self.alive.len()
     }
 
-    /// The next operation, for an allocator with what `contract` knows to be allocated.
+    /// The next operation. `contract` knows what is allocated.
     pub fn next(&mut self, contract: Option<&Contract>) -> Operation {
         self.next_with(|| contract?.largest_free_block())
     }
 
-    /// The next operation, taking for granted that it succeeds.
+    /// The next operation, without outcomes: every operation is assumed to succeed.
     pub fn next_unseen(&mut self) -> Operation {
         let operation = self.next_with(|| None);
         if let Operation::Alloc { id, request } = &operation {
@@ -104,7 +104,7 @@ impl<C: Choices> Generator<C> {
             self.avail = self.avail.saturating_sub(request.size);
         }
         if let Operation::Free { .. } = operation {
-            // Of what size it was is not kept.
+            // The size of the allocation is not known.
             self.avail = self.space.size / 2;
         }
         operation
@@ -114,13 +114,13 @@ impl<C: Choices> Generator<C> {
         if let Some(operation) = self.faults.next(&mut self.choices) {
             return operation;
         }
-        // The same once more should fail again.
+        // The same request must fail again.
         if let Some(request) = self.failed.take()
             && self.choices.one_in(16)
         {
             return self.alloc(request);
         }
-        // Fill up and drain in turn.
+        // Fill and drain the space in turn.
         if self.choices.one_in(self.mix.tide) {
             self.target = self.choices.between(1, 100);
         }
@@ -146,7 +146,7 @@ impl<C: Choices> Generator<C> {
             _ if self.alive.is_empty() && !matches!(kind, Kind::BlockAt | Kind::ResetClear) => {
                 Kind::Alloc
             }
-            // A full space still gets requests, most of which find no room.
+            // A full space still gets requests. Most of them find no room.
             Kind::Alloc if wants_room && self.choices.percent(60) => Kind::Free,
             Kind::Alloc if self.alive.len() >= MOST_ALIVE => Kind::Free,
             Kind::Free if !wants_room && self.choices.percent(20) => Kind::Alloc,
@@ -154,14 +154,14 @@ impl<C: Choices> Generator<C> {
         }
     }
 
-    /// Whether what is freed next has been cleared.
+    /// Whether the next free is as cleared.
     fn cleared(&mut self) -> bool {
         self.capabilities.contains(Capability::FreeCleared)
             && self.choices.percent(self.mix.cleared)
     }
 
-    /// What came of the operation that was made last. `blocks` are those of the
-    /// allocation, after an allocation or a trim.
+    /// Records the outcome of the last operation. `blocks` are those of the allocation, after an
+    /// allocation or a trim.
     pub fn observe(
         &mut self,
         operation: &Operation,
@@ -201,7 +201,7 @@ impl<C: Choices> Generator<C> {
         Operation::Alloc { id, request }
     }
 
-    /// Frees one of those that are alive, of which there is one; some of them as cleared.
+    /// Frees a random allocation, some of them as cleared. One must be alive.
     pub fn free(&mut self) -> Operation {
         let index = self.pick();
         let id = self.alive.swap_remove(index).id;
@@ -255,7 +255,7 @@ impl<C: Choices> Generator<C> {
         Operation::BlockAt { offset }
     }
 
-    /// A number from where trouble is.
+    /// An edge case of a size or offset.
     pub(super) fn odd_number(&mut self) -> u64 {
         let Space { size, chunk_size, .. } = self.space;
         let numbers = [

@@ -39,7 +39,7 @@ impl<C: Choices> Generator<C> {
         request
     }
 
-    /// A request for the largest block that is free, which must fit.
+    /// A request for the largest free block, which must succeed.
     fn largest(&mut self, offset: u64, size: u64) -> AllocRequest {
         let chunk_size = self.space.chunk_size;
         let mut request =
@@ -65,16 +65,16 @@ impl<C: Choices> Generator<C> {
         let most = size / chunk_size;
         let orders = u64::from(most.ilog2());
         let chunks = match kind {
-            // What drivers ask for most.
+            // The most frequent sizes of drivers.
             0 => 1 << self.choices.between(0, orders.min(8)),
             1 => self.choices.between(1, 16),
             2 => self.choices.log_uniform(most),
-            // Beside a power of two.
+            // Next to a power of two.
             3 => {
                 let power: u64 = 1 << self.choices.between(0, orders);
                 if self.choices.one_in(2) { power + 1 } else { (power - 1).max(1) }
             }
-            // What is left, and a part of it.
+            // All that is free, or a part of it.
             4 => (self.avail / chunk_size) >> self.choices.below(4),
             _ => most - self.choices.below(most.min(4)),
         };
@@ -87,13 +87,13 @@ impl<C: Choices> Generator<C> {
         match self.choices.weighted(&self.mix.alignments) {
             0 => chunk_size,
             1 => 1 << self.choices.between(bits(chunk_size), bits(size)),
-            // Above the size: aligned without being rounded up.
+            // Above the size: aligned, but not rounded up.
             2 => 1 << (bits(size) + self.choices.between(1, 6)).min(63),
             _ => 1 << self.choices.between(bits(chunk_size), bits(self.space.size)),
         }
     }
 
-    /// The mode: simple, top-down or in a range, and what goes with each.
+    /// Sets the mode (simple, top-down or range) and its bounds.
     fn place(&mut self, request: &mut AllocRequest) {
         let Space { size, chunk_size, .. } = self.space;
         let chunks = size / chunk_size;
@@ -115,7 +115,7 @@ impl<C: Choices> Generator<C> {
                 request.start = start * chunk_size;
                 request.end = (start + room) * chunk_size;
                 if self.choices.one_in(2) {
-                    // Aligned, as a driver's ranges are.
+                    // Aligned, as the ranges of drivers are.
                     let power = room.ilog2().saturating_sub(1);
                     request.start = (start >> power << power) * chunk_size;
                 }
@@ -140,7 +140,7 @@ impl<C: Choices> Generator<C> {
         }
     }
 
-    /// Makes an argument wrong.
+    /// Makes an argument invalid or extreme.
     fn spoil(&mut self, request: &mut AllocRequest) {
         let number = self.odd_number();
         match self.choices.below(5) {
@@ -156,7 +156,7 @@ impl<C: Choices> Generator<C> {
     }
 }
 
-/// Takes away what is not offered.
+/// Removes what `capabilities` lacks from a request.
 pub(in crate::diff) fn restrict(
     request: &mut AllocRequest,
     capabilities: Capabilities,

@@ -1,15 +1,14 @@
-//! Where the operations of an episode come from.
+//! The source of an episode's operations.
 
 use crate::diff::loads::Workload;
 use crate::diff::{Block, Capabilities, Capability, Contract, Load, Operation, Outcome, Space};
 
 use super::{Choices, Generator, Seeded};
 
-/// The operations of an episode: of a mixture, or of a driver.
+/// The operations of an episode: a random mixture, or the load of a driver.
 pub(in crate::diff) struct Source {
     kind: Kind,
-    /// How many operations are to come, if everything is freed by the last ones and then
-    /// torn down.
+    /// How many operations are left, if the last ones free everything and tear the allocator down.
     left: Option<u64>,
 }
 
@@ -19,8 +18,8 @@ enum Kind {
 }
 
 impl Source {
-    /// With `ends_after`, everything has been freed after so many operations, and the
-    /// allocator torn down in the state that it is in.
+    /// With `ends_after`, everything is freed and the allocator torn down within this many
+    /// operations. Its memory may be set to fail then.
     pub fn new(
         load: Option<Load>,
         seed: u64,
@@ -40,7 +39,7 @@ impl Source {
         Self { kind, left }
     }
 
-    /// The next operation, for an allocator with what `contract` knows to be allocated.
+    /// The next operation. `contract` knows what is allocated.
     pub fn next(&mut self, contract: Option<&Contract>) -> Operation {
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(1);
@@ -57,7 +56,7 @@ impl Source {
         }
     }
 
-    /// How many allocations are alive.
+    /// The number of allocations that are alive.
     fn alive(&self) -> u64 {
         let alive = match &self.kind {
             Kind::Mixture(generator) => generator.alive(),
@@ -66,7 +65,7 @@ impl Source {
         alive as u64
     }
 
-    /// Frees one of those that are alive.
+    /// Frees one allocation.
     fn free_one(&mut self) -> Operation {
         match &mut self.kind {
             Kind::Mixture(generator) => generator.free(),
@@ -74,8 +73,8 @@ impl Source {
         }
     }
 
-    /// What came of the operation that was made last. `blocks` are those of the
-    /// allocation, after an allocation or a trim.
+    /// Records the outcome of the last operation. `blocks` are those of the allocation, after an
+    /// allocation or a trim.
     pub fn observe(
         &mut self,
         operation: &Operation,
@@ -90,7 +89,7 @@ impl Source {
     }
 }
 
-/// The space of an episode: of a card of that driver, or at random.
+/// The space of an episode: that of a card of the driver, or a random one.
 pub(in crate::diff) fn space_for(load: Option<Load>, choices: &mut impl Choices) -> Space {
     match load {
         Some(load) => load.draw_space(choices),

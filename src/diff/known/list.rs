@@ -1,17 +1,17 @@
-//! The list.
+//! The list of known breaches.
 
 use crate::KernelBug;
 use crate::diff::contract::Detail;
 use crate::diff::{Operation, Promise};
 
 use super::{Kernels, KnownBreach};
-/// All that is known.
+/// All known breaches.
 pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "contiguous-ignores-alignment",
         promises: &[Promise::Aligned],
-        sentence: "A contiguous allocation is aligned to its own size, rounded up, where \
-                   min_block_size asks for more.",
+        sentence: "A contiguous allocation is aligned to its own size, rounded up, even if \
+                   min_block_size is larger.",
         kernels: Kernels::All,
         applies: |case| {
             case.contiguous
@@ -22,16 +22,16 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "range-ignores-alignment",
         promises: &[Promise::Aligned],
-        sentence: "An allocation in a range is aligned to its own size, a power of two, where \
-                   min_block_size asks for more.",
+        sentence: "An allocation in a range is aligned to its own size, a power of two, even if \
+                   min_block_size is larger.",
         kernels: Kernels::With("offset_align"),
         applies: |case| case.request.range && case.offset_aligned,
     },
     KnownBreach {
         name: "range-skips-clear",
         promises: &[Promise::PrefersClear],
-        sentence: "A clear allocation in a range finds clear memory only where nothing around \
-                   it is split, and takes the lowest block otherwise.",
+        sentence: "An allocation in a range with the clear flag finds clear memory only in a \
+                   root that is not split. Otherwise it takes the lowest block.",
         kernels: Kernels::All,
         applies: |case| {
             case.request.range
@@ -48,8 +48,9 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "offset-aligned-flips-tree",
         promises: &[Promise::PrefersClear],
-        sentence: "An allocation aligned beyond its size swaps clear for dirty with each order \
-                   that it tries, so that it can take dirty memory though there is clear.",
+        sentence: "An allocation aligned beyond its size switches between clear and dirty memory \
+                   with each order that it tries, so it may take dirty memory although there is \
+                   clear memory.",
         kernels: Kernels::With("offset_align"),
         applies: |case| !case.request.range && case.offset_aligned,
     },
@@ -64,8 +65,8 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "top-down-fallback",
         promises: &[Promise::TopDown],
-        sentence: "A top-down allocation that finds none of the memory that it prefers, clear \
-                   or dirty, takes the smallest block of the other that fits, wherever it is.",
+        sentence: "A top-down allocation that finds no memory in its preferred state, clear or \
+                   dirty, takes the smallest block in the other state that fits, wherever it is.",
         kernels: Kernels::All,
         applies: |case| {
             !case.request.range
@@ -82,8 +83,8 @@ pub const KNOWN: &[KnownBreach] = &[
             Promise::PrefersClear,
             Promise::TopDown,
         ],
-        sentence: "Without the range flag, start and end are checked all the same, and a range \
-                   as long as the request is taken exactly.",
+        sentence: "Without the range flag, start and end are still checked, and a range as long \
+                   as the request is taken exactly.",
         kernels: Kernels::All,
         applies: |case| match case.broken.promise {
             Promise::ValidArguments => !case.request.range && case.has_wrong_bounds(),
@@ -107,14 +108,14 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "empty-range-is-unbounded",
         promises: &[Promise::InRange],
-        sentence: "A range that ends at 0 is taken to have no end.",
+        sentence: "A range that ends at 0 is treated as one without an end.",
         kernels: Kernels::All,
         applies: |case| case.request.range && case.request.end == 0,
     },
     KnownBreach {
         name: "failed-call-forgets-clear",
         promises: &[Promise::FailureChangesNothing],
-        sentence: "Clear memory that was merged with dirty in a vain search for room stays \
+        sentence: "Clear memory that a failed search for room merged with dirty memory stays \
                    dirty.",
         kernels: Kernels::All,
         applies: |case| matches!(case.broken.detail, Detail::ClearAvail { expected, is } if is < expected),
@@ -122,15 +123,15 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "enospc-hides-enomem",
         promises: &[Promise::Room],
-        sentence: "Where memory for a block runs out, the search goes on, and ends with ENOSPC.",
+        sentence: "If there is no memory for a block, the search goes on, and ends with ENOSPC.",
         kernels: Kernels::With("undo_splits"),
         applies: |case| case.broken.faulted,
     },
     KnownBreach {
         name: "enomem-corrupts-tree",
         promises: &[Promise::NoBug],
-        sentence: "Where memory for a block runs out, the splits before it are undone by freeing \
-                   a block that is free already; the C is stopped before that.",
+        sentence: "If there is no memory for a block, earlier splits are undone by freeing a \
+                   block that is already free. The C is stopped before that.",
         kernels: Kernels::Without("undo_splits"),
         applies: |case| {
             case.broken.faulted
@@ -148,18 +149,17 @@ pub const KNOWN: &[KnownBreach] = &[
             Promise::PrefersClear,
             Promise::TopDown,
         ],
-        sentence: "The chunks of a request are counted in 32 bits, so that requests of 2^32 \
-                   chunks or more, rounded up, find no room, or room made of smaller blocks \
-                   where one would do.",
+        sentence: "The chunks of a request are counted in 32 bits. So requests that round up to \
+                   2^32 chunks or more find no room, or get smaller blocks instead of one.",
         kernels: Kernels::All,
-        // What cannot be rounded up in 64 bits is beyond all counting.
+        // A size that cannot be rounded up in 64 bits has more chunks too.
         applies: |case| case.chunks() >= 1 << 32 || (case.contiguous && case.rounded().is_none()),
     },
     KnownBreach {
         name: "try-harder-misses-run",
         promises: &[Promise::Room],
-        sentence: "A contiguous allocation finds a run of free blocks only around a free block of \
-                   the size rounded down to a power of two.",
+        sentence: "A contiguous allocation finds a run of free blocks only around a free block \
+                   whose size is the request's, rounded down to a power of two.",
         kernels: Kernels::All,
         applies: |case| {
             case.contiguous && !case.request.range && !case.exact && !case.has_whole_block()
@@ -168,8 +168,8 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "contiguous-range-rounds-up",
         promises: &[Promise::Room, Promise::ValidArguments],
-        sentence: "A contiguous allocation in a range needs a free block of the size rounded up \
-                   to a power of two in the range.",
+        sentence: "A contiguous allocation in a range needs a free block in the range whose size \
+                   is the request's, rounded up to a power of two.",
         kernels: Kernels::All,
         applies: |case| {
             case.contiguous && case.request.range && !case.exact && !case.has_whole_block()
@@ -178,8 +178,9 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "merge-stops-early",
         promises: &[Promise::Room, Promise::Repeatable],
-        sentence: "Clear and dirty buddies are merged to find room until there is one block of the \
-                   size, which may lie where it is of no use; the same call again merges more.",
+        sentence: "To find room, clear and dirty buddies are merged until there is one block of \
+                   the size, which may be in a place that the request cannot use. The same call \
+                   again merges more.",
         kernels: Kernels::All,
         applies: |case| {
             let merges = match case.broken.promise {
@@ -192,8 +193,8 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "contiguous-frees-list",
         promises: &[Promise::KeepsList],
-        sentence: "A contiguous request for which there is no single block is pieced together, \
-                   and between two attempts frees all that its caller's list holds.",
+        sentence: "A contiguous request for which there is no single block is pieced together. \
+                   Between two attempts, this frees all blocks on the caller's list.",
         kernels: Kernels::All,
         applies: |case| {
             case.contiguous
@@ -205,11 +206,11 @@ pub const KNOWN: &[KnownBreach] = &[
     KnownBreach {
         name: "reset-clear-misses-blocks",
         promises: &[Promise::ResetClear],
-        sentence: "Resetting the clear state takes blocks out of a tree while it walks that tree, \
-                   and misses some where there are several of one order.",
+        sentence: "Resetting the clear state removes blocks from a tree while walking it, and \
+                   misses some if there are several of one order.",
         kernels: Kernels::All,
-        // The first block of each tree is always reached, and the merging before the walk
-        // only makes clear memory dirty.
+        // The first block of each tree is always reached, and merging before the walk only makes
+        // clear memory dirty.
         applies: |case| {
             let (before, outcome) = (case.broken.before, case.broken.outcome);
             let Detail::ClearAvail { expected, is } = case.broken.detail else { return false };

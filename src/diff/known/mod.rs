@@ -1,7 +1,7 @@
-//! What the C is known to break.
+//! Known breaches of the C.
 //!
-//! Each entry matches no more than what it explains, so that another breach of
-//! the same promise is not hidden by it.
+//! Each entry matches only what it explains, so that it does not hide another breach of the same
+//! promise.
 
 mod list;
 
@@ -13,31 +13,30 @@ use super::{Breach, Operation, Promise, Space};
 
 pub use list::KNOWN;
 
-/// A breach that the C is known for. Each has a page with a minimal trace under
-/// `docs/findings/`.
+/// A known breach of the C. Each has a page with a minimal trace in `docs/findings/`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct KnownBreach {
-    /// Its name, and that of its trace.
+    /// Its name, and that of its page.
     pub name: &'static str,
     /// The promises that it breaks; its trace shows the first.
     pub promises: &'static [Promise],
-    /// What goes wrong, and when.
+    /// What goes wrong, and when, as a sentence.
     pub sentence: &'static str,
     /// The kernels that show it.
     pub kernels: Kernels,
     applies: fn(&Case) -> bool,
 }
 
-/// The kernels that show a breach, by what they can do.
+/// The kernels that show a breach, by feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kernels {
-    /// Those that make such a call at all.
+    /// All that support such a call.
     All,
-    /// Those with a feature.
+    /// Those with this feature.
     With(&'static str),
-    /// Those without a feature.
+    /// Those without this feature.
     Without(&'static str),
 }
 
@@ -53,17 +52,16 @@ impl Kernels {
     }
 }
 
-/// An operation that broke a promise, taken apart.
+/// An operation that broke a promise, with its properties.
 struct Case<'a> {
     broken: &'a Breach,
     /// The request; empty for other operations.
     request: &'a AllocRequest,
     contiguous: bool,
     clear: bool,
-    /// `start..end` is as long as the request, so that the C takes it exactly.
+    /// `start..end` is as long as the request, so the C takes it exactly.
     exact: bool,
-    /// The C looks for a single block of this size, at aligned offsets, without
-    /// rounding it up.
+    /// The C searches a single block of this size at aligned offsets, and does not round it up.
     offset_aligned: bool,
 }
 
@@ -73,7 +71,7 @@ impl Case<'_> {
         (self.request.start, self.request.end) != (0, self.broken.space.size)
     }
 
-    /// The range is one that the C refuses, with the flag or without.
+    /// The C refuses the range, with the flag or without.
     fn has_wrong_bounds(&self) -> bool {
         let AllocRequest { start, end, size, .. } = *self.request;
         let Space { size: space, chunk_size, .. } = self.broken.space;
@@ -83,17 +81,17 @@ impl Case<'_> {
             || start.checked_add(size).is_none_or(|end| end > space)
     }
 
-    /// There was something to merge.
+    /// There was clear memory to merge.
     fn has_clear(&self) -> bool {
         self.broken.before.clear_avail > 0
     }
 
-    /// The size of the single block that a contiguous allocation looks for.
+    /// The size in bytes of the single block for a contiguous allocation.
     fn rounded(&self) -> Option<u64> {
         self.request.size.checked_next_power_of_two()
     }
 
-    /// The chunks that are looked for.
+    /// The size in chunks after rounding up.
     fn chunks(&self) -> u64 {
         let AllocRequest { size, min_block_size, .. } = *self.request;
         let keeps_size = size < min_block_size && size.is_power_of_two();
@@ -107,13 +105,13 @@ impl Case<'_> {
         rounded.unwrap_or(size) / self.broken.space.chunk_size
     }
 
-    /// There is a block of the rounded size, apart from merging.
+    /// There would be a block of the rounded size after merging.
     fn has_whole_block(&self) -> bool {
         matches!(self.broken.detail, Detail::RoomAt { block: true, .. })
     }
 }
 
-/// The entry for a breach by a kernel with these features, if it is known.
+/// The entry for a breach by a kernel with these features, if there is one.
 #[must_use]
 pub fn known(broken: &Breach, kernel: Features) -> Option<&'static KnownBreach> {
     let empty = AllocRequest::default();
@@ -145,7 +143,7 @@ mod tests {
     use crate::diff::Accounts;
     use crate::sizes::{SZ_1M, SZ_4K, SZ_16K};
 
-    /// Room that a contiguous request did not find, in a whole block or not.
+    /// Room that a contiguous request did not find, in a single block or not.
     fn missed(range: bool, block: bool) -> Breach {
         let request = AllocRequest {
             end: SZ_1M as u64,
@@ -166,7 +164,7 @@ mod tests {
         }
     }
 
-    /// A run of several blocks may be missed; a block that would do may not.
+    /// A run of several blocks may be missed, a single block may not.
     #[test]
     fn a_whole_block_that_is_missed_is_not_known() {
         let name = |broken| known(&broken, Features::ALL).map(|known| known.name);
@@ -176,7 +174,7 @@ mod tests {
         assert_eq!(name(missed(true, true)), None);
     }
 
-    /// Some blocks may be missed. All of them may not, nor may the account grow wrong.
+    /// Some blocks may be missed, but not all, and the counter must not be wrong.
     #[test]
     fn a_reset_that_reaches_nothing_is_not_known() {
         let (chunk, avail) = (SZ_4K as u64, SZ_1M as u64);

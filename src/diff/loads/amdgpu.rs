@@ -1,4 +1,4 @@
-//! The driver amdgpu.
+//! The load of the driver amdgpu.
 
 use crate::diff::Space;
 use crate::diff::generate::Choices;
@@ -12,8 +12,7 @@ const G: u64 = SZ_1G as u64;
 const M: u64 = SZ_1M as u64;
 const K64: u64 = SZ_64K as u64;
 
-/// Memory of cards in pages of the processor, which is what `amdgpu_vram_mgr_init()` manages
-/// it in.
+/// The memory of cards, in pages of the CPU, as `amdgpu_vram_mgr_init()` manages it.
 pub const SPACES: [Space; 4] = [
     Space::new(16 * G, PAGE),
     Space::new(8 * G, PAGE),
@@ -21,13 +20,13 @@ pub const SPACES: [Space; 4] = [
     Space::new(192 * G - 16 * M, PAGE),
 ];
 
-/// The processor reaches no more of a card whose memory is behind a small window.
+/// The part of the memory that the CPU can reach, on a card with a small window.
 const SMALL_WINDOW: u64 = SZ_256M as u64;
 
-/// Kept from user space: `AMDGPU_VM_RESERVED_VRAM`.
+/// Not available to user space: `AMDGPU_VM_RESERVED_VRAM`.
 const RESERVED: u64 = 8 * M;
 
-/// Assumed, as is all else about how often what is asked for.
+/// Assumed, like all other frequencies.
 const GRAPHICS: [Class; 5] = [
     (26, PAGE, K64, PAGE),
     (30, K64, 2 * M, PAGE),
@@ -40,7 +39,7 @@ const COMPUTE: [Class; 3] =
 const FRAME: [Class; 3] = [(4, PAGE, K64, PAGE), (3, K64, 2 * M, PAGE), (2, 2 * M, 16 * M, PAGE)];
 const OF_DEVICE: [Class; 2] = [(6, PAGE, K64, PAGE), (3, K64, 8 * M, PAGE)];
 
-/// `AMDGPU_GEM_CREATE_*`, as far as the allocator sees it.
+/// The `AMDGPU_GEM_CREATE_*` flags that affect the allocator.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     by_processor: bool,
@@ -54,11 +53,11 @@ struct Flags {
 pub struct Amdgpu {
     space: Space,
     visible: u64,
-    /// A card may be used in parts, each process in one of them.
+    /// The partitions of the card. Each process uses one of them.
     partitions: u64,
-    /// What compressed pictures are aligned to, on cards that align them.
+    /// The alignment of compressed images in bytes, on cards that need one.
     dcc_alignment: u64,
-    /// `vm->use_cpu_for_update`: the processor writes page tables.
+    /// `vm->use_cpu_for_update`: the CPU writes page tables.
     tables_by_processor: bool,
 }
 
@@ -66,7 +65,7 @@ impl Amdgpu {
     pub fn draw(space: Space, choices: &mut impl Choices) -> Self {
         let small_window = choices.one_in(3);
         let visible = if small_window { SMALL_WINDOW.min(space.size / 2) } else { space.size };
-        // `gmc_v12_0_get_dcc_alignment()` of a card with 16, 32 or 24 texture caches.
+        // `gmc_v12_0_get_dcc_alignment()` for cards with 16, 32 or 24 texture caches.
         let alignments = [0, 0, 64, 256, 768].map(|kib| kib * SZ_1K as u64);
         Self {
             space,
@@ -77,8 +76,8 @@ impl Amdgpu {
         }
     }
 
-    /// The request that `amdgpu_bo_placement_from_domain()` and `amdgpu_vram_mgr_new()` make
-    /// of a size and an alignment.
+    /// The request of `amdgpu_bo_placement_from_domain()` and `amdgpu_vram_mgr_new()` for a size
+    /// and an alignment.
     fn want(
         &self,
         size: u64,
@@ -132,7 +131,7 @@ impl Amdgpu {
         want
     }
 
-    /// A user's buffer: zeroed when it is made and when it is freed.
+    /// A buffer of user space. The driver zeroes it at its allocation and before it is freed.
     fn buffer_of(
         &self,
         size: u64,
@@ -153,7 +152,7 @@ impl Amdgpu {
         self.want(PAGE, PAGE, flags, Kept::ByAddressSpace, Some(process))
     }
 
-    /// What a user-space driver asks to have aligned how. Assumed.
+    /// The alignment that a user-space driver asks for. Assumed.
     fn alignment(&self, choices: &mut dyn Choices, size: u64) -> u64 {
         let alignment = match choices.weighted(&[60, 20, 10, 10]) {
             0 => PAGE,
@@ -161,11 +160,11 @@ impl Amdgpu {
             2 => 4 * K64,
             _ => LARGE_PAGE,
         };
-        // Nobody aligns a small buffer that far.
+        // Small buffers are not aligned that far.
         alignment.min(size.next_power_of_two().max(PAGE))
     }
 
-    /// An exact range, as `amdgpu_vram_mgr_reserve_range()` asks for it.
+    /// An exact range, as in `amdgpu_vram_mgr_reserve_range()`.
     fn reservation(&self, start: u64, size: u64) -> Want {
         let Space { size: all, chunk_size, .. } = self.space;
         let size = size.next_multiple_of(chunk_size).min(all);
@@ -185,7 +184,7 @@ impl Amdgpu {
         sizes::most(self.space.size / self.partitions)
     }
 
-    /// Nobody asks for all that the processor can reach.
+    /// No request takes all that the CPU can reach.
     fn most_of(&self, flags: Flags) -> u64 {
         if flags.by_processor { sizes::most(self.visible).min(self.most()) } else { self.most() }
     }
@@ -194,7 +193,7 @@ impl Amdgpu {
 impl Driver for Amdgpu {
     fn load(&self, choices: &mut dyn Choices) -> Vec<Want> {
         let all = self.space.size;
-        // What the firmware has left on the screen, and its own memory at both ends.
+        // The firmware's image on the screen, and its own memory at both ends.
         let mut wants = Vec::new();
         if all >= 64 * M {
             for (start, size) in [
@@ -220,7 +219,7 @@ impl Driver for Amdgpu {
     }
 
     fn begin_process(&self, process: Process, choices: &mut dyn Choices) -> Vec<Want> {
-        // A page directory, of which the topmost one may be larger.
+        // Page directories. The topmost may be larger.
         let mut wants = vec![self.page_table(process); choices.between(3, 8) as usize];
         if choices.one_in(2) {
             wants[0].request.size = (8 * PAGE).next_multiple_of(self.space.chunk_size);
@@ -232,7 +231,8 @@ impl Driver for Amdgpu {
         let program = process.program;
         let kept = Kept::ByProcess;
         let want = if program == Program::Compute && choices.one_in(4) {
-            // A part of the process's own memory, moved here. It is not zeroed when freed.
+            // A part of the process's own memory, migrated here. It is not zeroed before it is
+            // freed.
             let pages = choices.log_uniform(512.min(self.most() / PAGE));
             let flags = Flags { cleared: choices.one_in(2), ..Flags::default() };
             self.want(pages * PAGE, PAGE, flags, kept, Some(process))
@@ -263,7 +263,7 @@ impl Driver for Amdgpu {
         self.buffer_of(size, self.alignment(choices, size), flags, Kept::ForFrames, process)
     }
 
-    /// A page that has been found to be bad. It may be in use.
+    /// A page that was found to be bad. It may be in use.
     fn seldom(&self, choices: &mut dyn Choices) -> Option<Want> {
         let mut want = self.reservation(choices.below(self.space.size), PAGE);
         want.waits = true;

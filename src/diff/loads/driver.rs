@@ -1,36 +1,36 @@
-//! What a driver is to a load.
+//! The interface between a driver and a load.
 
 use crate::AllocRequest;
 use crate::diff::generate::Choices;
 
-/// How long an allocation is kept.
+/// The lifetime of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Until the driver is unloaded.
     ByDevice,
-    /// Until its process has freed all its buffers: page tables and contexts.
+    /// Until its process has freed all its buffers: for page tables and contexts.
     ByAddressSpace,
     /// Until its process frees it or ends.
     ByProcess,
-    /// For a few frames. Those of a process are freed in the order in which they were made.
+    /// For a few frames. Those of a process are freed in the order of allocation.
     ForFrames,
 }
 
-/// An allocation that a driver makes.
+/// An allocation that a driver requests.
 #[derive(Clone, Debug)]
 pub struct Want {
     pub request: AllocRequest,
     pub kept: Kept,
-    /// Whether it may be evicted for another one.
+    /// Whether it may be evicted to make room.
     pub evictable: bool,
-    /// Whether the driver has zeroed it when it frees it.
+    /// Whether the driver zeroes it before it is freed.
     pub freed_cleared: bool,
-    /// After the allocation it is trimmed: to the size that comes second, from the first
-    /// multiple of the number that comes first.
+    /// If set, it is trimmed after the allocation: from the first multiple of the first number, to
+    /// the second number, both in bytes.
     pub trim: Option<(u64, u64)>,
-    /// Without room for it in one piece, it is asked for once more in pieces.
+    /// If there is no contiguous room, it is requested again without the contiguous flag.
     pub falls_back: bool,
-    /// Without room for it, it is asked for once more after each free.
+    /// If there is no room, it is requested again after each free.
     pub waits: bool,
 }
 
@@ -42,12 +42,12 @@ impl Want {
     }
 }
 
-/// What a process does.
+/// The kind of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// Draws, and shows what it draws.
+    /// It draws and displays.
     Graphics,
-    /// Computes.
+    /// It computes.
     Compute,
 }
 
@@ -61,33 +61,33 @@ pub struct Process {
 
 /// A driver on a card.
 pub trait Driver: Send {
-    /// What it allocates as it is loaded.
+    /// The allocations when it is loaded.
     fn load(&self, choices: &mut dyn Choices) -> Vec<Want>;
 
-    /// What it allocates for a process before that has buffers.
+    /// The allocations for a new process, before it has buffers.
     fn begin_process(&self, process: Process, choices: &mut dyn Choices) -> Vec<Want>;
 
-    /// What it allocates for a new buffer: page tables, and the buffer, which comes last.
+    /// The allocations for a new buffer: page tables, then the buffer.
     fn buffer(&self, process: Process, choices: &mut dyn Choices) -> Vec<Want>;
 
     /// A buffer that is kept for a few frames.
     fn frame(&self, process: Process, choices: &mut dyn Choices) -> Want;
 
-    /// An allocation that is seldom made.
+    /// A rare allocation.
     fn seldom(&self, _choices: &mut dyn Choices) -> Option<Want> {
         None
     }
 
-    /// The bytes at the start of the space that the processor can reach.
+    /// The bytes at the start of the space that the CPU can reach.
     fn visible(&self) -> u64;
 
-    /// Whether it keeps away from the allocator what cannot have room, if so much is free,
-    /// and so much of what the processor can reach.
+    /// Whether the driver itself refuses a request, with `avail` free bytes, and `visible_avail` of
+    /// them in reach of the CPU.
     fn refuses(&self, want: &Want, avail: u64, visible_avail: u64) -> bool;
 
     /// Whether it evicts buffers to make room.
     fn evicts(&self) -> bool;
 
-    /// Whether it forgets after a suspend what is clear.
+    /// Whether it makes all free memory dirty after a suspend.
     fn resets_clear(&self) -> bool;
 }

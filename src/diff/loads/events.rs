@@ -1,6 +1,6 @@
-//! What happens next: programs begin and end, make buffers, draw frames.
+//! Decides what happens next: processes begin and end, allocate buffers, draw frames.
 //!
-//! How often is assumed.
+//! The frequencies are assumed.
 
 use crate::diff::Space;
 use crate::diff::generate::Choices;
@@ -8,16 +8,16 @@ use crate::diff::generate::Choices;
 use super::driver::{Process, Program, Want};
 use super::workload::{Asked, Step, Workload};
 
-/// More allocations than this are not kept alive at once.
+/// The most allocations that are alive at once.
 const MOST_ALIVE: usize = 4096;
 
-/// Processes that run at once.
+/// The most processes at once.
 const MOST_PROCESSES: usize = 12;
 
-/// So many frames are underway at once.
+/// The number of frames in flight.
 const FRAMES: usize = 3;
 
-/// What happens next, as [`Workload::happens`] weighs it.
+/// The events, with the weights of [`Workload::happens`].
 #[derive(Clone, Copy)]
 enum Event {
     Buffer,
@@ -48,7 +48,7 @@ impl Workload {
         self.plan.extend(wants.into_iter().map(|want| Step::Alloc(Asked::new(want, owner))));
     }
 
-    /// A quarter of the time, programs want more than there is.
+    /// A quarter of the time, processes want more memory than there is.
     pub fn draw_target(&mut self) {
         self.target = match self.choices.below(4) {
             0 => 120,
@@ -56,7 +56,7 @@ impl Workload {
         };
     }
 
-    /// Decides what happens next.
+    /// Plans the next event.
     pub fn go_on(&mut self) {
         if self.population.processes.is_empty() {
             return self.begin_process();
@@ -140,7 +140,7 @@ impl Workload {
         self.ask(wants, Some(process.number));
     }
 
-    /// The next frame of a process. What an earlier one took is then freed.
+    /// The next frame of a process. The buffers of an earlier one are then freed.
     fn frame(&mut self, index: usize) {
         let held = &self.population.processes[index];
         let (wants, number) = (held.frame_wants.clone(), held.process.number);
@@ -162,7 +162,7 @@ impl Workload {
         }
     }
 
-    /// The machine sleeps: all buffers are evicted, and moved back when they are used.
+    /// The machine suspends: all buffers are evicted, and moved back when they are used.
     fn suspend(&mut self) {
         let all: Vec<_> = self.population.evictable().collect();
         for &id in &all {

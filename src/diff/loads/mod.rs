@@ -1,4 +1,4 @@
-//! What drivers ask of the allocator, as operations.
+//! The requests of drivers, as operations.
 
 mod amdgpu;
 mod driver;
@@ -21,11 +21,10 @@ pub(in crate::diff) use workload::Workload;
 
 /// The allocations of a driver: its sizes, alignments, flags and lifetimes.
 ///
-/// What a driver passes to the allocator is read off its source: which flags go together,
-/// what the alignment is, which part of the memory is asked for, what is freed as cleared,
-/// and in which order. How often each kind of buffer occurs, how large it is, and how long
-/// it is kept, depends on programs and is assumed. `docs/loads.md` says for each load which
-/// is which, and names the functions.
+/// The arguments are taken from the driver's source: which flags occur together, alignments, parts
+/// of the memory, what is freed as cleared, and in which order. How often each kind of buffer
+/// occurs, its size and its lifetime depend on programs, and are assumed. `docs/loads.md` says for
+/// each load which is which, and names the functions.
 ///
 /// | load | source |
 /// | --- | --- |
@@ -49,7 +48,7 @@ pub enum Load {
     Xe,
     /// AMD's cards.
     Amdgpu,
-    /// NVIDIA's cards under the driver in Rust.
+    /// NVIDIA's cards, with the driver in Rust.
     Nova,
 }
 
@@ -67,8 +66,8 @@ impl Load {
         }
     }
 
-    /// The memory of the card that stands for the others, for benches and pictures.
-    /// [`torture`] draws one of several cards.
+    /// The memory of a typical card, for benches and pictures. [`torture`] draws one of several
+    /// cards.
     #[must_use]
     pub const fn space(self) -> Space {
         match self {
@@ -78,13 +77,13 @@ impl Load {
         }
     }
 
-    /// A trace of so many operations, with the choices of the [twin](Reference): the same
-    /// arguments give the same trace. It asks for all that the twin offers.
+    /// A trace of `operations` operations, with the choices of the [twin](Reference): the same
+    /// arguments give the same trace. It uses everything that the twin supports.
     ///
     /// # Panics
     ///
-    /// If there is no allocator of this space: if the chunk size is no power of two, is
-    /// below 4K, or is larger than the space.
+    /// If the space is not possible: if the chunk size is not a power of two, is below 4K, or is
+    /// larger than the space.
     #[must_use]
     pub fn trace(self, seed: u64, space: Space, operations: u64) -> Trace {
         let create = |space, settings| -> Result<Lockstep<Reference, Reference>, NotCreated> {
@@ -95,7 +94,7 @@ impl Load {
             .unwrap_or_else(|error| panic!("{space:?}: {error}"))
     }
 
-    /// The memory of a card at random.
+    /// The memory of a random card.
     pub(in crate::diff) fn draw_space(self, choices: &mut impl Choices) -> Space {
         let spaces: &[Space] = match self {
             Self::Xe => &xe::SPACES,
@@ -105,7 +104,7 @@ impl Load {
         spaces[choices.below(spaces.len() as u64) as usize]
     }
 
-    /// The driver, on a card with this memory whose other properties are drawn.
+    /// The driver, on a card with this memory. Other properties are drawn.
     fn driver(self, space: Space, choices: &mut Seeded) -> Box<dyn Driver> {
         match self {
             Self::Xe => Box::new(xe::Xe::draw(space, choices)),
@@ -121,9 +120,9 @@ impl fmt::Display for Load {
     }
 }
 
-/// There is no such load.
+/// The name is not that of a load.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no load '{0}'; there are {all}", all = names())]
+#[error("there is no load '{0}'; choose one of {all}", all = names())]
 pub struct UnknownLoad(String);
 
 fn names() -> String {
@@ -135,7 +134,7 @@ impl FromStr for Load {
 
     /// # Errors
     ///
-    /// If there is no load of this name; the error lists those that there are.
+    /// If there is no load of this name. The error lists all names.
     fn from_str(name: &str) -> Result<Self, UnknownLoad> {
         let load = Self::ALL.into_iter().find(|load| load.name() == name);
         load.ok_or_else(|| UnknownLoad(name.chars().take(40).collect()))

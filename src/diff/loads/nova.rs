@@ -1,4 +1,4 @@
-//! The driver nova-core.
+//! The load of the driver nova-core.
 
 use crate::diff::Space;
 use crate::diff::generate::Choices;
@@ -12,8 +12,8 @@ const G: u64 = SZ_1G as u64;
 const M: u64 = SZ_1M as u64;
 const K64: u64 = SZ_64K as u64;
 
-/// The usable memory of cards, of which the firmware keeps a part, which is assumed; and the
-/// addresses of a window of 256M.
+/// The memory of cards, without an assumed part for the firmware; and the addresses of a window of
+/// 256M.
 pub const SPACES: [Space; 4] = [
     Space::new(12 * G - 256 * M, PAGE),
     Space::new(8 * G - 192 * M, PAGE),
@@ -21,12 +21,12 @@ pub const SPACES: [Space; 4] = [
     Space::new(SZ_256M as u64, PAGE),
 ];
 
-/// Assumed, as is all else about how often what is asked for.
+/// Assumed, like all other frequencies.
 const BUFFERS: [Class; 3] =
     [(40, PAGE, K64, PAGE), (35, K64, 2 * M, PAGE), (25, 2 * M, 256 * M, K64)];
 const MAPPINGS: [Class; 2] = [(70, PAGE, K64, PAGE), (30, K64, 16 * M, PAGE)];
 
-/// nova-core on a card: it has an allocator for the memory, and one for the addresses of each
+/// nova-core on a card. It has an allocator for the memory, and one for the addresses of each
 /// address space.
 pub struct Nova {
     space: Space,
@@ -38,7 +38,7 @@ impl Nova {
         Self { space, addresses: space.size <= SZ_256M as u64 && !choices.one_in(3) }
     }
 
-    /// In the mode `Simple`, the binding passes neither bounds nor flags.
+    /// In the mode `Simple`, the kernel's binding passes neither bounds nor flags.
     fn request(&self, size: u64, alignment: u64) -> AllocRequest {
         let chunk_size = self.space.chunk_size;
         AllocRequest {
@@ -48,7 +48,7 @@ impl Nova {
         }
     }
 
-    /// A run of addresses: `Vmm::alloc_vfn_range()`. It may be asked for at its place.
+    /// A run of addresses: `Vmm::alloc_vfn_range()`. Some are requested at a fixed address.
     fn mapping(&self, choices: &mut dyn Choices, kept: Kept) -> Want {
         let size = sizes::draw(choices, &MAPPINGS, PAGE, sizes::most(self.space.size));
         let mut request = self.request(size, PAGE);
@@ -71,7 +71,7 @@ impl Nova {
             return self.mapping(choices, kept);
         }
         let size = sizes::draw(choices, &BUFFERS, PAGE, sizes::most(self.space.size));
-        // The alignment is the caller's. Assumed.
+        // The caller chooses the alignment. Assumed.
         let alignment = match choices.below(4) {
             0..2 => PAGE,
             2 => K64,

@@ -1,4 +1,4 @@
-//! What is allocated, and by whom.
+//! The allocations and their owners.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,34 +6,34 @@ use crate::diff::Id;
 
 use super::driver::{Kept, Process, Want};
 
-/// An allocation that is alive.
+/// A live allocation.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     pub want: Want,
-    /// The number of the process that has it.
+    /// The number of the process that owns it.
     pub owner: Option<u64>,
-    /// How much of it the processor can reach, in bytes.
+    /// The bytes of it that the CPU can reach.
     pub visible: u64,
-    /// When it was used last.
+    /// The time of its last use.
     used: u64,
 }
 
-/// A process and what it has. All lists are in the order in which things were made.
+/// A process and its allocations. All lists are in the order of allocation.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub process: Process,
     pub buffers: Vec<Id>,
     pub frames: VecDeque<Id>,
     address_space: Vec<Id>,
-    /// The buffers that each frame of it takes.
+    /// The buffers of each of its frames.
     pub frame_wants: Vec<Want>,
 }
 
-/// All that is allocated.
+/// All allocations.
 #[derive(Default)]
 pub struct Population {
     buffers: BTreeMap<Id, Buffer>,
-    /// What can be evicted, by when it was used last.
+    /// The allocations that can be evicted, by the time of their last use.
     by_use: BTreeMap<u64, Id>,
     now: u64,
     pub processes: Vec<Held>,
@@ -49,12 +49,12 @@ impl Population {
         self.buffers.get(&id)
     }
 
-    /// Some allocation.
+    /// The oldest allocation.
     pub fn first(&self) -> Option<Id> {
         self.buffers.keys().next().copied()
     }
 
-    /// All that can be evicted, what was not used for the longest time first.
+    /// The allocations that can be evicted, the least recently used first.
     pub fn evictable(&self) -> impl Iterator<Item = Id> {
         self.by_use.values().copied()
     }
@@ -70,8 +70,8 @@ impl Population {
         self.processes.push(Held { process, buffers, frames, address_space, frame_wants });
     }
 
-    /// Ends a process. Returns what it had, in the order in which it is freed: its handles
-    /// as they were made, and its address space after them.
+    /// Ends a process. Returns its allocations in the order in which they are freed: its buffers as
+    /// they were allocated, then its address space.
     pub fn end(&mut self, index: usize) -> Vec<Id> {
         let Held { mut buffers, frames, address_space, .. } = self.processes.remove(index);
         buffers.extend(frames);
@@ -84,7 +84,7 @@ impl Population {
         self.processes.iter_mut().find(|held| Some(held.process.number) == owner)
     }
 
-    /// Whether a process is still there; nobody always is.
+    /// Whether a process is alive; true without an owner.
     pub fn is_alive(&self, owner: Option<u64>) -> bool {
         owner.is_none_or(|owner| self.processes.iter().any(|held| held.process.number == owner))
     }
@@ -136,7 +136,7 @@ impl Population {
         }
     }
 
-    /// It is used.
+    /// Records a use.
     pub fn touch(&mut self, id: Id) {
         self.now += 1;
         let now = self.now;
@@ -148,8 +148,7 @@ impl Population {
         }
     }
 
-    /// What was not used for the longest time; of what the processor can reach, if there is
-    /// to be room there.
+    /// The least recently used allocation. With `visible`, only one that the CPU can reach.
     pub fn victim(&self, visible: bool) -> Option<Id> {
         self.evictable().find(|id| !visible || self.buffers.get(id).is_some_and(|b| b.visible > 0))
     }

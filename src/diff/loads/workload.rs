@@ -1,4 +1,4 @@
-//! The next operation of a driver.
+//! The operations of a driver.
 
 use std::collections::VecDeque;
 
@@ -10,13 +10,13 @@ use super::Load;
 use super::driver::{Driver, Kept, Want};
 use super::population::Population;
 
-/// For one request no more buffers are evicted. A driver goes on as long as there are any.
+/// The most buffers that are evicted for one request. A real driver has no such limit.
 const MOST_EVICTED: u32 = 64;
 
-/// Buffers that were evicted, and may be moved back.
+/// The most evicted buffers that may be moved back.
 const MOST_AWAY: usize = 256;
 
-/// What is to be done next.
+/// A planned step.
 pub(super) enum Step {
     Alloc(Asked),
     Free(Id),
@@ -24,13 +24,13 @@ pub(super) enum Step {
     ResetClear,
 }
 
-/// A request, and what it is for.
+/// A request, and its purpose.
 pub(super) struct Asked {
     want: Want,
     owner: Option<u64>,
-    /// How many buffers were evicted for it.
+    /// The number of buffers that were evicted for it.
     evicted: u32,
-    /// What it replaces, and is freed after it.
+    /// The allocation that it replaces, which is freed after it.
     moves: Option<Id>,
 }
 
@@ -39,7 +39,7 @@ impl Asked {
         Self { want, owner, evicted: 0, moves: None }
     }
 
-    /// To another place; the old one is freed after it.
+    /// Moves an allocation: the old one is freed after the new one.
     pub fn moving(want: Want, owner: Option<u64>, from: Id) -> Self {
         Self { moves: Some(from), ..Self::new(want, owner) }
     }
@@ -55,15 +55,15 @@ pub(in crate::diff) struct Workload {
     faults: Faults,
     pub(super) population: Population,
     pub(super) plan: VecDeque<Step>,
-    /// What the last operation has asked for.
+    /// The request of the last operation.
     asked: Option<(Id, Asked)>,
-    /// What waits for room.
+    /// Requests that wait for room.
     waiting: Vec<Want>,
     pub(super) away: VecDeque<(u64, Want)>,
     next_id: Id,
     pub(super) avail: u64,
     visible_avail: u64,
-    /// How much of the space should be in use, in percent. Above 100, buffers are evicted.
+    /// How much of the space is to be in use, in percent. Above 100, buffers are evicted.
     pub(super) target: u64,
 }
 
@@ -100,12 +100,12 @@ impl Workload {
         workload
     }
 
-    /// How many allocations are alive.
+    /// The number of live allocations.
     pub fn alive(&self) -> usize {
         self.population.len()
     }
 
-    /// Frees the first of those that are alive, of which there is one, whatever was planned.
+    /// Frees the oldest allocation, whatever was planned. One must be alive.
     pub fn free_first(&mut self) -> Operation {
         self.plan.clear();
         let first = self.population.first().and_then(|id| self.free(id));
@@ -113,7 +113,7 @@ impl Workload {
     }
 
     pub fn next(&mut self) -> Operation {
-        // If nothing is asked for in so many steps, nothing can be: see below.
+        // After this many steps without an operation, there will be none: see below.
         const PATIENCE: u32 = 1000;
         if let Some(operation) = self.faults.next(&mut self.choices) {
             return operation;
@@ -127,7 +127,7 @@ impl Workload {
                 return operation;
             }
         }
-        // A space in which the driver has no room for anything of its own.
+        // The driver has no room for anything in this space.
         match self.population.first() {
             Some(id) => self.free(id).expect("it is allocated"),
             None => {
@@ -139,8 +139,8 @@ impl Workload {
         }
     }
 
-    /// What came of the operation that was made last. `blocks` are those of the allocation,
-    /// after an allocation or a trim.
+    /// Records the outcome of the last operation. `blocks` are those of the allocation, after an
+    /// allocation or a trim.
     pub fn observe(
         &mut self,
         operation: &Operation,
@@ -168,7 +168,7 @@ impl Workload {
         }
     }
 
-    /// How many bytes of these the processor can reach.
+    /// The bytes of these blocks that the CPU can reach.
     fn visible(&self, blocks: &[Block]) -> u64 {
         let end = self.driver.visible();
         let reached = |block: &Block| {
@@ -178,7 +178,7 @@ impl Workload {
         blocks.iter().map(reached).sum()
     }
 
-    /// It has been allocated.
+    /// Records an allocation.
     fn place(&mut self, id: Id, asked: Asked, blocks: &[Block]) {
         let visible = self.visible(blocks);
         self.visible_avail = self.visible_avail.saturating_sub(visible);
@@ -195,8 +195,7 @@ impl Workload {
         self.population.insert(id, want, owner, visible);
     }
 
-    /// There was no room for a request: is it asked for in pieces, or once more after
-    /// something has been evicted, or not at all?
+    /// After a request found no room: tries again in pieces or after an eviction, or gives up.
     fn find_room(&mut self, asked: Asked) {
         if asked.want.waits {
             self.waiting.push(asked.want);
@@ -212,7 +211,7 @@ impl Workload {
         self.evict_for(asked);
     }
 
-    /// Evicts something, after which the request is made once more.
+    /// Evicts an allocation, then tries the request again.
     fn evict_for(&mut self, mut asked: Asked) {
         if let Some(victim) = self.victim(&asked) {
             asked.evicted += 1;
@@ -230,7 +229,7 @@ impl Workload {
         self.population.victim(visible).filter(|victim| asked.moves != Some(*victim))
     }
 
-    /// What is evicted may be moved back.
+    /// Remembers an evicted buffer, which may be moved back.
     pub(super) fn remember(&mut self, id: Id) {
         if let Some(buffer) = self.population.get(id)
             && let Some(owner) = buffer.owner
@@ -243,7 +242,7 @@ impl Workload {
     fn perform(&mut self, step: Step) -> Option<Operation> {
         match step {
             Step::Alloc(asked) => {
-                // Its process may have ended, and what it moves may have been freed.
+                // Its process may have ended, or the allocation that it moves may be freed.
                 let gone = asked.moves.is_some_and(|id| self.population.get(id).is_none());
                 if gone || !self.population.is_alive(asked.owner) {
                     return None;

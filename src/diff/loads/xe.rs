@@ -1,4 +1,4 @@
-//! The driver xe.
+//! The load of the driver xe.
 
 use crate::diff::Space;
 use crate::diff::generate::Choices;
@@ -12,8 +12,8 @@ const G: u64 = SZ_1G as u64;
 const M: u64 = SZ_1M as u64;
 const K64: u64 = SZ_64K as u64;
 
-/// Memory of cards in pages of the processor, which is what `xe_ttm_vram_mgr_init()` manages
-/// it in. Some of it is kept for the card itself: how much is assumed.
+/// The memory of cards, in pages of the CPU, as `xe_ttm_vram_mgr_init()` manages it. Without an
+/// assumed part for the card itself.
 pub const SPACES: [Space; 4] = [
     Space::new(16 * G, PAGE),
     Space::new(12 * G - 96 * M, PAGE),
@@ -21,10 +21,10 @@ pub const SPACES: [Space; 4] = [
     Space::new(24 * G - 160 * M, PAGE),
 ];
 
-/// The processor reaches no more of a card whose memory is behind a small window.
+/// The part of the memory that the CPU can reach, on a card with a small window.
 const SMALL_WINDOW: u64 = SZ_256M as u64;
 
-/// Assumed, as is all else about how often what is asked for.
+/// Assumed, like all other frequencies.
 const GRAPHICS: [Class; 4] = [
     (30, PAGE, K64, PAGE),
     (34, K64, 2 * M, PAGE),
@@ -36,7 +36,7 @@ const COMPUTE: [Class; 3] =
 const FRAME: [Class; 3] = [(4, PAGE, K64, PAGE), (3, K64, 2 * M, PAGE), (2, 2 * M, 16 * M, K64)];
 const OF_DEVICE: [Class; 2] = [(8, PAGE, K64, PAGE), (3, K64, 4 * M, PAGE)];
 
-/// What `xe_bo_create_pin_map()` and its like are asked for.
+/// Flags of `xe_bo_create_pin_map()` and similar functions.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     /// `XE_BO_FLAG_NEEDS_CPU_ACCESS`.
@@ -49,7 +49,7 @@ struct Flags {
     needs_64k: bool,
 }
 
-/// Mapped by the kernel as long as it exists.
+/// Mapped by the kernel for its whole lifetime.
 const PINNED: Flags =
     Flags { by_processor: true, contiguous: true, any_page: false, needs_64k: false };
 
@@ -57,7 +57,7 @@ const PINNED: Flags =
 pub struct Xe {
     space: Space,
     visible: u64,
-    /// `XE_VRAM_FLAGS_NEED64K`: buffers are made of pages of 64K.
+    /// `XE_VRAM_FLAGS_NEED64K`: buffers have pages of 64K.
     needs_64k: bool,
 }
 
@@ -69,8 +69,7 @@ impl Xe {
         Self { space, visible, needs_64k: choices.one_in(2) }
     }
 
-    /// The request that `xe_bo_init_locked()`, `add_vram()` and `xe_ttm_vram_mgr_new()` make
-    /// of a size.
+    /// The request of `xe_bo_init_locked()`, `add_vram()` and `xe_ttm_vram_mgr_new()` for a size.
     fn request(&self, size: u64, flags: Flags) -> AllocRequest {
         let Space { size: all, chunk_size, .. } = self.space;
         let needs_64k = !flags.any_page && (self.needs_64k || flags.needs_64k);
@@ -103,14 +102,14 @@ impl Xe {
         sizes::most(self.space.size)
     }
 
-    /// Nobody asks for all that the processor can reach.
+    /// No request takes all that the CPU can reach.
     fn most_of(&self, flags: Flags) -> u64 {
         if flags.by_processor { sizes::most(self.visible) } else { self.most() }
     }
 }
 
 impl Driver for Xe {
-    /// What the firmware, the engines and the copy engine's page tables live in.
+    /// The memory of the firmware, the engines and the copy engine's page tables.
     fn load(&self, choices: &mut dyn Choices) -> Vec<Want> {
         let mut wants = Vec::new();
         for _ in 0..choices.between(12, 40) {
@@ -123,8 +122,8 @@ impl Driver for Xe {
     fn begin_process(&self, process: Process, choices: &mut dyn Choices) -> Vec<Want> {
         // The directories of an address space of 48 or 57 bits.
         let mut wants = vec![self.page_table(); choices.between(3, 8) as usize];
-        // A ring of 16K; a context of 14 pages for what draws or computes, of 2 otherwise;
-        // and a page or two for batches.
+        // A ring of 16K; a context of 14 pages for rendering or computing, of 2 for other engines;
+        // and one or two pages for batches.
         let contexts = if process.program == Program::Graphics { 3 } else { 8 };
         for _ in 0..choices.between(1, contexts) {
             let pages = 4 + [14, 2][choices.below(2) as usize] + choices.between(1, 2);
@@ -137,12 +136,12 @@ impl Driver for Xe {
         let program = process.program;
         let (flags, size);
         if program == Program::Compute && choices.one_in(3) {
-            // A part of the process's own memory, moved here: `fault_chunk_sizes`.
+            // A part of the process's own memory, migrated here: `fault_chunk_sizes`.
             let chunks = [LARGE_PAGE, LARGE_PAGE, K64, if self.needs_64k { K64 } else { PAGE }];
             size = chunks[choices.below(4) as usize].min(self.most());
             flags = Flags { contiguous: true, ..Flags::default() };
         } else if program == Program::Graphics && choices.one_in(12) {
-            // To be shown: such buffers are aligned to 64K if their size is a multiple.
+            // For display. Such a buffer is aligned to 64K if its size is a multiple of that.
             let page = if choices.one_in(4) { PAGE } else { K64 };
             size = sizes::screen(choices, page, self.most());
             let needs_64k = size.is_multiple_of(K64);

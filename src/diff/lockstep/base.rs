@@ -1,5 +1,5 @@
-//! A kernel as the base of another one: what both break in the same call is present in the
-//! base, what only one of them breaks is new or fixed. No list of known breaches is needed.
+//! One kernel as the base of another. A promise that both break in the same call is an old breach;
+//! one that only one of them breaks is new or fixed. This needs no list of known breaches.
 
 use crate::Snapshot;
 use crate::diff::{
@@ -10,13 +10,14 @@ use super::Driver;
 use super::Lockstep;
 
 impl<S: Implementation, R: Implementation> Lockstep<S, R> {
-    /// Whether the reference is a kernel whose own breaches count, like those of the subject.
+    /// Whether subject and reference are both kernels, so that the reference's own breaches count
+    /// too.
     pub(super) fn has_base(driver: &Driver<S>, reference: Option<&Driver<R>>) -> bool {
         driver.implementation().runs_kernel_code()
             && reference.is_some_and(|driver| driver.implementation().runs_kernel_code())
     }
 
-    /// What the base has broken in this operation, which it has just done.
+    /// The promises that the base broke in this operation, which it has just done.
     pub(super) fn check_base(
         &mut self,
         operation: &Operation,
@@ -36,7 +37,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         base.check(operation, &seen)
     }
 
-    /// What is wrong in the tree of the base.
+    /// The breaches in the tree of the base.
     pub(super) fn check_base_tree(&mut self) -> Vec<Breach> {
         let (Some(base), Some(reference)) = (&mut self.base, &mut self.reference) else {
             return Vec::new();
@@ -46,7 +47,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         base.check_tree(snapshot.as_ref(), &inconsistencies)
     }
 
-    /// Sorts what the two have broken. `in_base` is what the reference has broken.
+    /// Sorts the breaches of both. `in_base` are those of the reference.
     pub(super) fn record_beside_base(
         &self,
         found: Vec<Breach>,

@@ -1,4 +1,4 @@
-//! The same operation on the reference, and what differs.
+//! Does the same operation on the reference, and compares.
 
 use crate::Snapshot;
 use crate::diff::{
@@ -8,11 +8,11 @@ use crate::diff::{
 
 use super::Lockstep;
 
-/// The C resets the clear state of some blocks at a time. Each call leaves fewer.
+/// A limit for repeated resets. Each call of the C misses fewer blocks than the one before.
 const MOST_RESETS: usize = 64;
 
 impl<S: Implementation, R: Implementation> Lockstep<S, R> {
-    /// Does the operation on the reference and compares. Returns what came of it there.
+    /// Does the operation on the reference and compares. Returns its outcome there.
     pub(super) fn compare(&mut self, operation: &Operation, step: &mut Step) -> Option<Outcome> {
         let reference = self.reference.as_mut()?;
         // The twin has no teardown.
@@ -40,7 +40,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if outcome != step.outcome {
             return step.diverge(Aspect::Outcome, step.outcome, outcome);
         }
-        // What has become unusable, or was torn down, has no state to compare.
+        // After a BUG or a teardown there is no state to compare.
         if self.contract.is_unusable() && self.subject.implementation().runs_kernel_code() {
             return self.compare_costs(step);
         }
@@ -65,7 +65,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.compare_costs(step);
     }
 
-    /// Whatever else differs comes first, since it may be why the cost does.
+    /// Reported last: another difference may be the cause of this one.
     fn compare_costs(&self, step: &mut Step) {
         if let (Some(steps), Some(base)) = self.costs()
             && cost::is_excessive(steps, base)
@@ -74,8 +74,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
     }
 
-    /// If the C is the oracle for an implementation that misses nothing, it is asked again:
-    /// what it has missed it finds in the end.
+    /// `gpu_buddy_reset_clear()` misses some blocks. If the C is the reference of an implementation
+    /// that misses none, it is called again until it has reached all.
     fn repeat_reset(&mut self, clear: bool) {
         let expected = self.subject.accounts.clear_avail;
         let is_kernel = self.subject.implementation().runs_kernel_code();
@@ -108,7 +108,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 }
 
-/// In what two kernels differ that say something by themselves.
+/// The first difference in what two kernels report by themselves: BUGs, warnings, leaks.
 fn difference_in_reports(ours: &Report, theirs: &Report) -> Option<(Aspect, String, String)> {
     if ours.bug.is_some() != theirs.bug.is_some() {
         let text = |report: &Report| match report.bug {
@@ -129,13 +129,13 @@ fn warnings(report: &Report) -> String {
     if warnings.is_empty() { "no warning".to_owned() } else { warnings.join("; ") }
 }
 
-/// Blocks, for people.
+/// Formats blocks for people.
 pub(in crate::diff) fn list(blocks: &[Block]) -> String {
     let blocks: Vec<_> = blocks.iter().map(ToString::to_string).collect();
     format!("[{}]", blocks.join(", "))
 }
 
-/// The first block in which two states differ, or their accounts.
+/// The first block that differs between two states, or else their accounts.
 pub(in crate::diff) fn first_difference(
     subject: &Snapshot,
     reference: &Snapshot,

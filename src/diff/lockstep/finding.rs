@@ -1,4 +1,4 @@
-//! What can be wrong.
+//! Findings: divergences and breaches.
 
 use core::fmt;
 
@@ -10,11 +10,11 @@ use crate::diff::{Breach, Outcome, Promise, Space};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Divergence {
-    /// In what they differ.
+    /// What differs.
     pub aspect: Aspect,
-    /// What the implementation under test says.
+    /// The value of the implementation under test.
     pub subject: String,
-    /// What the reference says.
+    /// The value of the reference.
     pub reference: String,
     /// Between two kernels: the promises that only the one under test breaks here.
     pub new: Vec<Promise>,
@@ -22,29 +22,29 @@ pub struct Divergence {
     pub fixed: Vec<Promise>,
 }
 
-/// In what two implementations differ.
+/// What differs between two implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Aspect {
-    /// Whether there can be an allocator of the space.
+    /// Whether an allocator of the space could be created.
     Creation,
-    /// Success, or the error number; or what a lookup found.
+    /// Success or the error number; or the result of a lookup.
     Outcome,
     /// The blocks of an allocation.
     Blocks,
     /// Free bytes.
     Avail,
-    /// Free bytes known to be zeroed.
+    /// Free bytes that are known to be zeroed.
     ClearAvail,
-    /// Whether it ran into a kernel BUG.
+    /// Whether the call ran into a kernel BUG.
     Bug,
     /// The warnings that were raised.
     Warnings,
     /// The objects that the teardown left behind.
     Leaked,
-    /// The tree.
+    /// The tree of blocks.
     Snapshot,
-    /// What the call cost: more than twice as much as it cost the base, and more than
+    /// The cost of the call: more than twice that of the base, and more than
     /// [`cost::FLOOR`](crate::diff::cost::FLOOR).
     Cost,
 }
@@ -85,7 +85,7 @@ fn names(promises: &[Promise]) -> String {
     promises.iter().map(|promise| promise.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Something wrong.
+/// A difference or a broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
@@ -107,7 +107,7 @@ impl Finding {
         }
     }
 
-    /// The name of its kind: of the promise, or of the aspect.
+    /// The name of its kind: that of the promise or of the aspect.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -116,7 +116,7 @@ impl Finding {
         }
     }
 
-    /// The two differ in this.
+    /// A divergence in `aspect`.
     pub(in crate::diff) fn divergence(
         aspect: Aspect,
         subject: impl ToString,
@@ -137,24 +137,24 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What came of one step.
+/// The result of one step.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
-    /// What the implementation under test did.
+    /// The outcome of the implementation under test.
     pub outcome: Outcome,
-    /// What the reference did, if it was asked.
+    /// The outcome of the reference, if it did the operation.
     pub reference: Option<Outcome>,
-    /// What is wrong. Whoever goes on after a divergence compares two different
-    /// states.
+    /// Divergences and breaches. After a divergence the two states differ, so later comparisons
+    /// mean little.
     pub findings: Vec<Finding>,
-    /// Breaches that the C is known for.
+    /// Breaches that are known of this kernel.
     pub known: Vec<&'static KnownBreach>,
-    /// Between two kernels: what both break in this call.
+    /// Between two kernels: the promises that both break in this call.
     pub in_base: Vec<Promise>,
-    /// Between two kernels: what only the one under test breaks.
+    /// Between two kernels: the promises that only the one under test breaks.
     pub new: Vec<Promise>,
-    /// Between two kernels: what only the reference breaks.
+    /// Between two kernels: the promises that only the reference breaks.
     pub fixed: Vec<Promise>,
 }
 
@@ -184,11 +184,11 @@ impl Step {
 /// Why there is nothing to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotCreated {
-    /// The space is none that an allocator can have: the error number that both gave.
+    /// The space is not valid. This is the error number, the same from both.
     Refused(Errno),
-    /// The implementation under test does not do such spaces: it returned `EOPNOTSUPP`.
+    /// The implementation under test does not support the space: it returned `EOPNOTSUPP`.
     Declined,
-    /// Only one of the two refused it, or it was refused for no good reason.
+    /// Only one of the two refused it, or a valid space was refused.
     Finding(Box<Finding>),
 }
 
@@ -212,7 +212,7 @@ impl NotCreated {
 impl fmt::Display for NotCreated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(errno) => write!(f, "no allocator has such a space: {errno}"),
+            Self::Refused(errno) => write!(f, "no allocator can manage such a space: {errno}"),
             Self::Declined => f.write_str("the implementation does not support such a space"),
             Self::Finding(finding) => finding.fmt(f),
         }

@@ -1,4 +1,4 @@
-//! Two implementations, the same operations, and the first difference.
+//! Runs two implementations in lockstep, and finds the first difference.
 
 mod base;
 mod compare;
@@ -21,9 +21,8 @@ pub enum Comparison {
     /// The same blocks in the same order, and the same state.
     #[default]
     Exact,
-    /// The same success or error number, and the same accounts. Operations whose outcome
-    /// depends on where blocks are placed are skipped: freeing one of several blocks,
-    /// trimming, looking up.
+    /// The same success or error number, and the same accounts. Operations that depend on the
+    /// placement of blocks are skipped: freeing one of several blocks, trimming, lookups.
     Observable,
     /// Each keeps the contract; placements and errors may differ.
     Contract,
@@ -34,13 +33,13 @@ pub enum Comparison {
 pub struct Settings {
     /// How closely the two are compared.
     pub comparison: Comparison,
-    /// A whole-tree check after this many operations, and at the end. 1 checks
-    /// after each; 0 only at the end. Unless it is 1, a tree of many blocks is
-    /// checked less often, so that the checks take the same part of the time.
+    /// A whole-tree check after this many operations, and at the end. 1 checks after each
+    /// operation, 0 only at the end. With any other number, a tree of many blocks is checked less
+    /// often, so that the share of the checks in the run time stays about the same.
     pub full_check_interval: u64,
-    /// Whether breaches that the C is known for are findings as well.
+    /// Whether known breaches of the C are findings as well.
     pub strict: bool,
-    /// Whether only differences are findings, and no breach of the contract is one.
+    /// Whether only divergences are findings, and breaches of the contract are not.
     pub differences_only: bool,
 }
 
@@ -60,7 +59,7 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     subject: Driver<S>,
     reference: Option<Driver<R>>,
     contract: Contract,
-    /// That of the reference, if both are kernels.
+    /// The contract of the reference, if both are kernels.
     base: Option<Contract>,
     capabilities: Capabilities,
     settings: Settings,
@@ -68,11 +67,11 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     steps: u64,
     /// The step of the next whole-tree check.
     next_full_check: u64,
-    /// The BUG that the implementation under test has run into.
+    /// The BUG that the implementation under test ran into.
     bug: Option<KernelBug>,
     /// How many blocks the tree had at the last whole-tree check.
     tree_blocks: usize,
-    /// Used for no allocation so far.
+    /// An id that no allocation has used so far.
     next_id: Id,
 }
 
@@ -90,62 +89,62 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.subject.implementation()
     }
 
-    /// The BUG that the implementation under test has run into.
+    /// The BUG that the implementation under test ran into.
     #[must_use]
     pub fn bug(&self) -> Option<KernelBug> {
         self.bug
     }
 
-    /// How many blocks the tree of the implementation under test had when it was last
-    /// checked: what a check costs.
+    /// How many blocks the tree of the implementation under test had at its last check. The time of
+    /// a check is proportional to it.
     #[must_use]
     pub fn tree_blocks(&self) -> usize {
         self.tree_blocks
     }
 
-    /// The whole state of the implementation under test, if that offers it.
+    /// The whole state of the implementation under test; `None` if it does not provide one.
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         self.subject.ask(|subject| subject.snapshot()).flatten()
     }
 
-    /// The whole state of the reference, if there is one and it offers that.
+    /// The whole state of the reference; `None` if there is no reference or it does not provide
+    /// one.
     pub fn reference_snapshot(&mut self) -> Option<Snapshot> {
         self.reference.as_mut()?.ask(|reference| reference.snapshot()).flatten()
     }
 
-    /// What both offer. The rest is skipped, and not compared.
+    /// The capabilities that both have. Other operations are skipped.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
     }
 
-    /// Whether the implementation under test has become unusable: nothing that it
-    /// answers from there on is judged.
+    /// Whether the implementation under test has become unusable: nothing that it does from then on
+    /// is judged.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         self.contract.is_unusable()
     }
 
-    /// What the implementation under test said after the last step.
+    /// The accounts of the implementation under test after the last step.
     #[must_use]
     pub fn accounts(&self) -> Accounts {
         self.subject.accounts
     }
 
-    /// After an allocation or a trim: the blocks that the implementation under
-    /// test gave.
+    /// After an allocation or a trim: the blocks that the implementation under test returned.
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.subject.blocks
     }
 
-    /// The same of the reference; nothing without one.
+    /// The same for the reference; empty without one.
     #[must_use]
     pub fn reference_blocks(&self) -> &[Block] {
         self.reference.as_ref().map_or(&[], |reference| &reference.blocks)
     }
 
-    /// What the last step cost the implementation under test, and the reference, if they
+    /// The cost of the last step for the implementation under test and for the reference, if they
     /// count it: see [`Report::cost`](crate::diff::Report::cost).
     #[must_use]
     pub fn costs(&self) -> (Option<u64>, Option<u64>) {
@@ -153,20 +152,20 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         (self.subject.report.cost, reference.and_then(|reference| reference.report.cost))
     }
 
-    /// The account that is kept of what is allocated.
+    /// The contract, which keeps account of what is allocated.
     #[must_use]
     pub fn contract(&self) -> &Contract {
         &self.contract
     }
 
-    /// Does one operation on both, compares and judges.
+    /// Does one operation on both, compares the results, and judges them.
     pub fn step(&mut self, operation: &Operation) -> Step {
         let mut step = Step::new(Outcome::Skipped);
         self.subject.report.cost = None;
         if let Some(reference) = &mut self.reference {
             reference.report.cost = None;
         }
-        // The subject is asked again as it takes the operation.
+        // The driver asks the subject itself before the operation.
         let declines = |driver: &Driver<R>| driver.implementation().declines(operation).is_some();
         if self.reference.as_ref().is_some_and(declines)
             || !self.capabilities.contains(needs(operation, self.space))
@@ -192,7 +191,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if step.outcome == Outcome::Skipped {
             return step;
         }
-        let found = self.contract.check(
+        let mut found = self.contract.check(
             operation,
             &Observation {
                 outcome: step.outcome,
@@ -203,10 +202,10 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             },
         );
         self.bug = self.bug.or(self.subject.report.bug);
-        // What a wrapper does wrong is no difference between kernels. It comes first, since
-        // it is why they differ then.
-        let (misuses, found): (Vec<_>, _) = found.into_iter().partition(Breach::is_misuse);
-        step.findings.extend(misuses.into_iter().map(Finding::Breach));
+        // A misuse by a wrapper is not a difference between kernels. It comes first, because it may
+        // be the cause of a difference.
+        let misuses = found.extract_if(.., |breach| breach.is_misuse());
+        step.findings.extend(misuses.map(Finding::Breach));
         let has_base = self.base.is_some();
         let mut of_subject = Vec::new();
         if has_base {
@@ -218,13 +217,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             (Operation::Alloc { id, .. }, _) => {
                 self.next_id = self.next_id.max(id.saturating_add(1));
             }
-            // The memory of both fails, if that of the reference can.
+            // Memory fails in both, if the reference supports that.
             (&Operation::FailNth { nth, times }, Some(reference)) => {
                 reference.implementation_mut().fail_nth(nth, times);
             }
             _ => {}
         }
-        // An unusable allocator answers no more.
+        // An unusable allocator does no more operations.
         if !was_unusable && !matches!(operation, Operation::FailNth { .. }) {
             let outcome = self.compare(operation, &mut step);
             step.reference = outcome;
@@ -244,9 +243,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         step
     }
 
-    /// Frees everything, checks that everything is free, takes the largest allocation that
-    /// must fit then, and tears the allocator down. Before that, others like it are made for
-    /// which there is too little memory.
+    /// Ends the run: frees everything and checks that all is free, makes the largest allocation
+    /// that must then fit, and tears the allocator down. Before that, creates other allocators of
+    /// the same space with too little memory for their own objects.
     pub fn finish(&mut self) -> Step {
         let mut step = Step::new(Outcome::Done);
         self.check_creation(&mut step);
@@ -267,7 +266,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             _ => self.record(found, &mut step),
         }
         self.check_tree(&mut step);
-        // No allocation of the trace has this name, which would be its last.
+        // No allocation of the trace has this id.
         let id = self.next_id;
         let request = self.whole_space_request();
         step.outcome = self.step_into(&Operation::Alloc { id, request }, &mut step);
@@ -276,7 +275,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         step
     }
 
-    /// What is wrong if memory runs out while an allocator is made.
+    /// Judges creations during which memory runs out.
     fn check_creation(&mut self, step: &mut Step) {
         fn judge<I: Implementation>(driver: &mut Driver<I>, space: Space) -> Vec<Breach> {
             let creations = driver.ask(|it| it.creations_without_memory()).unwrap_or_default();
@@ -295,7 +294,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
     }
 
-    /// Does one more operation at the end.
+    /// Does one more operation and adds its result to `step`.
     fn step_into(&mut self, operation: &Operation, step: &mut Step) -> Outcome {
         let Step { outcome, findings, known, in_base, new, fixed, .. } = self.step(operation);
         step.findings.extend(findings);
@@ -306,9 +305,9 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         outcome
     }
 
-    /// The largest request that must fit when everything is free, and that says most about
-    /// what was merged: all of the space as one exact range, or else its largest root as one
-    /// block, or else all of the space in whatever blocks.
+    /// The largest request that must fit when everything is free, in the form that tests merging
+    /// best: the whole space as one exact range, or else the largest root as one block, or else the
+    /// whole space in any blocks.
     fn whole_space_request(&self) -> AllocRequest {
         let Space { size, chunk_size, .. } = self.contract.space();
         let root = chunk_size << (size / chunk_size).max(1).ilog2();
@@ -325,8 +324,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
     }
 
-    /// Holds the whole state against the contract, and against the reference.
-    /// Returns how many blocks there are.
+    /// Checks the whole state against the contract and the reference. Returns the number of blocks.
     fn check_tree(&mut self, step: &mut Step) -> usize {
         let read = self.subject.ask(|subject| (subject.scan(), subject.snapshot()));
         let Some((inconsistencies, snapshot)) = read else { return 0 };
@@ -342,7 +340,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         snapshot.map_or(0, |snapshot| snapshot.blocks.len())
     }
 
-    /// Sorts breaches into those that are known and findings.
+    /// Sorts breaches into known ones and findings.
     fn record(&self, found: Vec<Breach>, step: &mut Step) {
         if self.settings.differences_only {
             return;

@@ -1,4 +1,4 @@
-//! How a lockstep begins.
+//! Constructors of [`Lockstep`].
 
 use crate::Errno;
 use crate::diff::subject::{Driver, panics};
@@ -10,20 +10,20 @@ use crate::diff::{
 use super::Lockstep;
 
 impl<S: Implementation, R: Implementation> Lockstep<S, R> {
-    /// Both fresh.
+    /// Creates both allocators.
     ///
     /// # Errors
     ///
-    /// If not both can be made.
+    /// [`NotCreated`] if one of them cannot be created.
     pub fn new(space: Space, settings: Settings) -> Result<Self, NotCreated> {
         Self::between(created(space)?, created(space)?, space, settings)
     }
 
-    /// Two that have just been made.
+    /// Starts with two allocators that were just created.
     ///
     /// # Errors
     ///
-    /// If not both could be made.
+    /// [`NotCreated`] if one of them could not be created.
     pub fn between(
         subject: Result<S, Errno>,
         reference: Result<R, Errno>,
@@ -48,20 +48,20 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
     }
 
-    /// Without a reference, under the contract alone.
+    /// Creates one allocator without a reference: it is judged by the contract alone.
     ///
     /// # Errors
     ///
-    /// Those of [`Implementation::create`].
+    /// [`NotCreated`] if it cannot be created.
     pub fn alone(space: Space, settings: Settings) -> Result<Self, NotCreated> {
         Self::only(created(space)?, space, settings)
     }
 
-    /// One that has just been made, without a reference.
+    /// Starts with an allocator that was just created, without a reference.
     ///
     /// # Errors
     ///
-    /// If it could not be made.
+    /// [`NotCreated`] if it could not be created.
     pub fn only(
         subject: Result<S, Errno>,
         space: Space,
@@ -82,12 +82,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     ) -> Self {
         let mut capabilities = subject.implementation().capabilities();
         if let Some(reference) = &reference {
-            // Faults and the teardown may be the subject's alone.
+            // The subject may have faults and the teardown even if the reference does not.
             let alone = Capability::FailNth | Capability::Fini;
             capabilities &= reference.implementation().capabilities() | alone;
         }
-        // A kernel that rounds up takes the requests that another one aligns. If it is the
-        // difference that is looked for, they are asked for.
+        // A kernel that rounds up accepts the requests that another one aligns. They are made if
+        // differences are the goal.
         if settings.differences_only && capabilities.contains(Capability::RoundsUp) {
             capabilities |= Capability::OffsetAlign;
         }
@@ -113,7 +113,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 }
 
-/// A new allocator, or why there is none. A panic is a finding.
+/// A new allocator, or its error. A panic is a finding.
 fn created<I: Implementation>(space: Space) -> Result<Result<I, Errno>, NotCreated> {
     panics::catch(|| I::create(space)).map_err(|message| {
         NotCreated::Finding(Box::new(Finding::Breach(Breach::of_panic(message, space))))

@@ -1,4 +1,4 @@
-//! What is allocated, as far as the recording tells.
+//! The allocations, as far as the recording shows them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::diff::{Block, Id};
 
 use super::Blocks;
 
-/// An allocation that is alive.
+/// A live allocation.
 struct Alive {
     list: u64,
     blocks: Blocks,
@@ -20,7 +20,7 @@ pub struct Books {
     alive: FxHashMap<Id, Alive>,
     lists: FxHashMap<u64, Id>,
     owners: FxHashMap<u64, Id>,
-    /// By the first byte of a block: its end, and whose it is.
+    /// Blocks by first byte: the end, and the owner.
     places: BTreeMap<u64, (u64, Id)>,
 }
 
@@ -34,9 +34,9 @@ impl Books {
         block.offset.saturating_add(block.size(self.chunk_size))
     }
 
-    /// The allocation of a list whose first block this is. If the list is known but the
-    /// block is not on it, it is another list at the same address. If the block is known, it
-    /// has been moved to this list.
+    /// The allocation of a list with this first block. If the list is known but the block is not on
+    /// it, another list has the same address. If only the block is known, it was moved to this
+    /// list.
     pub fn find(&self, list: u64, first: u64) -> Option<Id> {
         let on_list = self.of_list(list).filter(|id| {
             let blocks = &self.alive[id].blocks;
@@ -49,33 +49,31 @@ impl Books {
         self.lists.get(&list).copied()
     }
 
-    /// How many blocks an allocation has, as far as they are known, and whether it may have
-    /// more.
+    /// The number of known blocks of an allocation, and whether it may have more.
     pub fn count(&self, id: Id) -> (usize, bool) {
         self.alive
             .get(&id)
             .map_or((0, false), |Alive { blocks, .. }| (blocks.blocks.len(), blocks.more))
     }
 
-    /// Whose block it is, and which one of them.
+    /// The owner of a block, and its index there.
     pub fn find_block(&self, address: u64) -> Option<(Id, usize)> {
         let id = *self.owners.get(&address)?;
         let blocks = &self.alive[&id].blocks.blocks;
         Some((id, blocks.iter().position(|block| block.0 == address)?))
     }
 
-    /// What is said to be allocated at the place of one of these blocks, by an allocation
-    /// other than `id`.
+    /// The allocation, other than `id`, that has memory at the place of one of these blocks.
     pub fn in_the_way(&self, blocks: &Blocks, id: Id) -> Option<Id> {
         let in_the_way = |&(_, block): &(u64, Block)| {
-            // Blocks do not overlap, so that only the last one before its end can reach it.
+            // Blocks do not overlap, so only the last one before its end can reach it.
             let (_, &(end, owner)) = self.places.range(..self.end(block)).next_back()?;
             (end > block.offset && owner != id).then_some(owner)
         };
         blocks.blocks.iter().find_map(in_the_way)
     }
 
-    /// The blocks of an allocation are these. Without any, it is freed.
+    /// Sets the blocks of an allocation. Without blocks, it is freed.
     pub fn set(&mut self, id: Id, list: u64, blocks: Blocks) {
         self.remove(id);
         for &(address, block) in &blocks.blocks {
@@ -95,7 +93,7 @@ impl Books {
             self.lists.remove(&list);
         }
         for (address, block) in blocks.blocks {
-            self.forget(address, block);
+            self.forget(id, address, block);
         }
     }
 
@@ -103,14 +101,20 @@ impl Books {
         let Some(alive) = self.alive.get_mut(&id) else { return };
         let (address, block) = alive.blocks.blocks.remove(index);
         let is_empty = alive.blocks.blocks.is_empty() && !alive.blocks.more;
-        self.forget(address, block);
+        self.forget(id, address, block);
         if is_empty {
             self.remove(id);
         }
     }
 
-    fn forget(&mut self, address: u64, block: Block) {
-        self.owners.remove(&address);
-        self.places.remove(&block.offset);
+    /// Forgets a block of an allocation. If lines were lost, another allocation may have its
+    /// address or its place by now.
+    fn forget(&mut self, id: Id, address: u64, block: Block) {
+        if self.owners.get(&address) == Some(&id) {
+            self.owners.remove(&address);
+        }
+        if self.places.get(&block.offset).is_some_and(|&(_, owner)| owner == id) {
+            self.places.remove(&block.offset);
+        }
     }
 }

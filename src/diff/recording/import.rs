@@ -1,4 +1,4 @@
-//! One allocator's calls, as a trace.
+//! Converts the calls of one allocator to a trace.
 
 use core::ops::Range;
 
@@ -8,31 +8,31 @@ use crate::diff::{Block, Id, Operation, Space, Trace};
 use super::books::Books;
 use super::{Blocks, Call, Function, Recording};
 
-/// A trace of recorded calls. [`Display`](core::fmt::Display) gives it as text, with what
-/// was recorded as comments.
+/// A trace of recorded calls. [`Display`](core::fmt::Display) writes it as text, with times and
+/// results as comments.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Imported {
     /// The trace.
     pub trace: Trace,
-    /// Of each operation, when it was, in ns from the first call on, and what came of it.
+    /// For each operation, its time in ns since the first call, and its result.
     pub outcomes: Vec<(u64, RecordedOutcome)>,
-    /// What is not in the trace.
+    /// The calls that are not in the trace.
     pub skipped: Skipped,
-    /// Whether the recording has the making of the allocator. If not, something may have
-    /// been allocated before it: blocks may have other places when the trace is run.
+    /// Whether the recording has the creation of the allocator. If not, something may have been
+    /// allocated before it, and blocks may have other places when the trace is run.
     pub is_whole: bool,
 }
 
-/// What the kernel has answered.
+/// The kernel's result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordedOutcome {
-    /// Nothing, or it was not recorded.
+    /// No result, or it was not recorded.
     Unknown,
-    /// The blocks that are on the list after an allocation or a trim.
+    /// The blocks on the list after an allocation or a trim.
     Blocks {
-        /// Those that were recorded.
+        /// The recorded blocks.
         blocks: Vec<Block>,
         /// Whether there were more.
         more: bool,
@@ -41,8 +41,8 @@ pub enum RecordedOutcome {
     Failed(Errno),
 }
 
-/// Calls that are not in the trace, because what they are about was allocated before the
-/// recording began or while lines were lost.
+/// Calls that are not in the trace, because they concern what was allocated before the recording
+/// began or while lines were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
@@ -52,13 +52,13 @@ pub struct Skipped {
     pub blocks: usize,
     /// Trims of unknown lists.
     pub trims: usize,
-    /// Not skipped, but the other way round: frees that the trace has although none were
-    /// recorded, since the memory or the list was used again.
+    /// Not skipped but added: frees that were not recorded, although the memory or the list was
+    /// used again.
     pub presumed: usize,
 }
 
 impl Recording {
-    /// The calls of an allocator, by its index, as a trace of a space.
+    /// Converts the calls of an allocator, by its index, to a trace in `space`.
     ///
     /// # Panics
     ///
@@ -91,7 +91,7 @@ struct Import {
     now: u64,
     books: Books,
     next_id: Id,
-    /// More may be allocated in the trace than was in the kernel, or less.
+    /// Whether the trace may have more or less allocated than the kernel had.
     unsure: bool,
     imported: Imported,
 }
@@ -107,7 +107,7 @@ impl Import {
         self.push(Operation::Free { id, cleared }, RecordedOutcome::Unknown);
     }
 
-    /// It must have been freed, though that is not recorded.
+    /// Adds a free that was not recorded.
     fn presume_freed(&mut self, id: Id) {
         self.imported.skipped.presumed += 1;
         self.unsure = true;
@@ -125,7 +125,7 @@ impl Import {
             &Function::FreeBlock { address, clear } => match self.books.find_block(address) {
                 Some((id, index)) => {
                     self.books.remove_block(id, index);
-                    // What is clear stays so.
+                    // `gpu_buddy_free_block()` keeps the clear state.
                     let operation = Operation::FreeBlock { id, index, cleared: clear };
                     self.push(operation, RecordedOutcome::Unknown);
                 }
@@ -152,14 +152,14 @@ impl Import {
         }
     }
 
-    /// Frees what is on a list: all of an allocation, or the blocks of it that were moved
-    /// there, or those of several.
+    /// Frees the blocks on a list: a whole allocation, some of its blocks that were moved there, or
+    /// blocks of several allocations.
     fn free_list(&mut self, list: u64, (first, last): (u64, u64), cleared: bool) {
         let id = self.books.find(list, first).filter(|_| first != 0);
         if let Some(stale) = self.books.of_list(list)
             && id != Some(stale)
         {
-            // Whatever was on it is there no more.
+            // The earlier content of the list is gone.
             self.presume_freed(stale);
         }
         let Some(id) = id else {
@@ -179,7 +179,7 @@ impl Import {
         }
     }
 
-    /// Frees some blocks of an allocation, or all of it.
+    /// Frees some blocks of an allocation, or all.
     fn free_some(&mut self, id: Id, blocks: Range<usize>, cleared: bool) {
         let (count, more) = self.books.count(id);
         if more || blocks == (0..count) {
@@ -204,13 +204,13 @@ impl Import {
         let id = known.unwrap_or(self.next_id);
         let mut blocks = match (known, first) {
             (None, 0) | (Some(_), _) => blocks.clone(),
-            // What was on the list before is unknown.
+            // The earlier content of the list is unknown.
             (None, _) => {
                 self.unsure = true;
                 blocks.last(request.size, self.imported.trace.space.chunk_size)
             }
         };
-        // Lines of blocks may be lost.
+        // The lines of some blocks may be lost.
         let space = self.imported.trace.space;
         blocks.more |= result == 0 && blocks.size(space.chunk_size) < request.size;
         while let Some(other) = self.books.in_the_way(&blocks, id) {
@@ -228,7 +228,7 @@ impl Import {
         if result == 0 {
             self.books.set(id, list, blocks);
         } else if self.unsure || result == -Errno::ENOMEM.code() {
-            // It may succeed in the trace.
+            // It may succeed when the trace is run.
             self.push(Operation::Free { id, cleared: false }, RecordedOutcome::Unknown);
         }
     }
@@ -252,7 +252,7 @@ impl Blocks {
         sizes.fold(0, u64::saturating_add)
     }
 
-    /// The last blocks, which are as much as was asked for.
+    /// The last blocks, with `size` bytes in total.
     fn last(&self, size: u64, chunk_size: u64) -> Self {
         let mut rest = size;
         let from_the_end = self.blocks.iter().rev().take_while(|(_, block)| {

@@ -1,4 +1,4 @@
-//! The lines of a recording.
+//! Reads the lines of a recording.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use crate::{AllocRequest, ffi};
 
 use super::{Blocks, Call, Function};
 
-/// What is no line of a recording.
+/// A line that is not one of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: expected {expected}, found {found}")]
 #[non_exhaustive]
 pub struct RecordingError {
     /// The line, counted from 1.
     pub line: usize,
-    /// What would be right.
+    /// What would be valid.
     pub expected: &'static str,
-    /// What is there: a word, of which a long one is cut, or `the end of the line`.
+    /// What is there: a word, which is cut if it is long, or `the end of the line`.
     pub found: String,
 }
 
@@ -24,18 +24,18 @@ const LINE: &str = "a line of contrib/record.bt, such as 'free TIME THREAD ALLOC
 const VERSION: &str = "version 1 of the recording";
 const HEADER: &str = "gpu-buddy-recording";
 
-/// Bits of a block's header: those of `GPU_BUDDY_HEADER_*`, which all kernels have in common.
+/// The bits of a block's header, `GPU_BUDDY_HEADER_*`, which are the same in all kernels.
 const OFFSET: u64 = !0xfff;
 const CLEAR: u64 = 1 << 9;
 const ORDER: u64 = 0x3f;
 
-/// What a text holds.
+/// The content of a recording.
 #[derive(Default)]
 pub struct Lines {
-    /// As they come.
+    /// In the order of the lines.
     pub calls: Vec<Call>,
     pub lost: u64,
-    /// By thread, the last call that returns blocks.
+    /// The last call of each thread that returns blocks.
     lists: HashMap<u64, usize>,
 }
 
@@ -44,7 +44,7 @@ pub fn read(text: &str) -> Result<Lines, RecordingError> {
     let count = text.lines().count();
     for (index, line) in text.lines().enumerate() {
         match lines.add(index + 1, line) {
-            // The recording was stopped while it was written.
+            // The recording was stopped within this line.
             Err(_) if index + 1 == count && !text.ends_with('\n') => lines.lost += 1,
             result => result?,
         }
@@ -64,7 +64,7 @@ impl Lines {
                 }
                 return words.end();
             }
-            // What bpftrace says.
+            // Output of bpftrace itself.
             "Attaching" => return Ok(()),
             "Lost" => {
                 self.lost += words.number("how many events are lost")?;
@@ -83,7 +83,7 @@ impl Lines {
             match (list, block) {
                 (Some(list), Some(block)) => list.blocks.push(block),
                 (Some(list), None) => list.more = true,
-                // The line that it belongs to is lost.
+                // The line of its call is lost.
                 (None, _) => self.lost += 1,
             }
             return words.end();

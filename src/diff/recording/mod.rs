@@ -1,6 +1,6 @@
-//! The calls that a running kernel has made of its allocator, as traces.
+//! Converts the calls of a running kernel's allocator to traces.
 //!
-//! `contrib/record.bt` records them; `docs/import.md` describes the lines that it writes.
+//! `contrib/record.bt` records them; `docs/import.md` describes the format.
 //!
 //! ```
 //! use gpu_buddy::diff::recording::Recording;
@@ -37,7 +37,7 @@ use super::{Block, Space};
 pub use import::{Imported, RecordedOutcome, Skipped};
 pub use line::RecordingError;
 
-/// What a recording holds, by time.
+/// A recording, in the order of time.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     calls: Vec<Call>,
@@ -51,11 +51,11 @@ pub struct Recording {
 pub struct RecordedAllocator {
     /// The address of its `struct gpu_buddy`.
     pub address: u64,
-    /// Its space: as it was made, or else as its calls show it. `None` if they do not.
+    /// Its space, from its creation or else inferred from its calls; `None` if neither shows it.
     pub space: Option<Space>,
-    /// Whether it was made while calls were recorded. What is allocated is known then.
+    /// Whether its creation was recorded. Then all its allocations are known.
     pub is_whole: bool,
-    /// How many calls there are.
+    /// The number of its calls.
     pub calls: usize,
     /// The times of its first and its last call, in ns.
     pub times: (u64, u64),
@@ -67,12 +67,12 @@ struct Call {
     time: u64,
     thread: u64,
     mm: u64,
-    /// Whose call it is, by index.
+    /// The index of its allocator.
     allocator: usize,
     function: Function,
 }
 
-/// A function of the allocator with its arguments. Addresses are the kernel's.
+/// A function of the allocator with its arguments. Addresses are those of the kernel.
 #[derive(Clone, Debug)]
 enum Function {
     Init {
@@ -110,11 +110,11 @@ enum Function {
     Fini,
 }
 
-/// The blocks on a list: the address and what is there.
+/// The blocks on a list: addresses and blocks.
 #[derive(Clone, Debug, Default)]
 struct Blocks {
     blocks: Vec<(u64, Block)>,
-    /// There were more than were recorded.
+    /// Whether there were more than were recorded.
     more: bool,
 }
 
@@ -123,19 +123,18 @@ impl FromStr for Recording {
 
     /// # Errors
     ///
-    /// The first line that is none of a recording. A last line that was cut off is passed
-    /// over.
+    /// The first line that is not one of a recording. An incomplete last line is ignored.
     fn from_str(text: &str) -> Result<Self, RecordingError> {
         let mut lines = line::read(text)?;
-        // Each processor's lines come in their order, but not those of all of them.
+        // The lines of each CPU are in order, but not those of several CPUs.
         lines.calls.sort_by_key(|call| call.time);
         let mut recording = Self { lost: lines.lost, ..Self::default() };
         let mut current = HashMap::new();
         for mut call in lines.calls {
             match call.function {
-                // There is no allocator.
+                // The creation failed.
                 Function::Init { result, .. } if result < 0 => continue,
-                // Another one may be at the place of one that is gone.
+                // A new allocator may have the address of an old one.
                 Function::Init { .. } => drop(current.remove(&call.mm)),
                 _ => {}
             }
@@ -160,8 +159,8 @@ impl Recording {
         &self.allocators
     }
 
-    /// How many lines are known to be lost: those that bpftrace says it has lost, and those
-    /// that stand alone.
+    /// The number of lines that are known to be lost: those that bpftrace reports, and those
+    /// without the line of their call.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost
@@ -180,7 +179,7 @@ impl RecordedAllocator {
     fn count(&mut self, call: &Call) {
         self.calls += 1;
         self.times.1 = call.time;
-        // Drivers pass the end of the space if they want memory anywhere.
+        // Drivers pass the end of the space for memory anywhere.
         if let Function::Alloc { request, .. } = &call.function
             && !self.is_whole
             && !request.range

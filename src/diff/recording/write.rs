@@ -1,13 +1,13 @@
-//! An imported trace as text.
+//! Writes an imported trace as text.
 
 use core::fmt;
 
 use super::{Imported, RecordedOutcome, Skipped};
 
-/// A comment shows no more blocks.
+/// The most blocks in a comment.
 const MOST_SHOWN: usize = 4;
 
-/// The trace, with the time of each call and what the kernel has answered as comments.
+/// The trace, with the time and the result of each call as comments.
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_whole {
@@ -30,7 +30,7 @@ impl fmt::Display for Imported {
     }
 }
 
-/// Follows a time.
+/// Written after a time.
 impl fmt::Display for RecordedOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -53,7 +53,7 @@ impl fmt::Display for RecordedOutcome {
     }
 }
 
-/// In words, without those of which there are none.
+/// In words, without the counts that are 0.
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";

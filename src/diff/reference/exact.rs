@@ -1,25 +1,24 @@
-//! Taking a range of bytes that is known in advance, and contiguous memory that
-//! no single block can give.
+//! Allocating a range of bytes that is known in advance, and a contiguous run that no single block
+//! can provide.
 
 use super::row::State;
 use super::tree::{Name, Tree};
 use crate::diff::Block;
 
 impl Tree {
-    /// Allocates exactly the bytes from `start`, as the fewest blocks that tile
-    /// them, and appends these to `blocks` by ascending offset. Says whether that
-    /// worked; if not, what was allocated until then is appended.
+    /// Allocates `size` bytes from `start` as the fewest blocks that tile them, and appends these
+    /// to `blocks` by ascending offset. Returns whether that worked; if not, `blocks` has what was
+    /// allocated so far.
     pub(super) fn take(&mut self, start: u64, size: u64, blocks: &mut Vec<Block>) -> bool {
-        // A range that ends beyond the space may wrap around. Either way it gets
-        // less than it needs.
+        // A range that ends beyond the space may wrap around. It gets too few bytes either way.
         let last = start.wrapping_add(size).wrapping_sub(1);
         let held = blocks.len();
         let free = self.roots().all(|root| self.take_in(root, start, last, blocks));
         free && self.bytes_of(&blocks[held..]) >= size
     }
 
-    /// Allocates what of `start..=last` lies in `name`. It stops, and answers no,
-    /// at the first byte that it cannot have.
+    /// Allocates the part of `start..=last` that is in `name`. Returns false at the first byte that
+    /// is not free.
     pub(super) fn take_in(
         &mut self,
         name: Name,
@@ -39,23 +38,21 @@ impl Tree {
                 return true;
             }
             Some(State::Free { clear }) => self.split(name, clear),
-            // A block stays split while both halves are free only where one is
-            // clear. With no clear memory in the whole space, some of this block
-            // must be allocated.
+            // Both halves of a split block are free only if one of them is clear. If no memory is
+            // clear, some of this block is allocated.
             None if whole && self.clear_avail == 0 => return false,
             None => {}
         }
         name.halves().into_iter().all(|half| self.take_in(half, start, last, blocks))
     }
 
-    /// Allocates `size` contiguous bytes that more than one block makes up, and
-    /// appends the blocks to `blocks`. Says whether that worked; if not, nothing has
-    /// changed. But between two attempts, what `blocks` holds is freed. Known:
-    /// contiguous-frees-list.
+    /// Allocates a run of `size` contiguous bytes from several blocks, and appends these to
+    /// `blocks`. Returns whether that worked; if not, no block is allocated or freed. But each
+    /// failed attempt frees everything in `blocks`. Known: contiguous-frees-list.
     ///
-    /// The run is guessed from its largest part: a free block of the highest
-    /// order that fits into it. The run may start with that and go on to the
-    /// right; or, if the right ends too early, it lies so much further left.
+    /// The search starts from free blocks of the highest order that fits into the run. It tries a
+    /// run that begins with such a block. If the free memory there is too short, it tries one that
+    /// begins further left by what is missing.
     pub(super) fn take_around_a_block(
         &mut self,
         size: u64,
@@ -67,7 +64,7 @@ impl Tree {
             return false;
         }
         let align_down = |offset: u64| offset & !(alignment - 1);
-        // Clear memory comes first, whatever is preferred.
+        // Clear memory is tried first, whatever is preferred.
         for clear in [true, false] {
             let mut limit = Some(u64::MAX);
             while let Some(offset) = limit
@@ -80,10 +77,9 @@ impl Tree {
                 if self.take(offset, size, blocks) && align_down(offset) == offset {
                     return true;
                 }
-                // Known: try-harder-misses-run. Only one place further left is
-                // tried. It is too far left where it is aligned down, and where
-                // `take` gave up at a split block, as something in it must be
-                // allocated, without the free part before that.
+                // Known: try-harder-misses-run. Only one place further left is tried. It is too far
+                // left if aligning moves it down, or if `take` stopped inside a split block and did
+                // not count the free part before that.
                 let missing = size.saturating_sub(self.bytes_of(&blocks[held..]));
                 self.give_back(blocks);
                 if let Some(further_left) = offset.checked_sub(missing) {

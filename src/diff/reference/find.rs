@@ -6,40 +6,39 @@ use super::tree::{Name, Tree};
 /// Room for a block of some order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    /// The free block that it is in.
+    /// The free block that contains it.
     pub(super) free: Name,
-    /// Whether that is clear.
+    /// Whether that block is clear.
     pub(super) clear: bool,
-    /// Where in the space the block is to be.
+    /// The offset of the room, in bytes.
     pub(super) offset: u64,
 }
 
 impl Tree {
-    /// Room anywhere: in the best fit, so that large blocks stay whole; of
-    /// several in the highest, so that the low end stays free for who needs it.
+    /// Room anywhere: in a free block of the smallest order that fits, so that large blocks stay
+    /// whole. Of several, the highest, so that low memory stays free.
     pub(super) fn find_anywhere(&self, order: u32, prefer: bool) -> Option<Room> {
         self.best_fit(order, prefer).or_else(|| self.best_fit(order, !prefer))
     }
 
-    /// The highest room in memory of the preferred state, whatever block it is
-    /// in.
+    /// The highest room in memory of the preferred state, in a block of any order.
     pub(super) fn find_from_the_top(&self, order: u32, prefer: bool) -> Option<Room> {
         self.free_orders(order, prefer)
             .filter_map(|fit| self.last_free(fit, prefer))
             .max_by_key(|&free| self.offset(free))
             .map(|free| self.highest_in(free, prefer, order))
-            // Known: top-down-fallback. In the other state it is the best fit.
+            // Known: top-down-fallback. In the other state, the best fit is taken.
             .or_else(|| self.best_fit(order, !prefer))
     }
 
-    /// Room at a multiple of `alignment`, which is larger than the block.
+    /// Room at a multiple of `alignment`, which is larger than the block. Both in bytes.
     pub(super) fn find_aligned(
         &mut self,
         order: u32,
         alignment: u64,
         prefer: bool,
     ) -> Option<Room> {
-        // Known: offset-aligned-not-top-down. The best fit always.
+        // Known: offset-aligned-not-top-down. Always the best fit.
         let mut clear = prefer;
         for fit in order..=self.order_within(self.size) {
             let zeros = self.zeros(fit, alignment);
@@ -49,8 +48,8 @@ impl Tree {
                 let room = self.highest_in(free, clear, order);
                 Some(Room { offset: room.offset & !(alignment - 1), ..room })
             };
-            // Known: offset-aligned-flips-tree. Where the preferred state has
-            // nothing of this order, the other one is preferred for the next.
+            // Known: offset-aligned-flips-tree. If the preferred state has nothing of this order,
+            // the other state is preferred from here on.
             let room = find(clear).or_else(|| {
                 clear = !clear;
                 find(clear)
@@ -62,8 +61,8 @@ impl Tree {
         None
     }
 
-    /// The lowest room in the bytes `start..=last`: in memory of the preferred
-    /// state, or else in any.
+    /// The lowest room in the bytes `start..=last`: in memory of the preferred state, or else in
+    /// any state.
     pub(super) fn find_in_range(
         &self,
         order: u32,
@@ -71,8 +70,8 @@ impl Tree {
         prefer: bool,
     ) -> Option<Room> {
         let preferred = if prefer {
-            // Known: range-skips-clear. What is split counts as dirty, so clear
-            // memory is preferred only where a whole root is clear.
+            // Known: range-skips-clear. A split block counts as dirty, so clear memory is preferred
+            // only if a whole root is clear.
             let whole = Some(State::Free { clear: true });
             self.roots()
                 .filter(|&root| root.order >= order && self.state(root) == whole)
@@ -81,7 +80,7 @@ impl Tree {
             self.lowest_in_range(order, range, false)
         };
         preferred.or_else(|| {
-            // Where dirty memory was preferred there is none of that left.
+            // If dirty memory was preferred, none of it has room.
             let dirty = if prefer { self.lowest_in_range(order, range, false) } else { None };
             [dirty, self.lowest_in_range(order, range, true)]
                 .into_iter()
@@ -119,8 +118,8 @@ impl Tree {
     fn lowest_in_range(&self, order: u32, range: (u64, u64), clear: bool) -> Option<Room> {
         self.free_orders(order, clear)
             .filter_map(|fit| {
-                // The block that `start` is in may have its room before that; the
-                // one after it begins with room, if the range has it at all.
+                // The block that contains `start` may have its room before `start`. The next block
+                // begins with room, if the range has any.
                 let mut from = self.name(fit, range.0).number;
                 for _ in 0..2 {
                     let number = self.row(fit).first_free_from(clear, from)?;
@@ -139,8 +138,8 @@ impl Tree {
             .min_by_key(|room| room.offset)
     }
 
-    /// How many low bits of a block's number are 0 where its offset is a multiple
-    /// of `alignment`.
+    /// How many low bits of a block's number must be 0 for its offset to be a multiple of
+    /// `alignment`.
     fn zeros(&self, order: u32, alignment: u64) -> u32 {
         alignment.ilog2().saturating_sub(self.bytes(order).ilog2())
     }

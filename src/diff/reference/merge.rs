@@ -1,22 +1,20 @@
-//! Freeing, and what becomes of two buddies that are both free.
+//! Freeing, and merging two free buddies.
 //!
-//! Larger free blocks are worth more, so a block that is freed is joined with
-//! its buddy if that is free, the result with *its* buddy, and so on. But two
-//! halves of which one is known to be zeroed and one is not would make a whole
-//! that is not: the knowledge would be lost. So buddies that differ stay apart
-//! until somebody needs the room; then they are joined by force, to dirty
-//! memory.
+//! A freed block is merged with its buddy if that is free, the result with *its* buddy, and so on,
+//! because large free blocks are worth more. But a clear half and a dirty half would make a dirty
+//! block, and lose the knowledge that one half is zeroed. So buddies of different state stay apart
+//! until the room is needed. Then they are merged by force, into dirty memory.
 
 use super::row::State;
 use super::tree::{Name, Tree};
 use crate::diff::Block;
 
-/// What joining by force does to the free blocks.
+/// A change to the free blocks when buddies are merged by force.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
-    /// A free block that was clear or dirty is no more.
+    /// A free block is gone; whether it was clear.
     Removed(Name, bool),
-    /// There is a dirty one.
+    /// A free dirty block was added.
     Added(Name),
 }
 
@@ -27,20 +25,19 @@ impl Tree {
         self.free_and_join(self.name(block.order, block.offset), clear);
     }
 
-    /// Frees blocks that were allocated on the way to something that did not
-    /// work out: they become again what they were.
+    /// Frees the blocks of an attempt that failed. They keep their clear state.
     pub(super) fn give_back(&mut self, blocks: &mut Vec<Block>) {
         self.give_back_from(0, blocks);
     }
 
-    /// The same with those from position `first` on.
+    /// Does the same from position `first` on.
     pub(super) fn give_back_from(&mut self, first: usize, blocks: &mut Vec<Block>) {
         for block in blocks.drain(first..) {
             self.free(&block, block.clear);
         }
     }
 
-    /// Accounts for a block that was allocated and is free.
+    /// Adds a freed block to the accounts.
     pub(super) fn count_free(&mut self, order: u32, clear: bool) {
         let bytes = self.bytes(order);
         self.avail += bytes;
@@ -49,14 +46,12 @@ impl Tree {
         }
     }
 
-    /// Joins free buddies that differ until a block of at least `order` comes of
-    /// it, and says whether one did. One of the two buddies must lie between
-    /// `start` and `end`.
+    /// Merges free buddies of different state until a block of at least `order` results, and
+    /// returns whether one did. At least one of two buddies must be between `start` and `end`.
     ///
-    /// Large pairs come before small ones: they need fewer joins, and cost less
-    /// knowledge.
+    /// Large pairs come first: they need fewer merges, and make less clear memory dirty.
     ///
-    /// `each` is told of each change, in order.
+    /// Calls `each` with every change, in order.
     pub(super) fn join_by_force(
         &mut self,
         start: u64,
@@ -66,7 +61,7 @@ impl Tree {
     ) -> bool {
         for clear in [true, false] {
             for half_order in (0..order).rev() {
-                // The start of the last block that ends in time.
+                // The start of the last block that ends by `end`.
                 let mut limit = (end + 1).checked_sub(self.bytes(half_order));
                 while let Some(offset) = limit
                     && let Some(half) = self.last_free_up_to(half_order, clear, offset)
@@ -85,8 +80,8 @@ impl Tree {
         false
     }
 
-    /// Makes every free block clear or dirty. Free buddies are all alike then,
-    /// and joined.
+    /// Makes every free block clear or dirty. Free buddies then have the same state, and are
+    /// merged.
     pub(super) fn make_all(&mut self, clear: bool) {
         for root in self.roots() {
             self.make_all_in(root, clear);
@@ -118,8 +113,8 @@ impl Tree {
         Some(Name { order, number })
     }
 
-    /// Joins a free block with its buddy whatever that is, as far up as buddies
-    /// are free. The result is dirty.
+    /// Merges a free block with its buddy, whatever the state of each, and goes on upwards while
+    /// buddies are free. The result is dirty.
     fn join_upwards(&mut self, half: Name, each: &mut impl FnMut(Change)) -> Name {
         let mut name = half;
         self.remove_free(name, each);
@@ -132,7 +127,7 @@ impl Tree {
         name
     }
 
-    /// Removes a free block that is about to be part of a dirty one.
+    /// Removes a free block that becomes part of a dirty one.
     fn remove_free(&mut self, name: Name, each: &mut impl FnMut(Change)) {
         let clear = self.state(name) == Some(State::Free { clear: true });
         if clear {

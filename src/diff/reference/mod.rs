@@ -1,32 +1,29 @@
-//! The kernel's allocator once more, in Rust.
+//! The kernel's allocator, rewritten in Rust: the twin.
 //!
-//! [`Reference`] makes the same choices as the newest kernel series, block for
-//! block: the same blocks in the same order, the same error numbers, the same
-//! tree after every call. It shares no design with the C, so that where the two
-//! agree it is the algorithm that agrees. Read as documentation, its parts
-//! build on one another:
+//! [`Reference`] makes the same choices as the newest kernel series, block for block: the same
+//! blocks in the same order, the same error numbers, the same tree after every call. Its data
+//! structures are not those of the C, so a mistake is unlikely to be in both. To learn the
+//! algorithm, read the parts in this order:
 //!
-//! - `row`: the blocks of one order, and finding a free one of them;
+//! - `row`: the blocks of one order, and how a free one is found;
 //! - `tree`: blocks, halves, buddies;
-//! - `merge`: freeing, and when two buddies become one;
-//! - `find`: room for one block, wherever it may be;
+//! - `merge`: freeing, and merging two buddies into one;
+//! - `find`: room for one block, anywhere or in a range;
 //! - `exact`: a given range of bytes, and runs of several blocks;
-//! - `request`: from a request to blocks, and back to the size asked for;
+//! - `request`: from a request to blocks, and trimming to the size asked for;
 //! - `snapshot`: the state as plain data.
 //!
-//! Where the C does not keep its own contract, the twin breaks it in the same
-//! way. Those places are marked `Known:`, with the name of the entry in the list
-//! of known differences.
+//! Where the C breaks its own contract, the twin does the same. Comments mark these places with
+//! `Known:` and the entry's name in the list of known breaches.
 //!
-//! It never runs out of memory for itself, so `ENOMEM` is never its answer. And
-//! which blocks `gpu_buddy_reset_clear()` misses depends on the shape of search trees
-//! (`reset-clear-misses-blocks`), which the twin does not keep: it misses none, unless it is
-//! told the shapes before with [`reset_clear_as`](Implementation::reset_clear_as).
+//! The twin differs in two ways. It never returns `ENOMEM`. And `gpu_buddy_reset_clear()` misses
+//! blocks, depending on the shape of the kernel's search trees (`reset-clear-misses-blocks`). The
+//! twin has no such trees: it misses none, unless
+//! [`reset_clear_as`](Implementation::reset_clear_as) passes the shapes.
 //!
-//! What it costs: allocating and freeing a block takes a few steps per split or
-//! join, each of a few memory accesses, whatever the size of the space and the
-//! number of blocks. An allocation in a range does not look at every block in it,
-//! as the C does.
+//! Cost: allocating or freeing a block takes a few memory accesses per split or merge, whatever the
+//! size of the space and the number of blocks. An allocation in a range does not visit every block
+//! of the range, as the C does.
 
 #![forbid(unsafe_code)]
 
@@ -71,15 +68,15 @@ use crate::{AllocRequest, Errno, FreeTrees, Snapshot};
 #[derive(Clone, Debug)]
 pub struct Reference {
     tree: Tree,
-    /// Empty lists, for allocations to be made of.
+    /// Empty lists, kept to save memory allocations.
     spare: Vec<Vec<Block>>,
 }
 
-/// What one [`alloc`](Implementation::alloc) of a [`Reference`] gave.
+/// The blocks of one [`alloc`](Implementation::alloc) of a [`Reference`].
 #[derive(Debug)]
 pub struct Allocation(Blocks);
 
-/// Most allocations are one block; these need no list.
+/// Most allocations are one block, and need no list.
 #[derive(Debug)]
 enum Blocks {
     One(Block),
@@ -96,7 +93,7 @@ impl Allocation {
 }
 
 impl Reference {
-    /// Whether a kernel makes the choices of this twin, as far as its features tell.
+    /// Whether a kernel makes the same choices as the twin, judged by its features.
     #[must_use]
     pub fn models(kernel: Features) -> bool {
         ["scoreboard", "addr_to_block", "offset_align", "undo_splits", "reset_clear"]
@@ -108,7 +105,7 @@ impl Reference {
 impl Implementation for Reference {
     type Allocation = Allocation;
 
-    /// All but failing memory and a teardown.
+    /// Everything except memory failures and the teardown.
     fn capabilities(&self) -> Capabilities {
         !(Capability::FailNth | Capability::Fini)
     }
@@ -135,7 +132,7 @@ impl Implementation for Reference {
         let only = blocks.pop();
         self.spare.push(blocks);
         result?;
-        // What went well has a block.
+        // A request that succeeded has at least one block.
         only.map(|block| Allocation(Blocks::One(block))).ok_or(Errno::ENOSPC)
     }
 
@@ -192,7 +189,7 @@ impl Implementation for Reference {
         if new_size == 0 || new_size > size || !is_aligned(new_size) {
             return Err(Errno::EINVAL);
         }
-        // Whatever the start is.
+        // The C does not look at the start in this case.
         if new_size == size {
             return Ok(());
         }

@@ -1,11 +1,10 @@
-//! A red-black tree, as textbooks have it.
+//! A red-black tree by the textbook.
 //!
-//! What the kernel's tree looks like follows from the textbook: a new node is red and takes
-//! the place of a missing one; a node with two halves below it is replaced by the next one;
-//! and colours and rotations repair what that breaks, from there upwards. So the same
-//! changes make the same shape here.
+//! The shape of the kernel's tree follows from the textbook's rules. A new node is red and takes an
+//! empty place. A node with two children is replaced by its successor. Recolouring and rotations
+//! then restore the invariants, from there upwards. So the same changes give the same shape here.
 
-/// No node.
+/// The index for "no node".
 const NONE: usize = usize::MAX;
 
 const LEFT: usize = 0;
@@ -32,8 +31,8 @@ impl RedBlack {
         Self { nodes: Vec::new(), root: NONE }
     }
 
-    /// Adds a node with nothing below it as it is: part of a shape that is given. `above` is
-    /// the index of a node that was added before, and whether this one is left of it.
+    /// Adds a node as given, without rebalancing: part of a shape that is copied. `above` has the
+    /// index of its parent, which was added before, and whether the node is the left child.
     pub fn push(&mut self, key: u64, red: bool, above: Option<(usize, bool)>) {
         let node = self.nodes.len();
         self.nodes.push(Node { key, red, above: NONE, below: [NONE; 2] });
@@ -60,7 +59,7 @@ impl RedBlack {
         self.repair_red(node);
     }
 
-    /// Removes a key. False if it is not there.
+    /// Removes a key. Returns false if there is none.
     pub fn remove(&mut self, key: u64) -> bool {
         let mut node = self.root;
         while node != NONE && self.nodes[node].key != key {
@@ -72,9 +71,9 @@ impl RedBlack {
         node != NONE
     }
 
-    /// Removes all nodes that a walk from the bottom up reaches, if each node is removed
-    /// when it is reached, and the next one has been looked for just before that. Returns
-    /// their keys.
+    /// Walks in postorder and removes each node that the walk reaches. As in the kernel, the
+    /// successor is looked up just before the removal, which may then move it: so the walk can miss
+    /// nodes. Returns the removed keys.
     pub fn remove_bottom_up(&mut self) -> Vec<u64> {
         let mut keys = Vec::new();
         let mut next = self.deepest(self.root);
@@ -87,8 +86,7 @@ impl RedBlack {
         keys
     }
 
-    /// The node that a walk from the bottom up begins with: left as far as it goes, or else
-    /// right.
+    /// The first node of a subtree in postorder.
     fn deepest(&self, mut node: usize) -> usize {
         while node != NONE {
             let [left, right] = self.nodes[node].below;
@@ -114,7 +112,7 @@ impl RedBlack {
         node != NONE && self.nodes[node].red
     }
 
-    /// On which side of the node above it a node is.
+    /// Whether a node is the left or the right child.
     fn side(&self, node: usize) -> usize {
         usize::from(self.nodes[self.nodes[node].above].below[RIGHT] == node)
     }
@@ -126,7 +124,7 @@ impl RedBlack {
         }
     }
 
-    /// Puts `new`, which may be none, where `old` is.
+    /// Puts `new`, which may be `NONE`, in the place of `old`.
     fn replace(&mut self, old: usize, new: usize) {
         let above = self.nodes[old].above;
         if above != NONE {
@@ -140,7 +138,7 @@ impl RedBlack {
         }
     }
 
-    /// Turns a node down to one side; the one below it on the other side takes its place.
+    /// Rotates a node down to `side`; its child on the other side takes its place.
     fn rotate(&mut self, node: usize, side: usize) {
         let other = 1 - side;
         let up = self.nodes[node].below[other];
@@ -150,7 +148,7 @@ impl RedBlack {
         self.put_below(up, side, node);
     }
 
-    /// Repairs that a red node may be below a red one.
+    /// Restores the rule that no red node has a red child.
     fn repair_red(&mut self, mut node: usize) {
         while self.is_red(self.nodes[node].above) {
             let mut above = self.nodes[node].above;
@@ -179,8 +177,8 @@ impl RedBlack {
 
     fn remove_node(&mut self, node: usize) {
         let Node { red, above, below: [left, right], .. } = self.nodes[node];
-        // What moves up, what that is below of then, on which side, and whether a black
-        // node is missing there.
+        // The node that moves up, its new parent and side, and whether a black node is missing
+        // there.
         let (moved, mut at, mut side, lacks_black);
         if left == NONE || right == NONE {
             moved = if left == NONE { right } else { left };
@@ -210,11 +208,11 @@ impl RedBlack {
             return;
         }
         if moved != NONE {
-            // A node alone below a black one is red.
+            // An only child is red.
             self.nodes[moved].red = false;
             return;
         }
-        // Repairs that a path through this side of `at` has one black node too few.
+        // Paths through this side of `at` have one black node too few.
         while at != NONE {
             let other = 1 - side;
             let mut sibling = self.nodes[at].below[other];
@@ -256,8 +254,8 @@ impl RedBlack {
 mod tests {
     use super::*;
 
-    /// Appends the keys in order, and returns how many black nodes each path has. Panics if
-    /// it is no red-black tree.
+    /// Appends the keys in order, and returns the number of black nodes on each path. Panics if
+    /// this is not a red-black tree.
     fn check(tree: &RedBlack, node: usize, keys: &mut Vec<u64>) -> u32 {
         if node == NONE {
             return 0;
@@ -296,7 +294,7 @@ mod tests {
         }
     }
 
-    /// What is removed on the way up changes the shape, so that some are missed.
+    /// Removals during the walk change the shape, so the walk misses nodes.
     #[test]
     fn a_walk_that_removes_misses_some() {
         let mut tree = RedBlack::new();

@@ -1,10 +1,9 @@
 //! Answering a request: which blocks, of which order, in which state.
 //!
-//! A size is a sum of powers of two, and is answered with one block for each,
-//! the largest first. Where a block of that order cannot be had, smaller ones
-//! take its place, down to the smallest that the request allows. When even that
-//! fails, buddies that differ are joined by force; and a contiguous request,
-//! which must be a single block, is at last pieced together around a block.
+//! A size is a sum of powers of two, and gets one block for each, the largest first. If there is no
+//! block of that order, smaller ones take its place, down to the smallest that the request allows.
+//! If even that fails, buddies of different state are merged by force. A contiguous request must be
+//! a single block; as a last resort, it is pieced together around a block.
 
 use super::find::Room;
 use super::row::State;
@@ -13,14 +12,13 @@ use crate::diff::Block;
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 impl Tree {
-    /// Allocates the blocks that answer `request`, and appends them to `blocks`. Those that
-    /// it holds already are its caller's.
+    /// Allocates the blocks that answer `request`, and appends them to `blocks`. Blocks already in
+    /// the list are the caller's.
     ///
     /// # Errors
     ///
-    /// `EINVAL` where the request makes no sense for this space, `ENOSPC` where
-    /// there is no room. A failed request allocates nothing, but it may have
-    /// joined free buddies.
+    /// `EINVAL` if the request makes no sense for this space, `ENOSPC` if there is no room. A
+    /// failed request allocates nothing, but may have merged free buddies.
     pub(super) fn request(
         &mut self,
         request: &AllocRequest,
@@ -30,16 +28,16 @@ impl Tree {
         let &AllocRequest { start, end, .. } = request;
         let held = blocks.len();
 
-        // Known: range-used-without-flag. A range as long as the allocation
-        // means exactly that range, whether or not a range was asked for.
+        // Known: range-used-without-flag. A range as long as the allocation means exactly that
+        // range, even without the range flag.
         if start + request.size == end {
             return self.request_exactly(request, blocks);
         }
         let plan = Plan::new(request).ok_or(Errno::EINVAL)?;
         let chunks = self.chunks(plan.size);
-        // Known: large-size-truncated. Only the low 32 bits of the number of
-        // chunks count. What the kernel does where there are others as well is
-        // not worth repeating.
+        // Known: large-size-truncated. Only the low 32 bits of the number of chunks count. A
+        // request with higher bits as well is refused here: the laboratory keeps it away from the
+        // C.
         if plan.size > self.size || chunks as u32 == 0 {
             return if plan.piece_together {
                 self.piece_together(request, blocks)
@@ -62,8 +60,8 @@ impl Tree {
                 order -= 1;
                 found = self.find(request, &plan, order);
             }
-            // Known: merge-within-unused-range, merge-stops-early. And where
-            // there is no room even so: failed-call-forgets-clear.
+            // Known: merge-within-unused-range, merge-stops-early. If there is no room even then:
+            // failed-call-forgets-clear.
             if found.is_none()
                 && self.clear_avail != 0
                 && self.join_by_force(start, end, order, |_| {})
@@ -93,20 +91,20 @@ impl Tree {
         Ok(())
     }
 
-    /// Replaces an allocated block by the blocks that tile its `size` bytes from
-    /// `start`, which lie in it, and frees the rest. The former go to `kept`; the
-    /// latter are as clear as the block was when it was allocated.
+    /// Shrinks an allocated block to `size` bytes from `start`, which are inside it. Appends the
+    /// blocks that tile them to `kept`, and frees the rest in the state that the block had when it
+    /// was allocated.
     pub(super) fn shrink(&mut self, block: &Block, start: u64, size: u64, kept: &mut Vec<Block>) {
         let &Block { order, clear, .. } = block;
         let name = self.name(order, block.offset);
-        // Free for a moment, but not joined with its buddy: what is kept must
-        // come from this block.
+        // Mark it free for a moment, but do not merge it with its buddy: `kept` must come from this
+        // block.
         self.set(name, State::Free { clear });
         self.count_free(order, clear);
         self.take_in(name, start, start + (size - 1), kept);
     }
 
-    /// The checks of a request's numbers.
+    /// Checks a request's numbers.
     fn check(&self, request: &AllocRequest) -> Result<(), Errno> {
         let &AllocRequest { start, end, size, min_block_size, .. } = request;
         let chunk_size = self.chunk_size();
@@ -156,8 +154,8 @@ impl Tree {
     fn find(&mut self, request: &AllocRequest, plan: &Plan, order: u32) -> Option<Room> {
         let prefer = request.flags.contains(GpuBuddyAllocFlag::Clear);
         if request.range {
-            // Known: range-ignores-alignment, range-ignores-top-down. And as the
-            // end 0 means no end, empty-range-is-unbounded.
+            // Known: range-ignores-alignment, range-ignores-top-down. And because the end 0 means
+            // no end: empty-range-is-unbounded.
             let range = (request.start, request.end.wrapping_sub(1));
             self.find_in_range(order, range, prefer)
         } else if plan.aligned_above_size() {
@@ -170,17 +168,16 @@ impl Tree {
     }
 }
 
-/// A request with its size rounded to what blocks can make up.
+/// A request with its size rounded up to a sum of blocks.
 struct Plan {
     size: u64,
     min_block_size: u64,
-    /// Whether several blocks may make up a contiguous whole. Known:
-    /// contiguous-range-rounds-up.
+    /// Whether several blocks may make up the contiguous run. Known: contiguous-range-rounds-up.
     piece_together: bool,
 }
 
 impl Plan {
-    /// `None` for a contiguous size that no power of two in 64 bits covers.
+    /// `None` if a contiguous size rounds up to more than 64 bits.
     fn new(request: &AllocRequest) -> Option<Self> {
         let &AllocRequest { size, min_block_size, .. } = request;
         let contiguous = request.flags.contains(GpuBuddyAllocFlag::Contiguous);
@@ -189,17 +186,17 @@ impl Plan {
             let size = size.checked_next_power_of_two()?;
             (size, size)
         } else if size < min_block_size && size.is_power_of_two() {
-            // One block, with more than its own alignment.
+            // One block, aligned to more than its size.
             (size, min_block_size)
         } else {
-            // The rounded size may wrap around to 0, which nothing is made of.
+            // The rounded size may wrap around to 0, which is refused.
             let low_bits = min_block_size - 1;
             (((size - 1) | low_bits).wrapping_add(1), min_block_size)
         };
         Some(Self { size, min_block_size, piece_together: contiguous && !request.range })
     }
 
-    /// Whether the place must be aligned to more than the size.
+    /// Whether the alignment is larger than the size.
     fn aligned_above_size(&self) -> bool {
         self.size < self.min_block_size
     }

@@ -1,9 +1,8 @@
 //! Making every free block clear or dirty, as far as the C does.
 //!
-//! The C first joins all free buddies by force. Then it walks each tree of free blocks from
-//! the bottom up and moves each block that it reaches to the other tree, which changes the
-//! shape of the tree that it walks: some blocks are not reached. Known:
-//! reset-clear-misses-blocks.
+//! The C first merges all free buddies by force. Then it walks each tree of free blocks in
+//! postorder and moves every block that it reaches to the other tree. That changes the shape of the
+//! tree during the walk, and the walk misses some blocks. Known: reset-clear-misses-blocks.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use crate::{FreeTrees, TreeShape};
 type Shapes = BTreeMap<(bool, u32), RedBlack>;
 
 impl Tree {
-    /// Makes all free blocks clear or dirty that the C reaches, whose trees are `trees`.
+    /// Makes those free blocks clear or dirty that the C reaches if its trees are `trees`.
     pub(super) fn reset_as(&mut self, clear: bool, trees: &FreeTrees) {
         let mut shapes = self.shapes(trees);
         let mut left = self.size;

@@ -17,8 +17,8 @@ impl Tree {
         }
     }
 
-    /// Every block: the roots by ascending offset, each followed by what is in
-    /// it, the left half first.
+    /// Every block: the roots by ascending offset, each followed by its descendants, the left half
+    /// first.
     fn walk(&self) -> impl Iterator<Item = BlockInfo> {
         let mut waiting: Vec<Name> = self.roots().collect();
         waiting.reverse();

@@ -19,7 +19,7 @@ fn exactly(start: u64, end: u64) -> AllocRequest {
     AllocRequest { start, end, ..request(end - start) }
 }
 
-/// Offsets and sizes of what was allocated, in KiB.
+/// Offsets and sizes of the allocated blocks, in KiB.
 fn places(space: &Reference, allocation: &Allocation) -> Vec<(u64, u64)> {
     let mut blocks = Vec::new();
     space.blocks(allocation, &mut blocks);
@@ -58,13 +58,13 @@ fn buddies_that_differ_stay_apart_until_there_is_need() {
     space.free(half, true);
     assert_eq!((space.avail(), space.clear_avail()), (64 * K, 32 * K));
 
-    // Without the range flag the range still says where joining is allowed.
+    // Without the range flag, the range still limits where buddies are merged.
     let whole = AllocRequest { min_block_size: 64 * K, ..request(64 * K) };
     let nowhere = AllocRequest { start: 0, end: 4 * K, ..whole.clone() };
     assert_eq!(alloc(&mut space, &nowhere), Err(Errno::ENOSPC));
     assert_eq!(space.clear_avail(), 32 * K);
 
-    // As an exact range no joining is needed.
+    // An exact range needs no merging.
     let both = space.alloc(&AllocRequest { end: 64 * K, ..whole }).unwrap();
     assert_eq!(places(&space, &both), [(0, 32), (32, 32)]);
     space.free(both, true);
@@ -180,7 +180,7 @@ fn a_size_that_is_no_power_of_two_has_several_roots() {
     let mut space = space(28 * K);
     let offsets: Vec<_> = space.snapshot().unwrap().leaves().map(|root| root.offset / K).collect();
     assert_eq!(offsets, [0, 16, 24]);
-    // Roots are never joined, but a run may go over them.
+    // Roots are never merged, but a run may span several.
     let run = AllocRequest { flags: GpuBuddyAllocFlag::Contiguous.into(), ..request(28 * K) };
     assert_eq!(alloc(&mut space, &run), Ok(vec![(0, 16), (16, 8), (24, 4)]));
 }

@@ -1,11 +1,9 @@
-//! The blocks, as a tree that nobody builds.
+//! The tree of blocks, without nodes and pointers.
 //!
-//! A block of order `n` is `chunk_size << n` bytes long and starts at a multiple
-//! of that. So an order and a number name it, and names answer what trees are
-//! usually built for: its buddy's number differs in the lowest bit, the block
-//! that both are halves of has half that number one order up. All there is to
-//! remember is which blocks exist that are not split, and their states, order
-//! by order: a [`Row`] each.
+//! A block of order `n` is `chunk_size << n` bytes long and starts at a multiple of that. So an
+//! order and a number name a block, and its relatives follow from the name: the buddy's number
+//! differs in the lowest bit; the parent has half the number, one order up. Only the states of the
+//! blocks that are not split are stored, in a [`Row`] for each order.
 
 use core::iter;
 
@@ -21,17 +19,17 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// The other half of the same block.
+    /// The other half of its parent.
     pub(super) const fn buddy(self) -> Self {
         Self { number: self.number ^ 1, ..self }
     }
 
-    /// The block that this is a half of.
+    /// The parent: the block that this is a half of.
     pub(super) const fn whole(self) -> Self {
         Self { order: self.order + 1, number: self.number >> 1 }
     }
 
-    /// The left half and the right half. Not for order 0.
+    /// The left and the right half. Not for order 0.
     pub(super) const fn halves(self) -> [Self; 2] {
         let left = Self { order: self.order - 1, number: self.number << 1 };
         [left, left.buddy()]
@@ -40,13 +38,12 @@ impl Name {
 
 /// All blocks of a space, and how much of it is free.
 ///
-/// Of two free buddies one is clear and the other dirty: others are joined.
+/// Of two free buddies, one is clear and the other dirty: buddies of the same state are merged.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     /// The blocks that are not split, by order.
     rows: Vec<Row>,
-    /// The orders of which there are free blocks, a bit each: of dirty ones, and
-    /// of clear ones.
+    /// The orders that have free blocks, a bit for each: dirty ones, and clear ones.
     free_orders: [u64; 2],
     pub(super) size: u64,
     chunk_log2: u32,
@@ -55,8 +52,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// All of `size` bytes free and dirty. `size` is a multiple of the chunk
-    /// size and above 0.
+    /// A tree with all of `size` bytes free and dirty. `size` is a multiple of the chunk size and
+    /// above 0.
     pub(super) fn new(size: u64, chunk_log2: u32) -> Self {
         let chunks = size >> chunk_log2;
         let mut tree = Self {
@@ -73,9 +70,8 @@ impl Tree {
         tree
     }
 
-    /// The blocks that are halves of nothing, by ascending offset: one for each
-    /// bit of the size, the largest first, so that each is aligned to its own
-    /// size. The buddy of a root would lie beyond the space.
+    /// The roots, by ascending offset: one for each bit of the size, the largest first, so that
+    /// each is aligned to its own size. The buddy of a root would be beyond the space.
     pub(super) fn roots(&self) -> impl Iterator<Item = Name> + use<> {
         let chunks = self.chunks(self.size);
         (0..=chunks.ilog2())
@@ -88,7 +84,7 @@ impl Tree {
         1 << self.chunk_log2
     }
 
-    /// The whole chunks in so many bytes.
+    /// The number of whole chunks in `bytes`.
     pub(super) fn chunks(&self, bytes: u64) -> u64 {
         bytes >> self.chunk_log2
     }
@@ -98,12 +94,12 @@ impl Tree {
         1 << (order + self.chunk_log2)
     }
 
-    /// The bytes of these blocks together.
+    /// The sum of the sizes in bytes.
     pub(super) fn bytes_of(&self, blocks: &[Block]) -> u64 {
         blocks.iter().map(|block| self.bytes(block.order)).sum()
     }
 
-    /// The order of the largest block that `bytes` bytes can hold.
+    /// The order of the largest block that fits into `bytes`.
     pub(super) fn order_within(&self, bytes: u64) -> u32 {
         bytes.ilog2() - self.chunk_log2
     }
@@ -117,17 +113,17 @@ impl Tree {
         self.offset(name) + (self.bytes(name.order) - 1)
     }
 
-    /// The name of the block of `order` that the byte at `offset` is in.
+    /// The name of the block of `order` that contains the byte at `offset`.
     pub(super) fn name(&self, order: u32, offset: u64) -> Name {
         Name { order, number: offset >> (order + self.chunk_log2) }
     }
 
-    /// The state of a block; `None` where it is split, or part of a larger one.
+    /// The state of a block; `None` if it is split, or part of a larger one.
     pub(super) fn state(&self, name: Name) -> Option<State> {
         self.rows[name.order as usize].state(name.number)
     }
 
-    /// The allocated block that the byte at `offset` is in.
+    /// The allocated block that contains the byte at `offset`.
     pub(super) fn allocated_at(&self, offset: u64) -> Option<Block> {
         (0..=self.order_within(self.size)).find_map(|order| {
             let name = self.name(order, offset);
@@ -141,7 +137,7 @@ impl Tree {
     }
 
     pub(super) fn is_free(&self, name: Name) -> bool {
-        matches!(self.state(name), Some(State::Free { .. }))
+        self.rows[name.order as usize].is_free(name.number)
     }
 
     /// The free block of `order` at the highest offset.
@@ -158,7 +154,7 @@ impl Tree {
         &mut self.rows[order as usize]
     }
 
-    /// The orders from `order` up of which there are free blocks, ascending.
+    /// The orders from `order` up that have free blocks, ascending.
     pub(super) fn free_orders(&self, order: u32, clear: bool) -> impl Iterator<Item = u32> + use<> {
         let mut orders = self.free_orders[usize::from(clear)] & !0 << order;
         iter::from_fn(move || {
@@ -168,7 +164,7 @@ impl Tree {
         })
     }
 
-    /// Makes or changes a block, without accounting.
+    /// Adds or changes a block, without accounting.
     pub(super) fn set(&mut self, name: Name, state: State) {
         self.change(name.order, |row| row.set(name.number, state));
     }
@@ -178,8 +174,7 @@ impl Tree {
         self.change(name.order, |row| row.remove(name.number));
     }
 
-    /// Frees an allocated block, without accounting: makes it free, or joins it
-    /// with its buddy and that with its own.
+    /// Frees an allocated block and merges it upwards, without accounting.
     pub(super) fn free_and_join(&mut self, name: Name, clear: bool) {
         let mut name = name;
         while self.change(name.order, |row| row.free_or_join(name.number, clear)) {
@@ -198,9 +193,8 @@ impl Tree {
         Block { offset: self.offset(name), order: name.order, clear }
     }
 
-    /// Allocates the block of `order` at `offset` out of the free block `from`,
-    /// which is split as often as that takes. Each split leaves the half that is
-    /// not taken.
+    /// Allocates the block of `order` at `offset` out of the free block `from`. Splits `from` as
+    /// often as needed; the halves that are not taken stay free.
     pub(super) fn carve(&mut self, from: Name, clear: bool, order: u32, offset: u64) -> Block {
         if from.order > order {
             self.remove(from);
@@ -211,7 +205,7 @@ impl Tree {
         self.allocate(self.name(order, offset), clear)
     }
 
-    /// Splits a free block; the halves are as clear as it was.
+    /// Splits a free block; the halves keep its state.
     pub(super) fn split(&mut self, name: Name, clear: bool) {
         self.remove(name);
         for half in name.halves() {

@@ -1,4 +1,4 @@
-//! Makes a failing trace short, then its numbers small.
+//! Shrinks a failing trace: first its length, then its numbers.
 
 mod simpler;
 
@@ -11,22 +11,25 @@ use crate::sizes::SZ_4K;
 use super::{Id, Operation, Space, Trace};
 use simpler::{scaled, simpler};
 
-/// A trace that still fails, and whether it could have become shorter.
+/// Every pair of parts is tried if a trace has no more parts than this.
+const FEW: usize = 16;
+
+/// A trace that still fails, and whether it might become shorter.
 pub(super) struct Shrunk {
     pub trace: Trace,
-    /// Time ran out.
+    /// Whether time ran out.
     pub cut_short: bool,
 }
 
-/// Shrinks `trace` until `deadline`. `fails` runs a trace and returns how many
-/// operations it takes to fail in the same way.
+/// Shrinks `trace` until `deadline`. `fails` runs a trace and returns after how many operations it
+/// fails in the same way.
 pub(super) fn shrink(
     trace: Trace,
     deadline: Instant,
     fails: impl FnMut(&Trace) -> Option<usize>,
 ) -> Shrunk {
     let mut shrinker = Shrinker { trace, deadline, fails, cut_short: false };
-    // What is freed before the end is seldom needed.
+    // Allocations that are freed before the end are seldom needed.
     shrinker.drop_what_is_freed();
     loop {
         let before = shrinker.trace.clone();
@@ -35,6 +38,10 @@ pub(super) fn shrink(
         shrinker.join_runs();
         shrinker.simplify_space();
         shrinker.simplify_operations();
+        if shrinker.trace == before {
+            shrinker.drop_pairs(allocations, without_allocations);
+            shrinker.drop_pairs(operations, without_operations);
+        }
         if shrinker.trace == before || shrinker.cut_short {
             break;
         }
@@ -50,7 +57,7 @@ struct Shrinker<F> {
 }
 
 impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
-    /// Keeps a candidate that fails, without what comes after the failure.
+    /// Keeps a candidate that fails, up to the failure.
     fn try_candidate(&mut self, mut candidate: Trace) -> bool {
         if Instant::now() >= self.deadline {
             self.cut_short = true;
@@ -69,7 +76,7 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
 
     fn drop_what_is_freed(&mut self) {
         let operations = self.trace.operations.clone();
-        // Try with the last operations whole, from few of them to many.
+        // Keep the last operations, from few to many.
         for whole in [1, 4, 16, 64, 256] {
             let (head, tail) = operations.split_at(operations.len().saturating_sub(whole));
             let needed: HashSet<_> = tail.iter().filter_map(Operation::allocation).collect();
@@ -90,8 +97,7 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
         }
     }
 
-    /// Leaves out runs of parts of the trace, long ones first. `parts` says how many
-    /// there are.
+    /// Removes runs of parts of the trace, long ones first. `parts` counts them.
     fn drop_runs(
         &mut self,
         parts: fn(&Trace) -> usize,
@@ -114,7 +120,26 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
         }
     }
 
-    /// Makes one allocation of several that only fill the space, many first.
+    /// Leaves out pairs of parts of a short trace, since each may be there for the other alone.
+    fn drop_pairs(
+        &mut self,
+        parts: fn(&Trace) -> usize,
+        without: fn(&Trace, Range<usize>) -> Trace,
+    ) {
+        let mut first = 0;
+        while first < parts(&self.trace) && parts(&self.trace) <= FEW && !self.cut_short {
+            let mut second = first + 1;
+            while second < parts(&self.trace) && !self.cut_short {
+                let candidate = without(&self.trace, second..second + 1);
+                if !self.try_candidate(without(&candidate, first..first + 1)) {
+                    second += 1;
+                }
+            }
+            first += 1;
+        }
+    }
+
+    /// Replaces several allocations that only fill the space by one, many at first.
     fn join_runs(&mut self) {
         let mut run = fillers(&self.trace).len();
         while run >= 2 && !self.cut_short {
@@ -160,7 +185,7 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
                 candidate.operations[index] = operation;
                 self.try_candidate(candidate)
             });
-            // Again where it helped: there may be more to take away.
+            // If it helped, try the same operation again.
             if !found {
                 index += 1;
             }
@@ -178,7 +203,7 @@ fn without_operations(trace: &Trace, run: Range<usize>) -> Trace {
     trace
 }
 
-/// The indices of allocations that nothing else is done to.
+/// The indices of allocations without further operations.
 fn fillers(trace: &Trace) -> Vec<usize> {
     let mut count: HashMap<Id, usize> = HashMap::new();
     for id in trace.operations.iter().filter_map(Operation::allocation) {
@@ -191,7 +216,7 @@ fn fillers(trace: &Trace) -> Vec<usize> {
     (0..trace.operations.len()).filter(|&index| is_filler(&trace.operations[index])).collect()
 }
 
-/// The trace with one allocation for several: the first, with the size of all.
+/// The trace with one allocation in place of several: the first, with the size of all.
 fn joined_allocations(trace: &Trace, indices: &[usize]) -> Trace {
     let size = |index: usize| match &trace.operations[index] {
         Operation::Alloc { request, .. } => request.size,
@@ -212,14 +237,14 @@ fn joined_allocations(trace: &Trace, indices: &[usize]) -> Trace {
     joined
 }
 
-/// How many allocations a trace makes.
+/// The number of allocations in a trace.
 fn allocations(trace: &Trace) -> usize {
     let is_alloc = |operation: &&Operation| matches!(operation, Operation::Alloc { .. });
     trace.operations.iter().filter(is_alloc).count()
 }
 
-/// Without some of the allocations, in the order in which they are made, and all that is
-/// done to them: what is torn down in the end must have been freed.
+/// The trace without some of its allocations, in order of creation, and all operations on them:
+/// what is torn down in the end must be freed.
 fn without_allocations(trace: &Trace, run: Range<usize>) -> Trace {
     let ids = trace.operations.iter().filter_map(|operation| match operation {
         Operation::Alloc { id, .. } => Some(*id),
@@ -232,14 +257,14 @@ fn without_allocations(trace: &Trace, run: Range<usize>) -> Trace {
     Trace { space: trace.space, operations }
 }
 
-/// The trace without operations on allocations that it does not make, or has freed: those
-/// are skipped, and have no line in its text.
+/// The trace without operations on allocations that it does not make or has freed: these are
+/// skipped, and have no line in its text.
 pub(super) fn pruned(trace: Trace) -> Trace {
     let kept = trace.written().into_iter().map(|index| trace.operations[index].clone());
     Trace { space: trace.space, operations: kept.collect() }
 }
 
-/// The same, with its allocations named from 0 on.
+/// The same, with its allocations renamed from 0 on.
 pub(super) fn renamed(trace: Trace) -> Trace {
     let mut names = HashMap::new();
     let Trace { space, operations } = pruned(trace);

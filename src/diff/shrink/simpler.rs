@@ -3,8 +3,8 @@
 use enumflags2::BitFlags;
 
 use crate::diff::{Operation, Space, Trace};
-/// Simpler operations than this one, the simplest first. Each is smaller by a
-/// fixed measure, so that simplifying ends.
+/// Simpler operations than this one, the simplest first. Each is smaller by a fixed measure, so
+/// simplifying ends.
 pub(super) fn simpler(operation: &Operation, chunk_size: u64) -> Vec<Operation> {
     match operation.clone() {
         Operation::Alloc { id, request } => {
@@ -25,7 +25,7 @@ pub(super) fn simpler(operation: &Operation, chunk_size: u64) -> Vec<Operation> 
                 (request.start, request.end) = (0, 0);
             });
             push(&|request| {
-                // Moved to the front of the space.
+                // Move the range to the start of the space.
                 request.end = request.end.saturating_sub(request.start);
                 request.start = 0;
             });
@@ -34,7 +34,7 @@ pub(super) fn simpler(operation: &Operation, chunk_size: u64) -> Vec<Operation> 
             }
             for size in smaller(request.size, chunk_size) {
                 push(&|request| request.size = size);
-                // An exact range stays one.
+                // Keep an exact range exact.
                 push(&|request| {
                     if request.start.checked_add(request.size) == Some(request.end) {
                         request.size = size;
@@ -91,7 +91,7 @@ pub(super) fn simpler(operation: &Operation, chunk_size: u64) -> Vec<Operation> 
     }
 }
 
-/// Smaller numbers than `number`, in whole chunks and not 0.
+/// Smaller numbers than `number`: whole chunks, and not 0.
 fn smaller(number: u64, chunk_size: u64) -> Vec<u64> {
     let chunks = number / chunk_size;
     let power = number.checked_next_power_of_two().map_or(1 << 63, |power| power / 2);
@@ -102,8 +102,7 @@ fn smaller(number: u64, chunk_size: u64) -> Vec<u64> {
     numbers
 }
 
-/// The trace with all numbers divided by `ratio`; `None` where one is no
-/// multiple of it.
+/// The trace with all numbers divided by `ratio`; `None` if one is not a multiple of it.
 pub(super) fn scaled(trace: &Trace, ratio: u64) -> Option<Trace> {
     let divide = |number: u64| number.is_multiple_of(ratio).then_some(number / ratio);
     let mut trace = trace.clone();

@@ -1,4 +1,4 @@
-//! One implementation, with the allocations of a trace by name.
+//! Runs a trace's operations on one implementation.
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -9,16 +9,16 @@ use crate::{AllocRequest, Errno, FreeTrees};
 use super::panics;
 use super::{Block, Capabilities, Capability, Implementation, Report, Space};
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// There was nothing to do: the allocation or the block does not exist.
+    /// Not done: the allocation or the block does not exist, or the operation is not supported.
     Skipped,
-    /// It was done.
+    /// It succeeded.
     Done,
     /// It failed.
     Failed(Errno),
-    /// A lookup: what is allocated there.
+    /// A lookup: the allocated block, or `None` if the chunk is free.
     Found(Option<Block>),
     /// It panicked.
     Panicked,
@@ -29,7 +29,7 @@ impl Outcome {
         result.map_or_else(Self::Failed, |()| Self::Done)
     }
 
-    /// The error, where there was one.
+    /// The error number, if it failed.
     #[must_use]
     pub fn errno(self) -> Option<Errno> {
         match self {
@@ -52,22 +52,22 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// An implementation that takes operations, with the allocations of a trace by name.
+/// One implementation, with the allocations of a trace by id.
 ///
-/// A panic of the implementation ends its use: it is caught, reported once, and what
-/// panicked is neither called nor dropped again.
+/// A panic of the implementation is caught and reported once. After it, the implementation is
+/// neither called nor dropped.
 pub(in crate::diff) struct Driver<I: Implementation> {
     implementation: ManuallyDrop<I>,
     allocations: ManuallyDrop<Vec<Option<I::Allocation>>>,
     panicked: bool,
     torn_down: bool,
-    /// The kernel's trees, for the next reset of the clear state.
+    /// The trees of the kernel, for the next reset of the clear state.
     pub free_trees: Option<FreeTrees>,
     /// After an allocation or a trim: the blocks of the allocation.
     pub blocks: Vec<Block>,
     /// What is free after the last operation.
     pub accounts: Accounts,
-    /// What the implementation said by itself in the last operation.
+    /// The implementation's report of the last operation.
     pub report: Report,
 }
 
@@ -96,12 +96,12 @@ impl<I: Implementation> Driver<I> {
         &mut self.implementation
     }
 
-    /// Whether it was torn down, or has panicked: it cannot be asked any more.
+    /// Whether it was torn down or has panicked, and must not be called any more.
     pub fn is_finished(&self) -> bool {
         self.torn_down || self.panicked
     }
 
-    /// Asks the implementation, unless that has panicked.
+    /// Calls `f`, unless the implementation has panicked.
     pub fn ask<T>(&mut self, f: impl FnOnce(&mut I) -> T) -> Option<T> {
         if self.panicked {
             return None;
@@ -116,34 +116,36 @@ impl<I: Implementation> Driver<I> {
         }
     }
 
-    /// Does an operation, and asks for the accounts and the report after it.
+    /// Does an operation, then reads the accounts and the report.
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         self.blocks.clear();
         self.report = Report::default();
         if self.is_finished() {
             return Outcome::Skipped;
         }
-        let Self { implementation, allocations, blocks, free_trees, .. } = self;
+        let Self { implementation, allocations, blocks, free_trees, accounts, report, .. } = self;
         let (implementation, allocations) = (&mut **implementation, &mut **allocations);
         let done = panics::catch(|| {
             if implementation.declines(operation).is_some() {
                 return None;
             }
-            if let (Operation::ResetClear { clear }, Some(trees)) = (operation, free_trees.take()) {
-                implementation.reset_clear_as(*clear, &trees);
-                let report = implementation.report();
-                return Some((Outcome::Done, implementation.accounts(), report));
-            }
             let mut leaked = 0;
-            let outcome = apply(implementation, allocations, blocks, &mut leaked, operation);
-            let report = Report { leaked, ..implementation.report() };
-            Some((outcome, implementation.accounts(), report))
+            let outcome = match (operation, free_trees.take()) {
+                (Operation::ResetClear { clear }, Some(trees)) => {
+                    implementation.reset_clear_as(*clear, &trees);
+                    Outcome::Done
+                }
+                _ => apply(implementation, allocations, blocks, &mut leaked, operation),
+            };
+            *report = implementation.report();
+            report.leaked = leaked;
+            *accounts = implementation.accounts();
+            Some(outcome)
         });
         match done {
             Ok(None) => Outcome::Skipped,
-            Ok(Some((outcome, accounts, report))) => {
+            Ok(Some(outcome)) => {
                 self.torn_down = *operation == Operation::Fini;
-                (self.accounts, self.report) = (accounts, report);
                 outcome
             }
             Err(message) => {
@@ -155,7 +157,7 @@ impl<I: Implementation> Driver<I> {
         }
     }
 
-    /// The names of what is allocated.
+    /// The ids of what is allocated.
     pub fn allocated(&self) -> Vec<Id> {
         let ids = (0..).zip(self.allocations.iter());
         ids.filter_map(|(id, allocation)| allocation.is_some().then_some(id)).collect()
@@ -164,10 +166,10 @@ impl<I: Implementation> Driver<I> {
 
 impl<I: Implementation> Drop for Driver<I> {
     fn drop(&mut self) {
-        // What has panicked may be in pieces. It is left alone.
+        // After a panic its state may be inconsistent: leak it.
         if !self.panicked {
             let Self { implementation, allocations, .. } = self;
-            // SAFETY: neither is used after this, and each is dropped once.
+            // SAFETY: this is `drop`, so neither field is used again, and nothing else drops them.
             unsafe {
                 ManuallyDrop::drop(implementation);
                 ManuallyDrop::drop(allocations);
@@ -248,7 +250,7 @@ fn apply<I: Implementation>(
     }
 }
 
-/// What an implementation must offer to be asked for this.
+/// The capabilities that an operation needs.
 pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilities {
     use crate::GpuBuddyAllocFlag;
     let mut needs = Capabilities::empty();
@@ -261,7 +263,7 @@ pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilitie
             let AllocRequest { size, min_block_size, .. } = *request;
             let contiguous = flags.contains(GpuBuddyAllocFlag::Contiguous);
             let exact = request.start.checked_add(size) == Some(request.end);
-            // What is no multiple of the chunk size is refused by everybody.
+            // Every implementation refuses a size that is not a multiple of the chunk size.
             let odd_size = !exact
                 && size >= space.chunk_size
                 && size.is_multiple_of(space.chunk_size)
@@ -271,7 +273,7 @@ pub(in crate::diff) fn needs(operation: &Operation, space: Space) -> Capabilitie
                 odd_size && !contiguous && size < min_block_size && size.is_power_of_two();
             for (asked, capability) in [
                 (request.range, Capability::Range),
-                // The C looks at both without the flag as well.
+                // Without the range flag, the C reads both too.
                 (!request.range && (request.start != 0 || request.end != 0), Capability::RawBounds),
                 (request.range && request.top_down, Capability::RawBounds),
                 (request.top_down, Capability::TopDown),

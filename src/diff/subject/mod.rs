@@ -1,5 +1,5 @@
-//! What can be driven: anything that implements the trait, the C of any kernel, and the
-//! safe API over the one that is compiled in.
+//! Allocators under test: implementations of the trait, the C of any kernel, and the safe API over
+//! the kernel that is compiled in.
 
 mod capability;
 mod driver;

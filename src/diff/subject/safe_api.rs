@@ -1,4 +1,4 @@
-//! The safe API over the kernel's C, as an implementation like any other.
+//! The safe API as an implementation.
 
 use core::ops::{Deref, DerefMut};
 
@@ -15,11 +15,11 @@ use crate::diff::{Block, Capabilities, Capability, Implementation, Report, Space
 #[derive(Debug)]
 pub struct SafeApi {
     buddy: GpuBuddy,
-    /// Warnings that have been reported.
+    /// The number of warnings that were reported.
     warnings: usize,
-    /// Failures of memory that have been reported.
+    /// The number of memory failures that were reported.
     failed: u64,
-    /// Objects that are alive besides blocks.
+    /// The number of live objects that are not blocks.
     arrays: usize,
 }
 
@@ -28,7 +28,7 @@ pub struct SafeApi {
 pub struct SafeAllocation(AllocatedBlocks);
 
 impl SafeApi {
-    /// Wraps an allocator that there is already.
+    /// Wraps an existing allocator.
     #[must_use]
     pub fn new(buddy: GpuBuddy) -> Self {
         let blocks = buddy.snapshot().map_or(0, |snapshot| snapshot.blocks.len());
@@ -67,10 +67,10 @@ impl Implementation for SafeApi {
     type Allocation = SafeAllocation;
 
     fn capabilities(&self) -> Capabilities {
-        // It computes what the C lacks.
+        // The safe API computes what the C lacks.
         let capabilities = super::capabilities(Module::compiled_in()) | Capability::BlockAt;
-        // Its handle goes when it is dropped, an allocation begins with an empty list, and
-        // flags without a name are refused.
+        // It has no teardown but its drop, an allocation begins with an empty list, and unknown
+        // flags are refused.
         capabilities & !(Capability::Fini | Capability::AllocOnto | Capability::ExtraFlags)
     }
 
@@ -99,7 +99,7 @@ impl Implementation for SafeApi {
     fn blocks(&self, allocation: &SafeAllocation, blocks: &mut Vec<Block>) {
         let base = self.buddy.base_offset();
         blocks.extend(allocation.0.iter().map(|block| {
-            // Through the address, so that this is under test as well.
+            // By the reported address, to test that as well.
             Block { offset: block.offset().wrapping_sub(base), ..Block::from(block.info()) }
         }));
     }

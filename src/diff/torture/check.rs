@@ -1,4 +1,4 @@
-//! A test in one line.
+//! A torture run as a test in one line.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,22 +15,21 @@ type Start<S> = fn(Space, Settings) -> Result<Lockstep<S, KernelC>, NotCreated>;
 
 /// Runs an implementation in lockstep with the kernel's C. For tests.
 ///
-/// Half of the operations are compared as [`Settings::comparison`] says, the others in the
-/// weaker ways, under which an implementation may be asked for more. Returns what was done.
+/// Half of the operations are compared as [`Settings::comparison`] says, the others in the weaker
+/// ways, which allow more kinds of requests. Returns a report.
 ///
 /// ```
 /// use gpu_buddy::diff::{KernelC, torture};
 ///
-/// // Any implementation, in place of the C itself.
+/// // Put your implementation in the place of the C.
 /// let report = torture::check::<KernelC>(&torture::Options::default());
 /// println!("{report}");
 /// ```
 ///
 /// # Panics
 ///
-/// If the two differ or a promise is broken, with a short trace; so does a panic of the
-/// implementation, and a call that takes longer than [`Options::patience`]. If no allocator
-/// could be made.
+/// With a short trace, if the two differ, a promise is broken, the implementation panics, or a call
+/// takes longer than [`Options::patience`]. Also if no allocator could be created.
 #[track_caller]
 pub fn check<S: Implementation + 'static>(options: &Options) -> Report {
     use Comparison::{Contract, Exact, Observable};
@@ -67,14 +66,13 @@ pub fn check<S: Implementation + 'static>(options: &Options) -> Report {
     total
 }
 
-/// Runs in a thread of its own, which is left behind if a call in it does not end.
+/// Runs in its own thread, which is abandoned if a call in it does not return.
 fn run_watched<S: Implementation + 'static>(
     options: &Options,
     start: Start<S>,
 ) -> Result<(Report, Option<Box<Failure>>), String> {
     let pulse = Arc::new(Pulse::default());
-    // The episode that is worked on, the operations begun before it, and whether something
-    // is being made short.
+    // The current episode, the operations begun before it, and whether a trace is being shrunk.
     let current = Arc::new(Mutex::new((None::<Episode>, 0u64, false)));
     let (done, receiver) = channel();
     let worker = {
@@ -90,7 +88,7 @@ fn run_watched<S: Implementation + 'static>(
                 current.2 = report.shrinking;
                 true
             });
-            // Nobody waits for it any more after a hang.
+            // After a hang, nobody receives it.
             let _ = done.send(result);
         }
     };
@@ -113,8 +111,8 @@ fn run_watched<S: Implementation + 'static>(
     let patience = options.patience.as_secs_f64();
     let Some(episode) = episode.filter(|_| !shrinking) else {
         return Err(format!(
-            "hang: a call took longer than {patience} s, after something broke and while its \
-             trace was made short; the seed is {}",
+            "hang: a call took longer than {patience} s while the trace of a finding was shrunk; \
+             the seed is {}",
             options.seed
         ));
     };
@@ -124,7 +122,7 @@ fn run_watched<S: Implementation + 'static>(
     Err(hang(patience, &trace))
 }
 
-/// Says which call does not end, and how to get there.
+/// Formats which call does not return, and the trace that leads to it.
 fn hang(patience: f64, trace: &Trace) -> String {
     const MOST_LINES: usize = 40;
     let count = trace.operations.len();

@@ -1,4 +1,4 @@
-//! A run that goes on after a finding, and keeps each kind once.
+//! A run that continues after a finding, and keeps one finding of each kind.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::diff::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Collected {
-    /// Which call shows it and in what, such as `alloc range, clear: blocks`.
+    /// The call that shows it and the aspect, such as `alloc range, clear: blocks`.
     pub kind: String,
-    /// How often it was met.
+    /// How often it occurred.
     pub count: u64,
     /// The first one, with a short trace.
     pub failure: Failure,
@@ -26,8 +26,8 @@ impl From<Failure> for Collected {
     }
 }
 
-/// Runs what `start` makes until [`Options::operations`] are done or `watch` returns false,
-/// and keeps each kind of finding once. `found` is called with each that is new.
+/// Runs the pairs that `start` creates until [`Options::operations`] are done or `watch` returns
+/// false, and keeps one finding of each kind. Calls `found` with each new one.
 pub fn collect<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -45,7 +45,7 @@ pub fn collect<S: Implementation, R: Implementation>(
         if kinds.meet(&kind) {
             continue;
         }
-        // The time is not over: this one is what is looked for.
+        // The run goes on, so `watch` must not end the shrinking.
         let failure = runner.shrink(episode, first, |report| {
             watch(report);
             true
@@ -55,23 +55,23 @@ pub fn collect<S: Implementation, R: Implementation>(
     (runner.report, kinds.collected)
 }
 
-/// Findings by kind, as they were met and as they are when their trace is short.
+/// Findings by kind: the kind when found, and the kind after shrinking.
 #[derive(Default)]
 struct Kinds {
     collected: Vec<Collected>,
-    /// For each kind that was met, the index of the finding that it came down to.
+    /// For each kind, the index of the finding that it was shrunk to.
     met: BTreeMap<String, usize>,
 }
 
 impl Kinds {
-    /// Counts a kind; false if it is new.
+    /// Counts a kind. Returns false if it is new.
     fn meet(&mut self, kind: &str) -> bool {
         let Some(&index) = self.met.get(kind) else { return false };
         self.collected[index].count += 1;
         true
     }
 
-    /// Takes in what came of a kind that was new. Returns the finding, if that is new as well.
+    /// Records what a new kind was shrunk to. Returns the finding if that is new too.
     fn add(&mut self, met: String, failure: Failure) -> Option<&Collected> {
         let kind = failure.kind();
         let same = self.collected.iter().position(|collected| collected.kind == kind);
@@ -87,7 +87,7 @@ impl Kinds {
 }
 
 impl Failure {
-    /// Which call shows it and in what, such as `alloc range, clear: blocks`.
+    /// The call that shows it and the aspect, such as `alloc range, clear: blocks`.
     #[must_use]
     pub fn kind(&self) -> String {
         kind(&self.finding, self.last())
@@ -95,7 +95,7 @@ impl Failure {
 }
 
 fn kind(finding: &Finding, last: Option<&Operation>) -> String {
-    // What shows at the end is not the last call's.
+    // A finding at the end is not caused by the last call.
     let is_of_end = match finding {
         Finding::Divergence(divergence) => {
             divergence.aspect == Aspect::Leaked

@@ -8,20 +8,20 @@ use crate::diff::{
 
 use super::{Options, Pulse, Report};
 
-/// One allocator's whole run: of these a run is made.
+/// One allocator's whole run. A torture run is a sequence of episodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Episode {
-    /// Decides all that is random in it.
+    /// The seed of all random choices in it.
     pub seed: u64,
-    /// The space that is managed.
+    /// The managed space.
     pub space: Space,
-    /// How many operations it has.
+    /// The number of operations.
     pub operations: u64,
     /// As in [`Settings::full_check_interval`].
     pub full_check_interval: u64,
 }
 
-/// `watch` is called after so many operations.
+/// The number of operations between two calls of `watch`.
 const WATCH_INTERVAL: u64 = 1024;
 
 /// Runs episodes.
@@ -43,14 +43,14 @@ where
         let Options { space, load, .. } = *self.options;
         let space = space.unwrap_or_else(|| generate::space_for(load, choices));
         let left = self.options.operations - self.report.operations;
-        // Many short ones, so that many spaces and many ends are met, and a few long ones.
-        // None takes more than a fiftieth of a run that ends after so many operations.
+        // Many short ones, so that there are many spaces and many ends, and a few long ones. None
+        // takes more than a fiftieth of the run.
         let operations = match choices.below(32) {
             0 => 10 * choices.log_uniform(100_000),
             _ => choices.log_uniform(50_000),
         };
         let operations = operations.min((self.options.operations / 50).max(1000)).min(left);
-        // Short ones are checked closely.
+        // Short ones are checked more often.
         let full_check_interval = match (operations, choices.below(4)) {
             (..1000, 0..3) => 1,
             (..10_000, 0) => 16,
@@ -67,12 +67,12 @@ where
     fn generator(&self, episode: Episode, capabilities: Capabilities) -> Source {
         let Options { load, faults, .. } = *self.options;
         let Episode { seed, space, .. } = episode;
-        // The others end as `Lockstep::finish` has it.
+        // Other episodes end as `Lockstep::finish` does.
         let ends_after = Some(episode.operations).filter(|_| seed.is_multiple_of(2));
         Source::new(load, seed, space, capabilities, faults, ends_after)
     }
 
-    /// Runs an episode to the first finding or its end.
+    /// Runs an episode to its first finding or its end.
     pub fn run_episode(
         &mut self,
         episode: Episode,
@@ -119,7 +119,7 @@ where
             if let Some(finding) = self.report.record(step) {
                 return found(finding, done, false);
             }
-            // What was begun is ended, so that its end is checked.
+            // End the episode properly, so that its end is checked.
             let watched = self.report.operations.is_multiple_of(WATCH_INTERVAL);
             if pair.is_unusable() || (watched && !watch(&self.report)) {
                 break;
@@ -129,7 +129,7 @@ where
         found(self.report.record(step)?, episode.operations, true)
     }
 
-    /// The first operations of an episode, the last of which is not done.
+    /// The first `count` operations of an episode. The last one is not run.
     pub fn operations(&self, episode: Episode, count: u64) -> Trace {
         let mut operations = Vec::new();
         if let Ok(mut pair) = (self.start)(episode.space, self.settings(episode)) {
@@ -147,8 +147,7 @@ where
         Trace { space: episode.space, operations }
     }
 
-    /// Runs an episode once more, to its end. `each` is told of each operation before it is
-    /// done.
+    /// Runs an episode again, to its end. Calls `each` with each operation before it runs.
     pub fn replay(&self, episode: Episode, mut each: impl FnMut(&Operation)) {
         let Ok(mut pair) = (self.start)(episode.space, self.settings(episode)) else { return };
         let mut generator = self.generator(episode, pair.capabilities());

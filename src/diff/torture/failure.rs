@@ -1,4 +1,4 @@
-//! What broke, as a short trace.
+//! A failure with its shrunk trace.
 
 use core::fmt;
 use std::time::Instant;
@@ -12,21 +12,21 @@ use crate::diff::{
 use super::Report;
 use super::episode::{Episode, Runner};
 
-/// Something broke.
+/// A finding with the shortest trace that shows it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
-    /// What broke, in the shrunk trace.
+    /// The finding, in the shrunk trace.
     pub finding: Finding,
-    /// The shortest sequence of operations found that shows it; the last one
-    /// breaks it, or the end of the allocator after that.
+    /// The shortest sequence of operations found that shows it. Its last operation shows it or, if
+    /// [`at_end`](Self::at_end), the end of the allocator after that.
     pub trace: Trace,
-    /// Whether it is the end that shows it: when everything is freed, the largest
-    /// allocation is made that must fit then, and the allocator is torn down.
+    /// Whether the end of the allocator shows it: everything is freed, the largest allocation that
+    /// must then fit is made, and the allocator is torn down.
     pub at_end: bool,
-    /// How many operations the allocator had seen.
+    /// The number of operations before shrinking.
     pub operations: u64,
-    /// Shrinking ran out of time.
+    /// Whether shrinking ran out of time.
     pub cut_short: bool,
 }
 
@@ -36,7 +36,7 @@ impl Failure {
         Self { finding, trace, at_end, operations, cut_short }
     }
 
-    /// Which call shows it, if that is none of the trace.
+    /// A note for people if the end shows it, with the call if it is known.
     #[must_use]
     pub fn at_end_note(&self) -> Option<String> {
         let by = match &self.finding {
@@ -47,13 +47,13 @@ impl Failure {
         self.at_end.then(|| format!("at the end, after everything was freed{by}"))
     }
 
-    /// The operation that shows it, if it is one of the trace.
+    /// The operation of the trace that shows it.
     pub(in crate::diff) fn last(&self) -> Option<&Operation> {
         self.trace.operations.last().filter(|_| !self.at_end)
     }
 }
 
-/// The finding, what is promised, then the trace.
+/// The finding, the promise, then the trace.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.finding)?;
@@ -82,7 +82,7 @@ where
     R: Implementation,
     F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
 {
-    /// Writes down the episode that broke, and makes its trace short.
+    /// Reproduces the trace of the episode that failed, and shrinks it.
     pub fn shrink(
         &self,
         episode: Episode,
@@ -101,8 +101,7 @@ where
         let mut trace = self.operations(episode, operations);
         let mut found = found;
         loop {
-            // Checked more closely, something may show earlier. Then that is what to look
-            // for.
+            // With closer checks, a finding may show earlier. Then that one is shrunk.
             let mut check_tail_fully = false;
             while let Some(earlier) = first(&trace, true) {
                 let is_earlier = earlier.operations < trace.operations.len();
@@ -121,7 +120,7 @@ where
                 seen.finding.is_like(&found.finding).then_some(seen.operations)
             });
             trace = renamed(shrunk.trace);
-            // The facts of the trace as it is now.
+            // The finding as the shrunk trace shows it.
             let seen = first(&trace, true);
             let cut_short = shrunk.cut_short || stopped;
             if check_tail_fully || seen.is_none() || cut_short {

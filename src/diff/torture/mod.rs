@@ -1,4 +1,4 @@
-//! Random operations on allocators, from birth to death, until something breaks.
+//! Torture: random operations on allocators, from creation to teardown, until there is a finding.
 
 mod check;
 mod collect;
@@ -21,29 +21,28 @@ pub(super) use episode::Runner;
 pub use failure::Failure;
 pub use report::Report;
 
-/// What to run, and for how long.
+/// Options of a torture run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Decides all that is random: the same seed gives the same run.
+    /// The seed of all random choices: the same seed gives the same run.
     pub seed: u64,
-    /// Ends after so many operations.
+    /// The number of operations, after which the run ends.
     pub operations: u64,
-    /// The space of every allocator; `None` for a mixture.
+    /// The space of every allocator; `None` for random spaces.
     pub space: Option<Space>,
-    /// The driver whose allocations are made; `None` for a mixture of everything. Its cards
-    /// are drawn, unless [`space`](Self::space) says what there is.
+    /// The driver whose allocations are imitated; `None` for a random mixture. Without a
+    /// [`space`](Self::space), the space is that of a card of the driver.
     pub load: Option<Load>,
-    /// How often the allocator's own memory fails, as a part of all operations,
-    /// from 0 to 1. The reference has no memory that fails, so that this goes
-    /// with [`run_alone`] only.
+    /// How often the allocator's own memory fails, as a fraction of all operations, from 0 to 1.
+    /// Only a reference whose memory fails too can be compared then; otherwise use [`run_alone`].
     pub faults: f64,
     /// How to judge.
     pub settings: Settings,
-    /// How long a failing trace may be shrunk.
+    /// The time limit for shrinking a failing trace.
     pub shrink: Duration,
-    /// How long one call may take in [`check`]. One that takes longer fails it.
+    /// The time limit for one call in [`check`]. A call that takes longer is a failure.
     pub patience: Duration,
-    /// Whether the most expensive calls are kept, in [`Report::costs`].
+    /// Whether to keep the most expensive calls, in [`Report::costs`].
     pub costs: bool,
 }
 
@@ -63,13 +62,13 @@ impl Default for Options {
     }
 }
 
-/// Counts the operations that were begun, for whoever waits for them to end.
+/// Counts the operations that were begun, to detect hangs.
 #[derive(Debug, Default)]
 pub(super) struct Pulse(AtomicU64);
 
 impl Pulse {
     pub fn beat(&self) {
-        // One thread writes.
+        // Only one thread writes.
         self.0.store(self.count() + 1, Ordering::Relaxed);
     }
 
@@ -78,11 +77,11 @@ impl Pulse {
     }
 }
 
-/// Runs an implementation in lockstep with a reference. `watch` is called before
-/// each episode, now and then in it, and while a trace is made short. It ends the run
-/// by returning false; of what broke, the trace stays as short as it is by then.
+/// Runs an implementation in lockstep with a reference. `watch` is called before each episode, from
+/// time to time within it, and during shrinking. If it returns false, the run ends, and a failing
+/// trace stays as short as it is by then.
 ///
-/// Returns what was done, and the first failure.
+/// Returns a report and the first failure.
 pub fn run<S: Implementation, R: Implementation>(
     options: &Options,
     watch: impl FnMut(&Report) -> bool,
@@ -90,8 +89,8 @@ pub fn run<S: Implementation, R: Implementation>(
     run_with(options, Lockstep::<S, R>::new, watch)
 }
 
-/// Runs what `start` makes, with a reference or without: for implementations that are
-/// not made by [`Implementation::create`].
+/// Runs the pairs that `start` creates, with or without a reference: for implementations that are
+/// not created by [`Implementation::create`].
 pub fn run_with<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -100,7 +99,7 @@ pub fn run_with<S: Implementation, R: Implementation>(
     Runner { options, start, report: Report::default(), pulse: &Pulse::default() }.run(watch)
 }
 
-/// Runs an implementation under the contract alone.
+/// Runs an implementation without a reference: the contract judges it alone.
 pub fn run_alone<S: Implementation>(
     options: &Options,
     watch: impl FnMut(&Report) -> bool,
@@ -108,12 +107,12 @@ pub fn run_alone<S: Implementation>(
     run_with(options, Lockstep::<S, S>::alone, watch)
 }
 
-/// A random trace of so many operations, to replay on two kernels. It asks for what
-/// the subject of `start` offers, and its allocations are spread as that places them.
+/// A random trace of `operations` operations, to replay on two kernels. It uses what the pair from
+/// `start` supports, and is generated while it runs on that pair.
 ///
 /// # Errors
 ///
-/// If there can be no such space.
+/// [`NotCreated`] if the space is not possible.
 pub fn random_trace<S: Implementation, R: Implementation>(
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
     seed: u64,
@@ -123,12 +122,11 @@ pub fn random_trace<S: Implementation, R: Implementation>(
     trace(&Options::default(), start, seed, space, operations)
 }
 
-/// A trace of so many operations, as [`random_trace`] makes one, of the
-/// [load](Options::load) that the options name.
+/// A trace like that of [`random_trace`], with the [load](Options::load) of the options.
 ///
 /// # Errors
 ///
-/// If there can be no such space.
+/// [`NotCreated`] if the space is not possible.
 pub fn trace<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -142,8 +140,8 @@ pub fn trace<S: Implementation, R: Implementation>(
     Ok(runner.operations(episode, operations))
 }
 
-/// Runs one episode of a run once more, to its end. `each` is told of each operation before
-/// it is done: so it knows which one kills the process.
+/// Runs one episode of a run again, to its end. Calls `each` with each operation before it runs, so
+/// that a caller knows which one kills the process.
 pub fn replay_episode<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -154,9 +152,9 @@ pub fn replay_episode<S: Implementation, R: Implementation>(
     runner.replay(episode, each);
 }
 
-/// Makes a failing trace short, for so long. `fails` runs a trace, and returns how
-/// many operations it takes to fail in the same way. Returns the trace, whose allocations
-/// keep their names, and whether time ran out.
+/// Shrinks a failing trace for up to `within`. `fails` runs a trace, and returns after how many
+/// operations it fails in the same way. Returns the trace, whose allocations keep their names, and
+/// whether time ran out.
 pub fn shrink(
     trace: Trace,
     within: Duration,
@@ -166,7 +164,7 @@ pub fn shrink(
     (pruned(shrunk.trace), shrunk.cut_short)
 }
 
-/// A run ends that was given no allocator for so many spaces.
+/// A run ends if the first spaces, this many, gave no allocator.
 const MOST_REFUSED: u64 = 1000;
 
 impl<S, R, F> Runner<'_, F>
@@ -186,7 +184,7 @@ where
         (self.report, Some(Box::new(failure)))
     }
 
-    /// Runs episodes until one shows something; `None` at the end of the run.
+    /// Runs episodes until one has a finding; `None` at the end of the run.
     fn next_finding(
         &mut self,
         choices: &mut Seeded,
@@ -199,7 +197,7 @@ where
             }
             let episode = self.draw(choices);
             self.report.episode = Some(episode);
-            // Told before it begins: it may be the one that ends the process.
+            // Before it begins, because it may kill the process.
             if !watch(&self.report) {
                 break;
             }

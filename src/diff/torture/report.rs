@@ -1,4 +1,4 @@
-//! What a run has done.
+//! The report of a run.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use crate::diff::{Capabilities, Finding, Step, Tally};
 
 use super::Episode;
 
-/// What a run has done so far. [`Display`](fmt::Display) gives a few lines.
+/// The counts of a run so far. [`Display`](fmt::Display) gives a few lines.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -16,30 +16,30 @@ pub struct Report {
     pub operations: u64,
     /// Allocators made.
     pub allocators: u64,
-    /// Spaces that no allocator could be made of.
+    /// Spaces that are not possible.
     pub refused: u64,
     /// Spaces that the implementation does not support.
     pub declined: u64,
-    /// Breaches that the C is known for, by name.
+    /// Known breaches of the C, by name.
     pub known: BTreeMap<&'static str, u64>,
-    /// Between two kernels: breaches that are present in the base, by the promise.
+    /// Between two kernels: breaches of both, by promise.
     pub in_base: BTreeMap<&'static str, u64>,
-    /// Between two kernels: breaches of the base alone.
+    /// Between two kernels: breaches of the base alone, by promise.
     pub fixed: BTreeMap<&'static str, u64>,
-    /// What was met.
+    /// How often each kind of operation and outcome occurred.
     pub tally: Tally,
-    /// The most expensive calls, if they are kept.
+    /// The most expensive calls, if [`Options::costs`](super::Options::costs) is set.
     pub costs: Costs,
-    /// What was neither asked for nor compared, since one of the two does not offer it.
+    /// The capabilities that were not used, because one of the two lacks them.
     pub not_compared: Capabilities,
-    /// The episode that is worked on.
+    /// The current episode.
     pub episode: Option<Episode>,
-    /// Something broke, and its trace is being made short.
+    /// Whether a failing trace is being shrunk.
     pub shrinking: bool,
 }
 
 impl Report {
-    /// Counts what came of a step. Returns what is wrong.
+    /// Counts the breaches of a step. Returns its first finding.
     pub(in crate::diff) fn record(&mut self, step: Step) -> Option<Finding> {
         for known in step.known {
             *self.known.entry(known.name).or_default() += 1;

@@ -1,8 +1,8 @@
-//! Where a text is no trace.
+//! Errors in the text of a trace.
 
 use core::fmt;
 
-/// Where a text is no trace.
+/// The first place where a text is not a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("line {line}, column {column}: expected {expected}, found {found}")]
 #[non_exhaustive]
@@ -11,7 +11,7 @@ pub struct ParseError {
     pub line: usize,
     /// The character in the line, counted from 1.
     pub column: usize,
-    /// What would be right.
+    /// What would be valid.
     pub expected: &'static str,
     /// What is there.
     pub found: Found,
@@ -21,7 +21,7 @@ pub struct ParseError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Found {
-    /// This word, or part of a word. A long one is cut and ends in `…`.
+    /// This word, or a part of one. A long one is cut and ends in `…`.
     Word(String),
     /// An allocation that an earlier line has freed.
     Freed {
@@ -36,8 +36,7 @@ pub enum Found {
     End,
 }
 
-/// An error shows this many characters of a word: the word may be the whole of a file
-/// that is no trace.
+/// The most characters of a word in an error: the text may be another kind of file without blanks.
 const MOST_SHOWN: usize = 40;
 
 impl Found {

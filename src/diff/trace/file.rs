@@ -1,4 +1,4 @@
-//! A trace with its author's names and comments.
+//! A trace with the names and comments of its text.
 
 use core::fmt;
 use core::str::FromStr;
@@ -8,8 +8,7 @@ use super::words::{Line, split_comment};
 use super::write::write_operations;
 use super::{Id, Operation, ParseError, Trace};
 
-/// A [`Trace`] beside the text that it was read from: with its author's names, comments
-/// and way of writing numbers.
+/// A [`Trace`] with the text that it was read from: its names, comments and way of writing numbers.
 ///
 /// ```
 /// use gpu_buddy::diff::TraceFile;
@@ -37,17 +36,17 @@ use super::{Id, Operation, ParseError, Trace};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceFile {
     trace: Trace,
-    /// By allocation.
+    /// The names, by allocation.
     names: Vec<Box<str>>,
     /// The line of the space.
     space: TraceLine,
     /// The line of each operation.
     lines: Vec<TraceLine>,
-    /// What follows the last operation.
+    /// The lines after the last operation.
     rest: Vec<Box<str>>,
 }
 
-/// A line of a [`TraceFile`] that holds the space or an operation.
+/// A line of a [`TraceFile`] with the space or an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceLine {
     number: usize,
@@ -63,7 +62,7 @@ impl TraceLine {
         self.number
     }
 
-    /// What it holds besides a comment, as it was written.
+    /// The line without its comment, as written.
     #[must_use]
     pub fn words(&self) -> &str {
         &self.words
@@ -75,8 +74,7 @@ impl TraceLine {
         self.comment.as_deref()
     }
 
-    /// The lines between the one before and this one: comments, with the `#`, and empty
-    /// lines.
+    /// The lines between the previous one and this one: comments, with the `#`, and empty lines.
     pub fn before(&self) -> impl Iterator<Item = &str> {
         self.before.iter().map(AsRef::as_ref)
     }
@@ -97,7 +95,7 @@ impl FromStr for TraceFile {
 
     /// # Errors
     ///
-    /// The first place that cannot be read, and what it should hold.
+    /// The first place that cannot be read, and what would be valid there.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut before = Vec::new();
         let mut lines = text.lines().enumerate().filter_map(|(index, text)| {
@@ -127,7 +125,7 @@ impl FromStr for TraceFile {
             places.push(place);
         }
         let trace = Trace { space: reader.space, operations };
-        // There is a first line, or the reader has returned.
+        // There is a first line, otherwise the reader has returned.
         let Some(space) = space else { unreachable!("a space was read from no line") };
         Ok(Self { trace, names, space, lines: places, rest: before })
     }
@@ -150,7 +148,7 @@ impl TraceFile {
     ///
     /// # Panics
     ///
-    /// Where the trace has no operation `index`.
+    /// If the trace has no operation `index`.
     #[must_use]
     pub fn operation(&self, index: usize) -> &TraceLine {
         &self.lines[index]
@@ -161,19 +159,19 @@ impl TraceFile {
         self.rest.iter().map(AsRef::as_ref)
     }
 
-    /// The name of an allocation.
+    /// The name of an allocation in the text.
     #[must_use]
     pub fn name(&self, id: Id) -> Option<&str> {
         self.names.get(id as usize).map(AsRef::as_ref)
     }
 
-    /// Another trace of the same allocations as text, with their names here.
+    /// Writes another trace of the same allocations, with their names here.
     pub fn with_names<'a>(&'a self, trace: &'a Trace) -> impl fmt::Display + 'a {
         WithNames { file: self, trace }
     }
 }
 
-/// The text, without blanks at the ends of its lines.
+/// The text, without blanks at line ends.
 impl fmt::Display for TraceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.space.fmt(f)?;

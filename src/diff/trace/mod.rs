@@ -1,4 +1,4 @@
-//! A written sequence of operations.
+//! Traces: sequences of operations as data and as text.
 
 mod error;
 mod file;
@@ -17,36 +17,36 @@ use crate::AllocRequest;
 
 use super::Space;
 
-/// Names an allocation in a trace. Names count up from 0: the highest decides how
-/// much memory it takes to keep allocations by name.
+/// The name of an allocation in a trace. Names count up from 0. The highest one decides how much
+/// memory the table of allocations takes.
 pub type Id = u32;
 
 /// One operation on an allocator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Allocates. The allocation is named `id` from here on.
+    /// Allocates. `id` names the allocation from here on.
     Alloc {
-        /// Its name, used for no other allocation of the trace.
+        /// Its name, unique in the trace.
         id: Id,
-        /// What is asked for.
+        /// The request.
         request: AllocRequest,
     },
-    /// Allocates onto the list of an allocation, as the C allows. Nothing happens where
-    /// that failed or is freed.
+    /// Allocates onto the list of an allocation, as the C allows. Skipped if that failed or is
+    /// freed.
     AllocOnto {
         /// The allocation that grows.
         id: Id,
-        /// What is asked for.
+        /// The request.
         request: AllocRequest,
     },
-    /// Frees a whole allocation. Nothing happens where it failed or is freed.
+    /// Frees a whole allocation. Skipped if it failed or is freed.
     Free {
         /// The allocation.
         id: Id,
         /// Whether it is marked cleared, or dirty.
         cleared: bool,
     },
-    /// Frees one block of an allocation. Nothing happens where there is none.
+    /// Frees one block of an allocation. Skipped if there is none.
     FreeBlock {
         /// The allocation.
         id: Id,
@@ -55,42 +55,42 @@ pub enum Operation {
         /// Whether it is marked cleared, or dirty.
         cleared: bool,
     },
-    /// Trims an allocation. Nothing happens where it failed or is freed.
+    /// Trims an allocation of one block. Skipped if it failed or is freed.
     Trim {
         /// The allocation.
         id: Id,
-        /// Where what stays begins, in bytes from the start of the space.
+        /// The start of the part to keep, in bytes from the start of the space; `None` for the
+        /// block's own start.
         start: Option<u64>,
-        /// How many bytes stay.
+        /// The number of bytes to keep.
         new_size: u64,
     },
-    /// Makes every free block clear, or dirty.
+    /// Makes every free block clear or dirty.
     ResetClear {
         /// Whether clear.
         clear: bool,
     },
     /// Looks up the allocated block at an offset.
     BlockAt {
-        /// Bytes from the start of the space.
+        /// The offset in bytes from the start of the space.
         offset: u64,
     },
-    /// Makes allocations of the allocator's own objects fail from here on:
-    /// the `nth` from now, and the `times - 1` after it. Replaces the last
-    /// such operation; `times` 0 ends it.
+    /// Makes allocations of the allocator's own objects fail: the `nth` from now, and the `times -
+    /// 1` after it. Replaces the previous such operation; `times` 0 ends failures.
     FailNth {
         /// Counts from 1.
         nth: u64,
-        /// How many fail; `u64::MAX` for all.
+        /// The number of failures; `u64::MAX` for all.
         times: u64,
     },
-    /// Tears the allocator down, whatever is allocated. Nothing happens after that.
+    /// Tears the allocator down, even with blocks allocated. Later operations are skipped.
     Fini,
 }
 
-/// A space, and what is done to it.
+/// A space and the operations on it.
 ///
-/// As text it has one operation a line, made to be read, written and mailed. The notation
-/// is described in `docs/traces.md`:
+/// As text, it has one operation a line, to read, write and mail. `docs/traces.md` describes the
+/// notation:
 ///
 /// ```
 /// use gpu_buddy::diff::Trace;
@@ -118,11 +118,10 @@ pub enum Operation {
 /// # Ok::<(), gpu_buddy::diff::ParseError>(())
 /// ```
 ///
-/// Settings of an operation may be in any order, and are written in this one.
-/// Allocations are numbered as they appear, and are written as `a` to `z`, `aa`, `ab` and
-/// so on; a [`TraceFile`] keeps the names and comments of a text. Operations on an
-/// allocation that the trace does not make, or has freed, are not written: nothing happens
-/// there.
+/// Settings of an operation may be in any order, and are written in this one. Allocations are
+/// numbered as they appear, and are written as `a` to `z`, `aa`, `ab` and so on; a [`TraceFile`]
+/// keeps the names and comments of a text. Operations on an allocation that the trace does not
+/// make, or has freed, are skipped, and are not written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Trace {
     /// The space.

@@ -1,4 +1,4 @@
-//! Traces from text.
+//! Reads traces from text.
 
 use core::str::FromStr;
 
@@ -24,7 +24,7 @@ impl FromStr for Trace {
 
     /// # Errors
     ///
-    /// The first place that cannot be read, and what it should hold.
+    /// The first place that cannot be read, and what would be valid there.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut lines = lines(text);
         let mut reader = Reader::new(lines.next(), text)?;
@@ -33,13 +33,13 @@ impl FromStr for Trace {
     }
 }
 
-/// The lines that hold more than a comment.
+/// The lines that have more than a comment.
 fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let lines = text.lines().enumerate().map(|(index, text)| Line::new(index + 1, text));
     lines.filter(|line| !line.text().is_empty())
 }
 
-/// An allocation that has a name.
+/// An allocation with a name.
 #[derive(Clone, Copy)]
 struct Named {
     id: Id,
@@ -47,14 +47,14 @@ struct Named {
     freed: Option<usize>,
 }
 
-/// Reads operations, one line after the other.
+/// Reads operations, line by line.
 pub struct Reader<'a> {
     pub space: Space,
     names: FxHashMap<&'a str, Named>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the space, from the first line of `text` that holds more than a comment.
+    /// Reads the space from the first line of `text` that has more than a comment.
     pub fn new(first: Option<Line<'a>>, text: &str) -> Result<Self, ParseError> {
         let Some(first) = first else {
             let line = text.lines().count().max(1);
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         Ok(Self { space: space(first)?, names: FxHashMap::default() })
     }
 
-    /// Reads a line that holds more than a comment.
+    /// Reads a line that has more than a comment.
     pub fn operation(&mut self, mut line: Line<'a>) -> Result<Operation, ParseError> {
         let word = line.next();
         match line.peek().text {
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An allocation that was made above and is not freed as a whole.
+    /// An allocation that was made above, and not freed as a whole.
     fn allocation(&mut self, word: Word<'a>) -> Result<&mut Named, ParseError> {
         if !is_name(word.text) {
             return Err(word.error(NAME));
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         Ok(Operation::AllocOnto { id, request: self.request(line)? })
     }
 
-    /// What follows `NAME =`.
+    /// Reads what follows `NAME =`.
     fn request(&self, mut line: Line<'a>) -> Result<AllocRequest, ParseError> {
         let word = line.next();
         if word.text != "alloc" {
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         let size = line.next().size()?;
         let mut request =
             AllocRequest { size, min_block_size: self.space.chunk_size, ..AllocRequest::default() };
-        // Which settings of a number there were.
+        // The numeric settings that have occurred.
         let (mut align, mut start, mut end, mut range) = (None, None, None, None);
         let (mut bits, mut number) = (0, None);
         loop {

@@ -1,4 +1,4 @@
-//! Running a trace.
+//! Runs traces.
 
 use std::collections::HashSet;
 
@@ -10,27 +10,27 @@ use crate::diff::{
 
 use super::Trace;
 
-/// The first thing that is wrong in a trace.
+/// The first finding in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FirstFinding {
-    /// What is wrong.
+    /// The finding.
     pub finding: Finding,
-    /// How many operations it takes.
+    /// The number of operations up to it.
     pub operations: usize,
-    /// Whether the end shows it, when everything is freed, the largest allocation is made
-    /// that must fit then, and the allocator is torn down.
+    /// Whether the end of the allocator shows it: everything is freed, the largest allocation that
+    /// must then fit is made, and the allocator is torn down.
     pub at_end: bool,
 }
 
-/// With the tail checked fully, the tree is checked after each of this many operations at
-/// the end; of fewer, if they have more blocks than these.
+/// With `check_tail_fully`, the tree is checked after each of the last `TAIL` operations; after
+/// fewer, if together they would read more than `TAIL_BLOCKS` blocks.
 const TAIL: usize = 256;
 const TAIL_BLOCKS: usize = 1 << 16;
 
 impl Trace {
-    /// The operations that have a line in its text, by index: all but those on an allocation
-    /// that was never made, or is freed.
+    /// The indices of the operations that have a line in its text: all except those on an
+    /// allocation that was never made, or is freed.
     #[must_use]
     pub fn written(&self) -> Vec<usize> {
         let mut held = HashSet::new();
@@ -46,14 +46,14 @@ impl Trace {
         (0..lines.len()).filter(|&index| lines[index]).collect()
     }
 
-    /// What an implementation must offer to do all of it.
+    /// The capabilities that all its operations need.
     #[must_use]
     pub fn needs(&self) -> Capabilities {
         let needs = |operation| crate::diff::subject::needs(operation, self.space);
         self.operations.iter().map(needs).fold(Capabilities::empty(), |all, one| all | one)
     }
 
-    /// Runs the trace on what `start` makes, to the first finding or the end.
+    /// Runs the trace on the pair that `start` creates, to the first finding or the end.
     ///
     /// ```
     /// use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace, reference::Reference};
@@ -66,7 +66,7 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// If there can be no allocator of its space, or it is declined.
+    /// [`NotCreated`] if its space is refused or declined.
     pub fn run<S: Implementation, R: Implementation>(
         &self,
         start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
@@ -75,8 +75,8 @@ impl Trace {
         self.run_observed(start, settings, |_| {})
     }
 
-    /// As [`run`](Self::run). `begun` is told of the index of each operation before it is
-    /// done: so it knows which one kills the process.
+    /// Like [`run`](Self::run). Calls `begun` with the index of each operation before it runs, so
+    /// that a caller knows which one kills the process.
     ///
     /// # Errors
     ///
@@ -97,15 +97,14 @@ impl Trace {
     /// use gpu_buddy::diff::{Comparison, KernelC, Trace};
     ///
     /// let trace: Trace = "space size=1M chunk=4K\na = alloc 8K\nfree a\n".parse()?;
-    /// // Any implementation, in place of the C itself.
+    /// // Put your implementation in the place of the C.
     /// trace.replay::<KernelC>(Comparison::Exact)?;
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// The first difference or broken promise. A space that no allocator can have, or that
-    /// the implementation declines, is none.
+    /// The first difference or broken promise. A space that is refused or declined is not an error.
     pub fn replay<S: Implementation>(&self, comparison: Comparison) -> Result<(), Box<Failure>> {
         let settings = Settings { comparison, full_check_interval: 1, ..Settings::default() };
         let found = match comparison {
@@ -121,7 +120,7 @@ impl Trace {
         }
     }
 
-    /// `check_tail_fully` looks at the whole tree after each of the last operations, and not
+    /// With `check_tail_fully`, checks the whole tree after each of the last operations, and not
     /// before.
     pub(in crate::diff) fn run_with<S: Implementation, R: Implementation>(
         &self,
@@ -153,7 +152,7 @@ impl Trace {
             }
             begun(index);
             let step = pair.step(operation);
-            // After a finding, the states are not what they were.
+            // After a finding, the two states are not comparable.
             if let Some(finding) = step.findings.into_iter().next() {
                 return Ok(Some(found(finding, index + 1, false)));
             }

@@ -1,9 +1,9 @@
-//! Sizes as people write them.
+//! Sizes with suffixes.
 
 /// The suffixes, by rising powers of 1024.
 const SUFFIXES: &str = "KMGTPE";
 
-/// Why a text is no size.
+/// Why a text is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseSizeError {
@@ -15,8 +15,8 @@ pub enum ParseSizeError {
     TooLarge,
 }
 
-/// Reads a number of bytes: decimal, hexadecimal after `0x`, or decimal with a
-/// suffix `K`, `M`, `G`, `T`, `P` or `E` (small letters do) for a power of 1024.
+/// Reads a number of bytes: decimal, hexadecimal after `0x`, or decimal with a suffix `K`, `M`,
+/// `G`, `T`, `P` or `E` (or in lower case) for a power of 1024.
 ///
 /// ```
 /// use gpu_buddy::diff::parse_size;
@@ -28,7 +28,7 @@ pub enum ParseSizeError {
 ///
 /// # Errors
 ///
-/// The text is something else, or the number does not fit.
+/// [`ParseSizeError`] if the text is something else, or the number is 2^64 or more.
 pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
     if let Some(digits) = text.strip_prefix("0x") {
         return digits_to_number(digits, 16);
@@ -41,7 +41,7 @@ pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
     number.checked_mul(1024 << (10 * power)).ok_or(ParseSizeError::TooLarge)
 }
 
-/// Digits alone: the standard library would take a sign.
+/// Accepts only digits: the standard library would accept a sign.
 fn digits_to_number(digits: &str, radix: u32) -> Result<u64, ParseSizeError> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return Err(ParseSizeError::Malformed);
@@ -49,8 +49,8 @@ fn digits_to_number(digits: &str, radix: u32) -> Result<u64, ParseSizeError> {
     u64::from_str_radix(digits, radix).map_err(|_| ParseSizeError::TooLarge)
 }
 
-/// Writes a number of bytes with the largest suffix that leaves it whole, as
-/// [`parse_size`] reads it.
+/// Writes a number of bytes with the largest suffix that keeps it whole, as [`parse_size`] reads
+/// it.
 ///
 /// ```
 /// use gpu_buddy::diff::format_size;

@@ -7,7 +7,7 @@ pub const FITS: &str = "a number that fits in 64 bits";
 const END: &str = "the end of the line";
 const ONCE: &str = "each setting once";
 
-/// A word, or part of one, and the column of its first character.
+/// A word or a part of one, and the column of its first character.
 #[derive(Clone, Copy)]
 pub struct Word<'a> {
     pub text: &'a str,
@@ -33,7 +33,7 @@ impl<'a> Word<'a> {
         self.error(ONCE)
     }
 
-    /// What comes after the first `bytes`.
+    /// The rest after the first `bytes`.
     fn after(self, bytes: usize) -> Self {
         let (before, text) = self.text.split_at(bytes);
         Self { text, column: self.column + before.chars().count(), ..self }
@@ -50,7 +50,7 @@ impl<'a> Word<'a> {
         self.split("=").filter(|(left, _)| left.text == name).map(|(_, value)| value)
     }
 
-    /// Part of a word that is not there is shown as the whole word.
+    /// An error at a part of a word. If that part is empty, the error shows the whole word.
     pub fn error_in(self, whole: Self, expected: &'static str) -> ParseError {
         if self.text.is_empty() { whole.error(expected) } else { self.error(expected) }
     }
@@ -74,10 +74,10 @@ impl<'a> Word<'a> {
     }
 }
 
-/// The words of a line that have not been read yet.
+/// The words of a line that are still to be read.
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
-    /// Begins with a word, or is empty. Has no blanks at its end.
+    /// Starts with a word, or is empty. Without blanks at its end.
     rest: Word<'a>,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Line<'a> {
         Self { rest: skip_blanks(Word { text: words, line, column: 1 }) }
     }
 
-    /// What is left of the line.
+    /// The rest of the line.
     pub fn text(self) -> &'a str {
         self.rest.text
     }
@@ -109,7 +109,7 @@ impl<'a> Line<'a> {
         self.next()
     }
 
-    /// Nothing more may follow.
+    /// Checks that the line ends here.
     pub fn end(mut self) -> Result<(), ParseError> {
         let word = self.next();
         if word.is_empty() { Ok(()) } else { Err(word.error(END)) }
@@ -126,7 +126,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The words of a line, and its comment. A comment begins where a word may.
+/// Splits a line into its words and its comment. A comment begins where a word could.
 pub fn split_comment(line: &str) -> (&str, Option<&str>) {
     let mut before = None;
     let start = line.char_indices().find(|&(_, character)| {
@@ -144,7 +144,7 @@ fn skip_blanks(rest: Word<'_>) -> Word<'_> {
     rest.after(rest.text.len() - rest.text.trim_start().len())
 }
 
-/// Puts a value where there is none yet.
+/// Sets a value that was not set before.
 pub fn set<T>(slot: &mut Option<T>, value: T, word: Word<'_>) -> Result<(), ParseError> {
     match slot.replace(value) {
         None => Ok(()),

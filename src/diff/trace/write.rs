@@ -1,4 +1,4 @@
-//! Traces to text.
+//! Writes traces as text.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", SpaceLine(self.space))?;
         let mut next = 0;
-        // Names follow the order of appearance, as they will when this is read.
+        // Names follow the order of appearance, as when the text is read.
         write_operations(f, self, |_| {
             next += 1;
             Name(next - 1)
@@ -21,7 +21,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// The first line of a trace, without the line's end.
+/// The first line of a trace, without the newline.
 pub(super) struct SpaceLine(pub Space);
 
 impl fmt::Display for SpaceLine {
@@ -32,8 +32,8 @@ impl fmt::Display for SpaceLine {
     }
 }
 
-/// Writes the operations, a line each. `name` gives each allocation its name as it is
-/// made. What is done to one that is not there has no line.
+/// Writes the operations, one a line. `name` names each allocation when it is made. Operations on
+/// an allocation that does not exist are left out.
 pub(super) fn write_operations<N: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     trace: &Trace,
@@ -60,8 +60,8 @@ pub(super) fn write_operations<N: fmt::Display>(
     Ok(())
 }
 
-/// The operation as a line of a trace, without the line's end. The alignment is
-/// always written, as the chunk size is not known here.
+/// The operation as a line of a trace, without the newline. The alignment is always written, as the
+/// chunk size is not known here.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write(f, self, self.allocation().map(Name), None)
@@ -69,7 +69,7 @@ impl fmt::Display for Operation {
 }
 
 impl Operation {
-    /// The allocation that it makes, or that it is about.
+    /// The allocation that it makes or works on.
     #[must_use]
     pub fn allocation(&self) -> Option<Id> {
         match *self {
@@ -84,7 +84,7 @@ impl Operation {
         }
     }
 
-    /// The same, with another name for the allocation.
+    /// Renames its allocation.
     pub(in crate::diff) fn renamed(mut self, name: impl FnOnce(Id) -> Id) -> Self {
         if let Self::Alloc { id, .. }
         | Self::AllocOnto { id, .. }
@@ -98,7 +98,7 @@ impl Operation {
     }
 }
 
-/// Writes one operation. Those on an allocation need its name.
+/// Writes one operation. One on an allocation needs a name.
 fn write(
     f: &mut fmt::Formatter<'_>,
     operation: &Operation,

@@ -10,13 +10,13 @@ use crate::module::ModuleError;
 
 use super::key::Key;
 
-/// The machine's C compiler, as the environment names it.
+/// The machine's C compiler, or the one that the environment names.
 pub(in crate::module) struct Compiler {
-    /// The program, and arguments that belong to its name.
+    /// The program, and arguments that are part of its name.
     program: Vec<OsString>,
     /// `CFLAGS`, which come last.
     pub(super) flags: Vec<OsString>,
-    /// Changes with the compiler and the flags.
+    /// A digest that changes with the compiler and the flags.
     pub(super) identity: Key,
 }
 
@@ -24,7 +24,7 @@ impl Compiler {
     pub fn find() -> Result<Self, ModuleError> {
         let mut program = words("CC");
         for word in &mut program {
-            // It runs in another folder.
+            // The compiler runs in another folder.
             let path = Path::new(word);
             if path.components().count() > 1 && path.exists() {
                 *word = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
@@ -50,7 +50,7 @@ impl Compiler {
         for variable in ["COMPILER_PATH", "GCC_EXEC_PREFIX"] {
             identity.part(std::env::var_os(variable).unwrap_or_default().as_bytes());
         }
-        // A wrapper stays the same when the compiler behind it changes.
+        // The compiler behind a wrapper may change while the wrapper does not.
         let version = compiler.command().arg("--version").output();
         identity.part(&version.map_err(|error| compiler.failed(&error))?.stdout);
         compiler.identity = identity;
@@ -60,9 +60,9 @@ impl Compiler {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program[0]);
         command.args(&self.program[1..]).stdin(Stdio::null());
-        // Messages are searched for English words.
+        // Error messages are searched for English words.
         command.env("LC_ALL", "C");
-        // They add folders and outputs that a kernel build has no use for.
+        // These add folders and outputs that a kernel build must not use.
         for variable in ["CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES"] {
             command.env_remove(variable);
         }
@@ -84,7 +84,7 @@ fn words(name: &str) -> Vec<OsString> {
     words.filter(|word| !word.is_empty()).map(|word| OsStr::from_bytes(word).into()).collect()
 }
 
-/// The file that a program's name or path stands for, without links.
+/// The file of a program's name or path, without links.
 fn in_path(program: &OsStr) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));

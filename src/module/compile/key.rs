@@ -1,10 +1,10 @@
-//! What a file of the cache depends on, as a digest.
+//! The key of a file in the cache: a digest of everything that it depends on.
 
 use sha2::{Digest, Sha256};
 
 use crate::module::source::hex;
 
-/// A digest of parts, whose ends count.
+/// A digest of parts. The boundaries of the parts count too.
 #[derive(Clone)]
 pub(super) struct Key(Sha256);
 

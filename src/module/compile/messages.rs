@@ -1,11 +1,11 @@
-//! What the compiler says, for people.
+//! Prepares the compiler's messages for people.
 
 use std::process::Output;
 
 use super::{HEADERS, SHIM};
 
-/// What the compiler or the linker wrote, with the paths that the project and the tree
-/// have, and without the headers that only lead to the kernel's.
+/// The messages of the compiler or the linker, with paths as in the project and the tree, and
+/// without the headers that only include the kernel's.
 pub(super) fn messages(output: &Output) -> String {
     const FROM: &str = "In file included from ";
     let text = String::from_utf8_lossy(&output.stderr);
@@ -31,7 +31,7 @@ pub(super) fn messages(output: &Output) -> String {
     messages.trim_start_matches('\n').to_owned()
 }
 
-/// What helps against an error, as far as its messages tell.
+/// A hint that follows from the messages.
 pub(super) fn hint(messages: &str) -> String {
     if messages.contains("No space left on device") {
         return "XDG_CACHE_HOME and TMPDIR can name folders on another disk".into();
@@ -45,11 +45,10 @@ pub(super) fn hint(messages: &str) -> String {
              If the kernel has it elsewhere, see UPGRADE.md"
         );
     }
-    "If the kernel builds with it, a stand-in under vendor/shim lacks something: see UPGRADE.md"
-        .into()
+    "If the kernel compiles, a stand-in under vendor/shim lacks something: see UPGRADE.md".into()
 }
 
-/// The header that the compiler has not found.
+/// The header that the compiler did not find.
 fn missing_header(messages: &str) -> Option<&str> {
     messages.lines().find_map(|line| {
         let (_, message) = line.split_once("fatal error: ")?;

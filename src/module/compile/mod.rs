@@ -1,7 +1,7 @@
 //! Compiles the C of a kernel to a shared object.
 //!
-//! The compiler runs in a copy of the tree, as it does in a kernel build: paths in
-//! its messages, and in those of warnings and BUGs, are paths inside the tree.
+//! The compiler runs in a copy of the tree, as in a kernel build. So paths in its messages, in
+//! warnings and in BUGs are paths inside the tree.
 
 mod compiler;
 mod key;
@@ -26,37 +26,37 @@ use place::Workplace;
 /// The shims and the adapter.
 const SHIMS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shims.rs"));
 
-/// Where the shims are, and the headers that lead to the kernel's own, as seen from
-/// the tree.
+/// The folders of the shims, and of the headers that include the kernel's own, as seen from the
+/// tree.
 const SHIM: &str = "../shim";
 const HEADERS: &str = "../include";
 
-/// What a module is built for.
+/// The purpose of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
-    /// To be run, as the compiled-in kernel is.
+    /// To run, like the compiled-in kernel.
     Plain,
-    /// Reports memory errors and undefined behaviour as warnings, with their place. The
-    /// process must have the address sanitizer's library loaded before anything else.
+    /// Reports memory errors and undefined behaviour as warnings, with file and line. The address
+    /// sanitizer's library must be loaded into the process before everything else.
     Sanitized,
     /// Counts how often each line and branch of the allocator runs, for `gcov`.
     Coverage,
 }
 
 impl Build {
-    /// What a unit is compiled with besides. The suite is never looked at.
+    /// The additional flags of a unit. The suite has none.
     fn flags(self, unit: &Unit) -> &'static [&'static str] {
         match (self, unit.name) {
             (Self::Sanitized, "buddy" | "rbtree") => &[
                 "-fsanitize=address,undefined",
                 "-O1",
                 "-fsanitize-recover=all",
-                // The kernel is compiled so that signed numbers wrap.
+                // The kernel is compiled with wrapping signed integers.
                 "-fno-strict-overflow",
                 "-fno-omit-frame-pointer",
                 "-g",
             ],
-            // Optimised further, a line that is put into its caller has no counter.
+            // With more optimisation, a line that is inlined has no counter.
             (Self::Coverage, "buddy") => &["--coverage", "-Og", "-fprofile-update=prefer-atomic"],
             _ => &[],
         }
@@ -70,19 +70,19 @@ impl Build {
         }
     }
 
-    /// Whether the object of a unit may be in another folder than the one that it was
-    /// compiled in: the counters are written beside it.
+    /// Whether a unit's object may be moved to another folder. The counters of `gcov` are written
+    /// beside it.
     fn may_move(self, unit: &Unit) -> bool {
         self != Self::Coverage || self.flags(unit).is_empty()
     }
 }
 
-/// What a module is compiled from.
+/// Everything that a module is compiled from.
 pub(super) struct Recipe<'a> {
     source: &'a Source,
     compiler: &'a Compiler,
     build: Build,
-    /// Each unit, with the digest of all that it depends on.
+    /// Each unit, with the digest of everything that it depends on.
     units: Vec<(Unit, String)>,
     /// The digest of the whole.
     pub key: String,
@@ -116,7 +116,7 @@ impl<'a> Recipe<'a> {
     }
 }
 
-/// What every unit depends on.
+/// The part of the key that is the same for all units.
 fn common_key(source: &Source, compiler: &Compiler) -> Key {
     let mut key = compiler.identity.clone();
     key.text(&MODULE_ABI.to_string());
@@ -150,7 +150,7 @@ fn unit_key(source: &Source, unit: &Unit, build: Build, mut key: Key) -> String 
         key.text(value);
     }
     let path = unit.source.to_string_lossy().into_owned();
-    // The unit of the suite includes it.
+    // The unit `kunit_suite` includes the suite.
     let suite = (unit.name == "kunit_suite").then(|| source.layout.suite.to_owned());
     for path in suite.into_iter().chain([path]) {
         key.text(&path);
@@ -162,17 +162,16 @@ fn unit_key(source: &Source, unit: &Unit, build: Build, mut key: Key) -> String 
 fn flags(origin: Origin) -> Vec<String> {
     let mut flags = vec!["-O2".to_owned()];
     flags.extend(tree::flags(Path::new("."), Path::new(SHIM), Path::new(HEADERS), origin));
-    // What leads to the kernel's headers and to the suite names them by their paths in
-    // the tree.
+    // Generated headers, and the unit of the suite, include files by their paths in the tree.
     flags.extend(["-iquote", "."].map(String::from));
     flags
 }
 
-/// A module that has just been compiled.
+/// A module that was just compiled.
 pub(super) struct Compiled {
-    /// Where it is kept for the next time.
+    /// Its path in the cache.
     kept: Option<PathBuf>,
-    /// Whether its key says all that it depends on.
+    /// Whether its key covers everything that it depends on.
     pub closed: bool,
     place: Workplace,
 }
@@ -192,16 +191,16 @@ impl Recipe<'_> {
         Ok(Compiled { kept, closed, place })
     }
 
-    /// The same in a folder, which has the module, and what else the compiler writes, then.
-    /// Returns the module.
+    /// Compiles to a folder, which then has the module and the compiler's other output. Returns the
+    /// module.
     pub fn compile_to(&self, folder: &Path, cache: &Cache) -> Result<PathBuf, ModuleError> {
         let place = Workplace::in_folder(folder, self.source)?;
         self.compile_in(&place, cache, true)?;
         Ok(place.module())
     }
 
-    /// Unless `reuse` is set, all units are compiled. Returns whether the keys say all that
-    /// the units depend on.
+    /// Compiles all units, or with `reuse` only those that are not in the cache. Returns whether
+    /// the keys cover everything that the units depend on.
     fn compile_in(
         &self,
         place: &Workplace,
@@ -210,7 +209,7 @@ impl Recipe<'_> {
     ) -> Result<bool, ModuleError> {
         let mut running = Vec::new();
         for (unit, key) in &self.units {
-            // A copy, so that another process may clear up.
+            // A copy, because another process may clean the cache.
             let may_reuse = reuse && self.build.may_move(unit);
             let kept = may_reuse.then(|| cache.get(key, ".o")).flatten();
             let copied = kept.is_some_and(|(_, text)| fs::write(place.object(unit), text).is_ok());
@@ -241,7 +240,7 @@ impl Recipe<'_> {
             (None, Some(output)) if !output.status.success() => {
                 let messages = messages(&output);
                 if reused && undefined(&messages).is_none() {
-                    // An object from the cache may be of no use, whatever its digest.
+                    // An object in the cache may be unusable in spite of its digest.
                     return self.compile_in(place, cache, false);
                 }
                 Err(self.explain(&messages))
@@ -250,7 +249,7 @@ impl Recipe<'_> {
         }
     }
 
-    /// The compiler's messages, and what may help.
+    /// The compiler's messages, and a hint.
     fn explain(&self, messages: &str) -> ModuleError {
         const MOST_LINES: usize = 30;
         let mut text: String =
@@ -266,7 +265,7 @@ impl Recipe<'_> {
     }
 }
 
-/// Moves a file to the cache. Returns where it is then.
+/// Moves a file to the cache. Returns its new path.
 fn keep(cache: &Cache, key: &str, ending: &str, file: &Path) -> Option<PathBuf> {
     cache
         .put(key, ending, file)

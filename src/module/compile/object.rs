@@ -1,4 +1,4 @@
-//! The allocator's object code, and what the compiler says of its source.
+//! The allocator's object code, and the compiler's warnings.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::messages::messages;
 use super::place::{Job, Workplace};
 use super::{Recipe, flags};
 
-/// The level of warnings that a kernel is compiled with.
+/// The warnings of a kernel build.
 const WARNINGS: [&str; 8] = [
     "-Wall",
     "-Wextra",
@@ -25,21 +25,20 @@ const WARNINGS: [&str; 8] = [
     "-Wno-builtin-macro-redefined",
 ];
 
-/// A line that is added or removed changes the numbers of those behind it, which BUGs and
-/// WARNs carry.
+/// BUGs and WARNs have line numbers, which change when lines above are added or removed.
 const NO_LINES: &str = "-D__LINE__=0";
 
-/// What the allocator compiles to.
+/// The result of compiling the allocator.
 pub struct Object {
-    /// The digest of its object code without line numbers, in hexadecimal. If that is the
-    /// same for two trees, they behave in the same way.
+    /// The digest of its object code without line numbers, in hexadecimal. Two trees with the same
+    /// digest behave in the same way.
     pub digest: String,
     /// The compiler's warnings, each with its first line.
     pub warnings: Vec<String>,
 }
 
 impl Recipe<'_> {
-    /// Compiles the allocator, and the kernel's own files that it calls, in a folder.
+    /// Compiles the allocator, and the kernel files that it calls, in a folder.
     pub fn object(&self, folder: &Path) -> Result<Object, ModuleError> {
         let place = Workplace::in_folder(folder, self.source)?;
         let units = || {
@@ -62,7 +61,7 @@ impl Recipe<'_> {
         for (unit, job) in jobs {
             let mut output = job.finish(self.compiler)?;
             if !output.status.success() {
-                // The number of a line may be a part of a name that has to be unique.
+                // A line number may be part of a name that must be unique.
                 output = begin(unit, &[]).and_then(|job: Job| job.finish(self.compiler))?;
             }
             let messages = if output.stderr.is_empty() { String::new() } else { messages(&output) };

@@ -14,15 +14,15 @@ use crate::module::tree::{self, Unit};
 use super::compiler::Compiler;
 use super::{Build, Recipe, SHIMS, flags};
 
-/// The folder that one kernel is compiled in.
+/// The folder in which one kernel is compiled.
 pub(super) struct Workplace {
     root: PathBuf,
-    /// Removes it at the end.
+    /// Removes the folder when dropped.
     _temporary: Option<TempDir>,
 }
 
 impl Workplace {
-    /// One for a short time, in the cache if there is room.
+    /// Creates a temporary one, in the cache if possible.
     pub fn new(source: &Source, cache: &Cache) -> Result<Self, ModuleError> {
         let fill = |folder: TempDir| {
             fill(folder.path(), source)?;
@@ -32,7 +32,7 @@ impl Workplace {
         in_cache.or_else(|_: std::io::Error| fill(temporary_folder()?)).map_err(no_temporary_folder)
     }
 
-    /// One that stays.
+    /// Creates one that is kept.
     pub fn in_folder(folder: &Path, source: &Source) -> Result<Self, ModuleError> {
         let place = Self { root: folder.to_owned(), _temporary: None };
         fs::create_dir_all(folder)
@@ -63,7 +63,7 @@ impl Workplace {
         self.compile_with(compiler, unit, flags(unit.origin), build.flags(unit))
     }
 
-    /// Compiles a unit with other flags than the usual ones, and then some more.
+    /// Compiles a unit with `flags` instead of the usual ones, then `more`.
     pub fn compile_with(
         &self,
         compiler: &Compiler,
@@ -84,7 +84,7 @@ impl Workplace {
 
     pub fn link(&self, recipe: &Recipe<'_>) -> Result<Output, ModuleError> {
         let mut command = recipe.compiler.command();
-        // What is undefined is found here, by the linker, which says who uses it.
+        // Undefined symbols are found here, by the linker, which says who uses them.
         command.args(["-shared", "-Wl,-z,defs", "-Wl,-z,now", "-o", "../module.so"]);
         command.args(recipe.units.iter().map(|(unit, _)| format!("../{}", object(unit))));
         command.args(&recipe.compiler.flags).args(recipe.build.link_flags());
@@ -92,15 +92,15 @@ impl Workplace {
     }
 
     fn start(&self, compiler: &Compiler, mut command: Command) -> Result<Job, ModuleError> {
-        // One that is stopped leaves its temporary files.
+        // A compiler that is killed leaves its temporary files.
         command.env("TMPDIR", &self.root);
         command.current_dir(self.at("tree")).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| compiler.failed(&error))?;
         Ok(Job(Some(child)))
     }
 
-    /// Whether a unit was compiled from nothing but what is here. `CFLAGS`, for
-    /// example, can name a folder of headers, which no digest knows of.
+    /// Whether a unit was compiled only from files in this folder. For example, `CFLAGS` can name a
+    /// folder of headers, which is in no digest.
     pub fn is_closed(&self, unit: &Unit) -> bool {
         let Ok(text) = fs::read(self.at(&dependencies(unit))) else { return false };
         let text = String::from_utf8_lossy(&text).replace("\\\n", " ");
@@ -113,8 +113,7 @@ impl Workplace {
     }
 }
 
-/// Writes the tree, the shims, and a header for each one of the kernel's own that includes
-/// the real one.
+/// Writes the tree, the shims, and the headers that include the kernel's own.
 fn fill(folder: &Path, source: &Source) -> std::io::Result<()> {
     let write = |path: PathBuf, text: &[u8]| {
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
@@ -141,8 +140,8 @@ fn dependencies(unit: &Unit) -> String {
     format!("{}.d", unit.name)
 }
 
-/// A compiler that is running. One that is not waited for does not outlive this: its
-/// folder is about to go.
+/// A running compiler. If nobody waits for it, it is killed on drop, because its folder is about to
+/// be removed.
 pub(super) struct Job(Option<Child>);
 
 impl Job {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Replacement: where the header was before it moved. */
+/* Replacement: the header's path before it moved. */
 #ifndef SHIM_ASM_UNALIGNED_H
 #define SHIM_ASM_UNALIGNED_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: a printer collects what it is given, and hands each line that is
- * complete to the kernel log. Longer lines are cut, as in printk.c.
+ * Replacement: a printer collects text, and passes each complete line to the
+ * kernel log. Long lines are cut, as in printk.c.
  */
 #ifndef SHIM_DRM_DRM_PRINT_H
 #define SHIM_DRM_DRM_PRINT_H

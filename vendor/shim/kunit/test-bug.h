@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: fails the KUnit case that runs on this thread; does nothing
- * where none does.
+ * Replacement: fails the KUnit case that runs on this thread, if there is one.
  */
 #ifndef SHIM_KUNIT_TEST_BUG_H
 #define SHIM_KUNIT_TEST_BUG_H

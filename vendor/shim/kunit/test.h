@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Replacement: KUnit's macros over src/kunit.rs, which runs the cases. A failed
- * assertion ends its case by unwinding, where the kernel ends a thread. There
- * are no parameters, resources or attributes but the speed of a case.
+ * assertion ends its case by unwinding; the kernel ends a thread. There are no
+ * parameters or resources, and no attributes except the speed of a case.
  */
 #ifndef SHIM_KUNIT_TEST_H
 #define SHIM_KUNIT_TEST_H
@@ -35,7 +35,7 @@ struct kunit_suite {
 	struct kunit_case *test_cases;
 };
 
-/* The one suite of a tree, and the seed that its init function draws. */
+/* The only suite of a tree, and a way to reset the seed of its init function. */
 extern struct kunit_suite *const shim_kunit_suite;
 void shim_kunit_forget_seed(void);
 
@@ -51,14 +51,14 @@ void shim_kunit_forget_seed(void);
 #define kunit_warn(test, format, ...) kunit_printk(4, test, format, ##__VA_ARGS__)
 #define kunit_info(test, format, ...) kunit_printk(6, test, format, ##__VA_ARGS__)
 
-/* Where a check stands, and what becomes of the case when it fails. */
+/* The place of a check, and whether its failure ends the case. */
 struct shim_kunit_check {
 	const char *file;
 	unsigned int line;
 	bool assertion;
 };
 
-/* The last argument is a format of the test's own, or null. */
+/* The last argument is the test's own format, or null. */
 void __printf(4, 5) shim_kunit_fail(struct kunit *test,
 				    const struct shim_kunit_check *check,
 				    const char *expected,
@@ -93,7 +93,7 @@ void __printf(7, 8) shim_kunit_fail_values(struct kunit *test,
 				       __VA_ARGS__);				\
 } while (0)
 
-/* A null format is a message of the test's own that is not there. */
+/* A null format: the test has no message of its own. */
 #define SHIM_KUNIT_NO_MSG (const char *)NULL
 
 #define KUNIT_FAIL(test, ...) \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* No-op: names that KUnit may see are visible to the linker as they are. */
+/* No-op: the linker sees these names anyway. */
 #ifndef SHIM_KUNIT_VISIBILITY_H
 #define SHIM_KUNIT_VISIBILITY_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: the compiler's bit counting. fls() takes 32 bits, as in the
- * kernel: the allocator's limit on the size of a request comes from that.
+ * Replacement: the compiler's builtins. fls() takes 32 bits, as in the kernel:
+ * the allocator's limit on the size of a request follows from that.
  */
 #ifndef SHIM_LINUX_BITOPS_H
 #define SHIM_LINUX_BITOPS_H

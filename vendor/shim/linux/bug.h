@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Replacement. A kernel BUG kills the task; here it unwinds through the C
- * frames to whoever called in, and a WARN is recorded with its place instead of
- * a backtrace in the log. The bodies are in src/runtime/bug.rs.
+ * frames to the caller. A WARN is recorded with its place; there is no
+ * backtrace. The bodies are in src/runtime/bug.rs.
  */
 #ifndef SHIM_LINUX_BUG_H
 #define SHIM_LINUX_BUG_H
@@ -25,7 +25,7 @@
 	unlikely(shim_warn);						\
 })
 
-/* The text stands for the condition; its arguments are not formatted. */
+/* The text is recorded as the condition. Its arguments are not formatted. */
 #define WARN(condition, text, ...) ({					\
 	bool shim_warn = (condition);					\
 	if (unlikely(shim_warn))					\
@@ -33,7 +33,7 @@
 	unlikely(shim_warn);						\
 })
 
-/* Recorded each time: a record of a warning counts its occurrences. */
+/* Recorded each time, not once. */
 #define WARN_ON_ONCE(condition) WARN_ON(condition)
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement. Included ahead of every unit, as in the kernel, but the
- * configuration is fixed here: KUnit so that the allocator's own assertions
- * reach a running test, lockdep so that its locking annotations are compiled
- * (whether they are armed is decided at run time, see src/runtime/lockdep.rs).
+ * Replacement. Included before every unit, as in the kernel, but with a fixed
+ * configuration: KUnit, so that the allocator's own assertions reach a running
+ * test, and lockdep, so that its lock assertions are compiled.
+ * src/runtime/lockdep.rs decides at run time whether these are active.
  */
 #ifndef SHIM_LINUX_KCONFIG_H
 #define SHIM_LINUX_KCONFIG_H
@@ -13,7 +13,7 @@
 #define CONFIG_LOCKDEP 1
 #define CONFIG_GPU_BUDDY 1
 
-/* Good in #if only, where a name without a definition counts as 0. */
+/* Only for #if, where an undefined name is 0. */
 #define IS_ENABLED(option) ((option) + 0)
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Replacement: what is left of the kernel's grab bag, by way of its parts. */
+/* Replacement: includes the shims of the headers that the kernel's includes. */
 #ifndef SHIM_LINUX_KERNEL_H
 #define SHIM_LINUX_KERNEL_H
 

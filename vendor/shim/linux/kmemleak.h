@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* No-op: leaks are counted by the arena instead. */
+/* No-op: the arena counts leaks instead. */
 #ifndef SHIM_LINUX_KMEMLEAK_H
 #define SHIM_LINUX_KMEMLEAK_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: the kernel's circular list with the checks of a hardened one,
- * always on. A link that does not fit is a BUG at the place of the call, before
- * anything is written through it.
+ * Replacement: the kernel's circular list with the checks of
+ * CONFIG_LIST_HARDENED, always on. A wrong link is a BUG with the place of the
+ * call, before anything is written through it.
  */
 #ifndef SHIM_LINUX_LIST_H
 #define SHIM_LINUX_LIST_H
@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #include <module/steps.h>
 
-/* What a deleted entry's links become: addresses that cannot be mapped. */
+/* The links of a deleted entry: addresses that cannot be mapped. */
 #define LIST_POISON1 ((struct list_head *)0x100)
 #define LIST_POISON2 ((struct list_head *)0x122)
 
@@ -90,7 +90,7 @@ static inline void shim_list_move(struct list_head *entry, struct list_head *pre
 	shim_list_insert(entry, prev, prev->next, file, line);
 }
 
-/* Puts what is on the list between two neighbours; the list is left as it is. */
+/* Inserts the entries of a list between two neighbours. Does not reset the list. */
 static inline void shim_list_splice(const struct list_head *list,
 				    struct list_head *prev, struct list_head *next)
 {
@@ -114,7 +114,7 @@ static inline void shim_list_move_tail(struct list_head *entry,
 				       struct list_head *head,
 				       const char *file, unsigned int line)
 {
-	/* The last entry may be the one that moves, so it goes first. */
+	/* The entry may be the last one: unlink it before reading head->prev. */
 	shim_list_unlink(entry, file, line);
 	shim_list_insert(entry, head->prev, head, file, line);
 }
@@ -124,7 +124,7 @@ static inline void shim_list_move_tail(struct list_head *entry,
 #define list_splice(list, head) shim_list_splice(list, head, (head)->next)
 #define list_splice_tail(list, head) shim_list_splice(list, (head)->prev, head)
 
-/* Each step of a walk is counted. */
+/* Counts each step of a walk. */
 #define list_entry(link, type, member) \
 	(shim_step(), container_of(link, type, member))
 #define list_first_entry(head, type, member) \

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement. The kernel follows every lock; here one question is answered:
- * does this thread hold the lock that the allocator was told of? The answer is
- * in src/runtime/lockdep.rs.
+ * Replacement. The kernel tracks every lock. This only answers whether this
+ * thread holds the lock that the allocator was given. The answer is in
+ * src/runtime/lockdep.rs.
  */
 #ifndef SHIM_LINUX_LOCKDEP_H
 #define SHIM_LINUX_LOCKDEP_H
 
 #include <linux/bug.h>
 
-/* Its address names the lock. */
+/* Its address identifies the lock. */
 struct lockdep_map {
 	const char *name;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: functions only, where the kernel also folds constants. Where the
- * kernel's result is undefined (a power of two above 2^63), so is ours.
+ * Replacement: functions only; the kernel also folds constants. If the kernel's
+ * result is undefined (a power of two above 2^63), so is this one.
  */
 #ifndef SHIM_LINUX_LOG2_H
 #define SHIM_LINUX_LOG2_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: rounding to powers of two, with the kernel's wrap-around at the
- * end of the type of the first argument.
+ * Replacement: rounding to powers of two. As in the kernel, it wraps around at
+ * the end of the first argument's type.
  */
 #ifndef SHIM_LINUX_MATH_H
 #define SHIM_LINUX_MATH_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Replacement: without the kernel's check that both sides have one signedness. */
+/* Replacement: without the kernel's check that both sides have the same signedness. */
 #ifndef SHIM_LINUX_MINMAX_H
 #define SHIM_LINUX_MINMAX_H
 

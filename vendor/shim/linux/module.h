@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: a module's init and exit functions are reachable under fixed
- * names. module/adapter.c calls the first when the module is loaded, which is on
- * first use for the kernel that is linked in. One module is one library.
+ * Replacement: a module's init and exit functions get fixed names.
+ * module/adapter.c calls the first when the module is loaded; for the
+ * compiled-in kernel, that is on first use. One module is one library.
  */
 #ifndef SHIM_LINUX_MODULE_H
 #define SHIM_LINUX_MODULE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Replacement: one processor, so per-processor data is plain data. */
+/* Replacement: one CPU, so per-CPU data is plain data. */
 #ifndef SHIM_LINUX_PERCPU_H
 #define SHIM_LINUX_PERCPU_H
 

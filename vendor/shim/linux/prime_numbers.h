@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Replacement: by trial division, which is enough for a suite's small numbers. */
+/* Replacement: trial division, which is enough for a suite's small numbers. */
 #ifndef SHIM_LINUX_PRIME_NUMBERS_H
 #define SHIM_LINUX_PRIME_NUMBERS_H
 
@@ -22,7 +22,7 @@ static inline unsigned long next_prime_number(unsigned long x)
 	return x;
 }
 
-/* As in the kernel, 1 comes first where it is the start. */
+/* As in the kernel, the loop begins with 1 if that is the start. */
 #define for_each_prime_number_from(prime, from, most)			\
 	for (prime = (from); prime <= (most); prime = next_prime_number(prime))
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: a level and a formatted line go to src/runtime/printk.rs, which
- * hands them to whoever captures them, or to the `log` crate. The level is an
- * argument of its own. The C library formats: the kernel's %p extensions are not
- * known, and %#x of 0 has no 0x.
+ * Replacement: passes a level and a formatted line to src/runtime/printk.rs,
+ * which captures it or passes it to the `log` crate. The level is an argument
+ * of its own. The C library formats: it does not know the kernel's %p
+ * extensions, and %#x of 0 has no 0x.
  */
 #ifndef SHIM_LINUX_PRINTK_H
 #define SHIM_LINUX_PRINTK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Replacement: the seed of a KUnit run, so that a run can be repeated; see
- * src/kunit.rs. Brings in prandom.h, which series 6.12 counts on.
+ * src/kunit.rs. Includes prandom.h, because series 6.12 relies on that.
  */
 #ifndef SHIM_LINUX_RANDOM_H
 #define SHIM_LINUX_RANDOM_H

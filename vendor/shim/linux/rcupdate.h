@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Replacement: plain accesses. The allocator's trees are only walked under its
- * lock, so nothing is ever published to a reader without one.
+ * lock, so there is no reader without the lock.
  */
 #ifndef SHIM_LINUX_RCUPDATE_H
 #define SHIM_LINUX_RCUPDATE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * No-op: user threads are preempted without asking. Brings in lockdep.h, as the
- * kernel's does.
+ * No-op: user threads are preempted anyway. Includes lockdep.h, as the kernel's
+ * header does.
  */
 #ifndef SHIM_LINUX_SCHED_H
 #define SHIM_LINUX_SCHED_H

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Replacement: memory comes from the arena of the allocator that the thread is
- * inside of, or from malloc where it is inside of none; see
- * src/runtime/arena.rs. Each allocation may fail there, on request. A cache is
- * a static description; creating one fails if the runtime says so, and destroying
- * one does nothing.
+ * Replacement: memory comes from the arena of the allocator whose scope the
+ * thread is in, or else from malloc; see src/runtime/arena.rs. Any allocation
+ * can be made to fail there. A cache is a static description; creating one
+ * fails if the runtime says so, and destroying one does nothing.
  */
 #ifndef SHIM_LINUX_SLAB_H
 #define SHIM_LINUX_SLAB_H
@@ -15,7 +14,7 @@
 #include <module/runtime.h>
 #include <module/steps.h>
 
-/* There is one kind of memory, so the kind asked for is not looked at. */
+/* There is only one kind of memory, so the flags are ignored. */
 #define GFP_KERNEL ((gfp_t)0)
 
 struct kmem_cache {
@@ -58,9 +57,9 @@ static inline void *kcalloc(size_t count, size_t size,
 }
 
 /*
- * Memory that nobody asked to be zeroed has a pattern in it, so that a read of
- * what was never written shows, and is the same on every run. Its value is the
- * one that SLUB's debugging uses.
+ * Memory that need not be zeroed is filled with a pattern, so that a read of
+ * uninitialised memory shows, and is the same on every run. The value is that
+ * of SLUB's debugging.
  */
 static inline void *kmalloc_array(size_t count, size_t size, gfp_t flags)
 {

@@ -25,7 +25,7 @@ typedef unsigned int gfp_t;
 #define BITS_PER_BYTE 8
 #define BITS_PER_LONG 64
 
-/* Of a kernel on x86: generations before 4K chunks were fixed ask for it. */
+/* As on x86. Older kernels use it for their smallest chunk. */
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1UL << PAGE_SHIFT)
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Puts one table over every generation of the allocator. What differs between
- * them stays in this file: names, free lists or trees, arguments that came
- * later. The file that compiles it says what the tree's header has: see
- * src/module/tree.rs.
+ * The same table of functions for every generation of the allocator. All
+ * differences between them are in this file: names, free lists or trees,
+ * arguments that were added later. The build defines what the tree's header
+ * has: see src/module/tree.rs.
  *
  *   SHIM_DRM            the names begin with drm_, not with gpu_
  *   SHIM_FREE_TREES     free blocks are in two trees per order
@@ -43,8 +43,8 @@ static int load(const struct gpu_buddy_runtime *runtime)
 /* --- flags ------------------------------------------------------------------ */
 
 /*
- * The flags of this crate have the numbers of the newest kernel. Where a tree
- * has them, they must be the same, so that any number can be passed on as it is.
+ * This crate's flags have the values of the newest kernel. If a tree has a
+ * flag, its value must be the same, so that flags are passed on unchanged.
  */
 #ifdef SHIM_DRM
 #define SAME(name, bit) _Static_assert(DRM_BUDDY_##name == 1 << (bit), #name)
@@ -212,7 +212,7 @@ static void record(const void *memory, struct gpu_buddy_record *record)
 #endif
 }
 
-/* What would be read is at least aligned, and no null. */
+/* Whether a pointer is at least aligned and not null. */
 static bool is_readable(const void *block)
 {
 	return block && (uintptr_t)block % _Alignof(block_t) == 0;
@@ -222,7 +222,7 @@ static size_t tree(const void *memory, struct gpu_buddy_record *records,
 		   size_t capacity)
 {
 	const buddy_t *mm = memory;
-	/* Each block on the way down leaves one right half behind. */
+	/* One right half is waiting for each block on the way down. */
 	struct { const block_t *block; u32 below; } next[CONSTANT(BUDDY_MAX_ORDER) + 3];
 	size_t count = 0;
 
@@ -241,7 +241,7 @@ static size_t tree(const void *memory, struct gpu_buddy_record *records,
 			if (count++ == capacity)
 				return count;
 			record(block, out);
-			/* Orders descend, so that this ends, whatever the links say. */
+			/* Only descending orders, so that this ends even if links are wrong. */
 			if (out->state != GPU_BUDDY_RECORD_SPLIT || !out->order ||
 			    out->order >= below)
 				continue;
@@ -254,7 +254,7 @@ static size_t tree(const void *memory, struct gpu_buddy_record *records,
 	return count;
 }
 
-/* The numbers of the two trees, where the header does not give them. */
+/* The indices of the two trees, if the header does not define them. */
 #ifdef SHIM_HAS_TREE_NAMES
 #define CLEAR_TREE CONSTANT(BUDDY_CLEAR_TREE)
 #define DIRTY_TREE CONSTANT(BUDDY_DIRTY_TREE)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's KUnit suite, unchanged, with access to the seed that it keeps in
- * a static variable: a run with another seed has to begin by forgetting it.
- * Whoever compiles it defines the path, and whether the suite keeps a seed.
+ * The kernel's KUnit suite, unchanged, with access to its seed, which is a
+ * static variable: a run with another seed must first reset it. The build
+ * defines the path, and whether the suite has a seed.
  */
 
 #include SHIM_KUNIT_SUITE_FILE

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Formats what the kernel's variadic functions are given and hands the text to
- * Rust. In C because a variadic function cannot be written in Rust.
+ * Formats the arguments of the kernel's variadic functions, and passes the text
+ * to Rust. In C, because Rust cannot define variadic functions.
  */
 
 #include <drm/drm_print.h>
 #include <linux/kernel.h>
 #include <kunit/test.h>
 
-/* Longer lines are cut, as the kernel cuts a record of its log. */
+/* Longer lines are cut, as in the kernel's log. */
 #define LINE_LENGTH 1024
 
 int vsnprintf(char *text, size_t size, const char *format, __builtin_va_list arguments);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Follows the kernel's own <linux/rbtree.h>, and counts steps to a neighbour. A macro's
- * name is not expanded again inside of it, so that the kernel's functions are what is
- * called.
+ * Included after the kernel's own <linux/rbtree.h>: counts steps to a
+ * neighbour. Inside a macro its own name is not expanded, so the kernel's
+ * function is called.
  */
 #ifndef SHIM_MODULE_RBTREE_STEPS_H
 #define SHIM_MODULE_RBTREE_STEPS_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The table of what a kernel's C needs at run time. Rust fills it in
- * (src/runtime/table.rs) and hands it over when a module is loaded. The C calls
- * up through this table alone, so that no symbol binds the two sides.
+ * The table of functions that a kernel's C needs at run time. Rust fills it in
+ * (src/runtime/table.rs), and passes it when a module is loaded. The C calls
+ * Rust only through this table, so neither side links to the other's symbols.
  *
- * Whoever changes it, or module.h, raises GPU_BUDDY_MODULE_ABI there and
+ * After a change here or in module.h, increment GPU_BUDDY_MODULE_ABI there and
  * MODULE_ABI in src/module/abi.rs.
  */
 #ifndef SHIM_MODULE_RUNTIME_H
@@ -26,7 +26,7 @@ struct gpu_buddy_runtime {
 	void (*object_free)(void *object, size_t size);
 	void *(*kmalloc)(size_t count, size_t size);
 	void (*kfree)(const void *memory);
-	/* Whether a cache can be made. */
+	/* Whether the creation of a cache succeeds. */
 	bool (*cache_create)(const char *name, size_t object_size);
 
 	/* The texts are literals. bug() unwinds. */
@@ -41,7 +41,7 @@ struct gpu_buddy_runtime {
 	void (*kunit_fail)(struct kunit *test, const struct shim_kunit_check *check,
 			   const char *expected, const char *values,
 			   const char *message);
-	/* The name in KUnit is a macro. */
+	/* KUnit's own name for it is a macro. */
 	void (*fail_current_test)(const char *file, unsigned int line,
 				  const char *message);
 };

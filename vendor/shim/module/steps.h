@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counts what a call costs, in steps: one to an entry of a list, one to a neighbour in a
- * tree, one call of the slab. The number depends on the source alone, not on the machine
- * or the compiler. Every walk that can be long is made of such steps; a way down a tree
- * is not counted, since it is as short as the tree is balanced.
+ * Counts the cost of a call in steps: one for each list entry, each neighbour
+ * in a tree, and each slab call. The count depends only on the source, not on
+ * the machine or the compiler. Every long walk consists of such steps. The
+ * descent in a balanced tree is short, and not counted.
  */
 #ifndef SHIM_MODULE_STEPS_H
 #define SHIM_MODULE_STEPS_H
@@ -11,8 +11,8 @@
 #include <linux/types.h>
 
 /*
- * Of this thread, since it began: adapter.c defines it. With any other model of
- * thread-local storage, a loaded module would call a function to find it.
+ * The steps of this thread; defined in adapter.c. With another thread-local
+ * storage model, a loaded module would call a function for each access.
  */
 extern __thread u64 shim_steps
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));

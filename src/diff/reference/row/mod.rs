@@ -1,31 +1,28 @@
-//! All blocks of one order: a sparse array of states, with an index of the free
-//! ones.
+//! All blocks of one order: a sparse array of states, with an index of the free ones.
 //!
-//! The blocks of an order are numbered by their place: number `n` starts at `n`
-//! times their size. A state is a bit at position `n` of one of four bit maps
-//! ("planes"). To find a free block without reading a whole bit map, a free plane
-//! has summaries above it: a bit of a summary says that there are free blocks
-//! among 64 things one level down. So a search takes one step per 6 bits of `n`,
-//! and a change seldom touches more than the lowest level. Where no block has
-//! ever been there is no memory, so a space of many TiB costs what is used of it.
+//! Block number `n` of an order starts at `n` times the block size. A state is a bit at position
+//! `n` of one of four bit maps ("planes"). A free plane has summaries above it, to find a free
+//! block without reading the whole bit map: each bit of a summary says whether there are free
+//! blocks among 64 items one level down. So a search takes one step per 6 bits of `n`, and a change
+//! seldom touches more than the lowest level. Memory is allocated only where a block has been, so a
+//! space of many TiB costs only what is used of it.
 //!
-//! An allocation may have to start at a multiple of more than its own size, that
-//! is, at a number that ends in so many binary zeros. For that there are further
-//! summaries, of the free blocks with even numbers alone, of those with multiples
-//! of 4, and so on up to 64; above that a search may have to turn back. As such
-//! allocations are rare, these summaries are brought up to date when one comes.
+//! An allocation may have to start at a multiple of more than its own size: at a number that ends
+//! in several binary zeros. For that there are further summaries: of the free blocks with even
+//! numbers, of those with multiples of 4, and so on up to 64. Beyond 64 a search may have to
+//! backtrack. Such allocations are rare, so these summaries are updated only when one comes.
 
 mod parts;
 
 use parts::{Branch, CLASSES, MULTIPLES, NONE, Page, Summary, Word, bit, digit};
 
-/// What a block that is not split is.
+/// The state of a block that is not split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Free {
         clear: bool,
     },
-    /// `clear` as it was when the block was allocated.
+    /// `clear` is the state at the time of the allocation.
     Allocated {
         clear: bool,
     },
@@ -51,31 +48,41 @@ impl State {
 /// All blocks of one order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
-    /// How many levels of branches are above the pages, which are level 0.
+    /// The number of levels of branches above the pages, which are level 0.
     height: usize,
-    /// The first one is the top, unless that is the first page.
+    /// The first one is the top; with a height of 0, the first page is.
     branches: Vec<Branch>,
     pages: Vec<Page>,
-    /// The highest number of a free block: what is asked for most.
-    last: [Option<u64>; 2],
+    /// One more than the highest number of a free block, dirty and clear; 0 if there is none. It is
+    /// asked for most often.
+    last_plus_1: [u64; 2],
 }
 
 impl Row {
-    /// No blocks. Numbers will be below `numbers`.
+    /// A row without blocks, for numbers below `numbers`.
     pub(super) fn new(numbers: u64) -> Self {
         let bits = u64::BITS - numbers.saturating_sub(1).leading_zeros();
         Self { height: bits.saturating_sub(12).div_ceil(6) as usize, ..Self::default() }
     }
 
-    /// `None` where there is no such block: it is split, or part of a larger one.
+    /// `None` if there is no such block: it is split, or part of a larger one.
     pub(super) fn state(&self, number: u64) -> Option<State> {
+        let (word, bit) = (self.word(number)?, bit(number, 0));
+        State::ALL.into_iter().find(|state| word[state.plane()] & bit != 0)
+    }
+
+    /// The states of the 64 blocks that `number` is among.
+    fn word(&self, number: u64) -> Option<&Word> {
         let mut index = 0;
         for level in (0..self.height).rev() {
             index = self.branches.get(index)?.below[digit(number, level + 2)] as usize;
         }
-        let word = &self.pages.get(index)?.words[digit(number, 1)];
-        let bit = bit(number, 0);
-        State::ALL.into_iter().find(|state| word[state.plane()] & bit != 0)
+        Some(&self.pages.get(index)?.words[digit(number, 1)])
+    }
+
+    /// Whether there is such a block and it is free.
+    pub(super) fn is_free(&self, number: u64) -> bool {
+        self.word(number).is_some_and(|word| (word[0] | word[1]) & bit(number, 0) != 0)
     }
 
     /// Makes or changes a block.
@@ -93,8 +100,8 @@ impl Row {
         self.change(number, |word| *word = word.map(|plane| plane & !bit));
     }
 
-    /// Makes an allocated block a free one; or, where its buddy is free and just
-    /// as clear, removes both, and says so.
+    /// Frees an allocated block. If its buddy is free in the same state, removes both instead, and
+    /// returns true.
     pub(super) fn free_or_join(&mut self, number: u64, clear: bool) -> bool {
         let (bit, buddy) = (bit(number, 0), bit(number ^ 1, 0));
         let plane = State::Free { clear }.plane();
@@ -108,10 +115,10 @@ impl Row {
 
     /// The highest number of a free block.
     pub(super) fn last_free(&self, clear: bool) -> Option<u64> {
-        self.last[usize::from(clear)]
+        self.last_plus_1[usize::from(clear)].checked_sub(1)
     }
 
-    /// The highest number of a free block that is at most `limit`.
+    /// The highest number of a free block up to `limit`.
     pub(super) fn last_free_up_to(&self, clear: bool, limit: u64) -> Option<u64> {
         let among = |first: u64, span: u32| {
             let reach = limit.saturating_sub(first) >> span;
@@ -131,7 +138,7 @@ impl Row {
         self.search(clear, class, among, u64::ilog2)
     }
 
-    /// The lowest number of a free block that is at least `limit`.
+    /// The lowest number of a free block from `limit` on.
     pub(super) fn first_free_from(&self, clear: bool, limit: u64) -> Option<u64> {
         self.last_free(clear).filter(|&last| last >= limit)?;
         let among = |first: u64, span: u32| {
@@ -141,10 +148,9 @@ impl Row {
         self.search(clear, 0, among, u64::trailing_zeros)
     }
 
-    /// The number of a free block. Of 64 siblings with free blocks of `class` in
-    /// them, each 2^`span` numbers long and the first one from number `first`,
-    /// those that `among(first, span)` has a bit for are looked at, in the order
-    /// that `pick` takes bits in.
+    /// Searches for a free block of `class`. Of 64 siblings, each 2^`span` numbers long, the first
+    /// from number `first` on, only those with a bit in `among(first, span)` are searched. `pick`
+    /// picks the next of them from a bit map.
     fn search(
         &self,
         clear: bool,
@@ -189,7 +195,7 @@ impl Row {
         None
     }
 
-    /// Reads [`Self::last`] off the summaries.
+    /// Reads [`Self::last_free`] off the summaries.
     fn find_last(&self, plane: usize) -> Option<u64> {
         let mut number = 0;
         let mut index = 0;
@@ -206,8 +212,8 @@ impl Row {
         Some(number << 6 | u64::from(digit))
     }
 
-    /// Changes the states of the 64 blocks that `number` is among, and what is
-    /// known of all blocks with them.
+    /// Changes the word with the states of `number` and its 63 siblings, and updates the summaries
+    /// and [`Self::last`].
     fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Word) -> T) -> T {
         let index = self.page_of(number);
         let page = &mut self.pages[index];
@@ -222,7 +228,7 @@ impl Row {
         answer
     }
 
-    /// The index of the page that `number` is in. It is made if need be.
+    /// The index of the page that holds `number`. Creates it if needed.
     fn page_of(&mut self, number: u64) -> usize {
         let mut index = 0;
         for level in (1..=self.height).rev() {
@@ -242,8 +248,8 @@ impl Row {
         index
     }
 
-    /// Notes in the branches above a page whether that has free blocks, as far up
-    /// as it is news.
+    /// Records in the branches above a page whether that page has free blocks, and stops at the
+    /// first branch where nothing changes.
     fn note_in_branches(
         &mut self,
         level: usize,
@@ -259,8 +265,7 @@ impl Row {
         self.branches[index].summary.note(bit(number, level + 1), is_free)
     }
 
-    /// Brings the summaries of multiples up to date, in and below a branch or, on
-    /// level 0, in a page.
+    /// Updates the summaries of multiples, in and below a branch or, on level 0, in a page.
     fn refresh(&mut self, level: usize, index: usize) {
         let mut stale = self.summary(level, index).stale;
         while stale != 0 {
@@ -297,16 +302,20 @@ impl Row {
         }
     }
 
-    /// Makes [`Self::last`] right after a change of the word of `number`, in which
-    /// the blocks in `free` are free now.
+    /// Updates [`Self::last_plus_1`] after a change of the word of `number`. `free` has that word's
+    /// free blocks.
     fn update_last(&mut self, number: u64, free: [u64; 2]) {
+        let first = number & !63;
         for (plane, free) in free.into_iter().enumerate() {
-            let last_here = free.checked_ilog2().map(|digit| number & !63 | u64::from(digit));
-            let last = self.last[plane];
-            if last_here > last {
-                self.last[plane] = last_here;
-            } else if last.is_some_and(|last| last >> 6 == number >> 6) {
-                self.last[plane] = last_here.or_else(|| self.find_last(plane));
+            let here = free.checked_ilog2().map_or(0, |digit| first + u64::from(digit) + 1);
+            let last = self.last_plus_1[plane];
+            if here > last {
+                self.last_plus_1[plane] = here;
+            } else if last > first && last <= first + 64 {
+                self.last_plus_1[plane] = match here {
+                    0 => self.find_last(plane).map_or(0, |last| last + 1),
+                    here => here,
+                };
             }
         }
     }

@@ -1,25 +1,25 @@
-//! What a row is made of.
+//! The parts of a row.
 
 /// The states of 64 blocks.
 pub(super) type Word = [u64; 4];
 
-/// A class of numbers: 0 for all, 1 for the even ones, up to 6 for the multiples
-/// of 64.
+/// The number of classes of block numbers: class 0 has all numbers, class 1 the even ones, up to
+/// class 6 with the multiples of 64.
 pub(super) const CLASSES: usize = 7;
 
-/// In which of 64 things there are free blocks: dirty ones, and clear ones.
+/// Which of 64 items have free blocks: dirty ones, and clear ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Summary {
     pub any: [u64; 2],
-    /// By class; that of class 0 is in `any`.
+    /// By class; class 0 is in `any`.
     pub multiples: [[u64; CLASSES]; 2],
-    /// The things that `multiples` may be wrong about.
+    /// The items whose bits in `multiples` may be out of date.
     pub stale: u64,
 }
 
 impl Summary {
-    /// Notes whether the thing that `bit` stands for has free blocks. Answers
-    /// whether all 64 together have, if anything about them is news.
+    /// Records whether the item of `bit` has free blocks. If that changes the summary as seen from
+    /// above, returns whether any of the 64 items has free blocks.
     pub fn note(&mut self, bit: u64, is_free: [bool; 2]) -> Option<[bool; 2]> {
         let before = (self.is_free(), self.stale != 0);
         for (any, is_free) in self.any.iter_mut().zip(is_free) {
@@ -30,7 +30,7 @@ impl Summary {
         ((now, true) != before).then_some(now)
     }
 
-    /// Whether there are free blocks at all.
+    /// Whether there are any free blocks, dirty and clear.
     pub fn is_free(&self) -> [bool; 2] {
         self.any.map(|any| any != 0)
     }
@@ -51,13 +51,13 @@ pub(super) struct Page {
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub summary: Summary,
-    /// Indices; [`NONE`] where there has never been a block.
+    /// Indices; [`NONE`] if there has never been a block.
     pub below: [u32; 64],
 }
 
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Of 64 siblings, those whose position is a multiple of 1, 2, 4, ... 64.
+/// Masks of the siblings whose position is a multiple of 1, 2, 4, ... 64.
 pub(super) const MULTIPLES: [u64; CLASSES] = [
     !0,
     0x5555_5555_5555_5555,
@@ -68,7 +68,7 @@ pub(super) const MULTIPLES: [u64; CLASSES] = [
     1,
 ];
 
-/// Which of 64 siblings on a level a number is in, or is.
+/// The position among 64 siblings on a level of the item that holds a number.
 pub(super) const fn digit(number: u64, level: usize) -> usize {
     (number >> (6 * level)) as usize & 63
 }

@@ -1,4 +1,4 @@
-//! The C's functions, as those of the trait.
+//! Implements the trait with the C's functions.
 
 use core::ffi::{c_int, c_uint, c_void};
 use core::ptr;
@@ -59,8 +59,8 @@ impl Implementation for KernelC {
         let (head, flags) = (allocation.head(), request.bits());
         let result = self.call(|mm| {
             // SAFETY: `mm` is initialised and its lock is held; `head` is a list of allocated
-            // blocks of `mm`, or empty. What is undefined for other arguments is kept away,
-            // see `declines`.
+            // blocks of `mm`, or empty. Arguments with undefined behaviour are kept away, see
+            // `declines`.
             unsafe { alloc(mm, start, end, size, min_block_size, head, flags) }
         })?;
         check(result)
@@ -68,15 +68,14 @@ impl Implementation for KernelC {
 
     fn blocks(&self, allocation: &KernelAllocation, blocks: &mut Vec<Block>) {
         let state = self.shared.state.lock();
-        // The call that ran into a BUG may have left the list in pieces.
+        // A BUG may have left the list half-changed.
         if state.bug.is_some() || state.finished {
             return;
         }
         let module = self.shared.module;
         let offset = module.table().link_offset as usize;
         blocks.extend(allocation.links().map(|link| {
-            // SAFETY: the link is inside of an allocated block of this allocator, whose
-            // lock is held.
+            // SAFETY: the link is part of an allocated block of this allocator, whose lock is held.
             let record =
                 unsafe { module.record(link.cast_const().cast::<c_void>().byte_sub(offset)) };
             Block { offset: record.offset, order: record.order, clear: record.clear }
@@ -87,8 +86,8 @@ impl Implementation for KernelC {
         let free_list = self.shared.module.table().free_list;
         let flags = if cleared { ffi::GPU_BUDDY_CLEARED as c_uint } else { 0 };
         let head = allocation.head();
-        // SAFETY: the blocks of the list are allocated and `mm` is theirs, whose lock is
-        // held. An unusable allocator keeps what is allocated, in its arena.
+        // SAFETY: the list has allocated blocks of `mm`, whose lock is held. (An unusable allocator
+        // is not called; its arena keeps the blocks.)
         let _ = self.call(|mm| unsafe { free_list(mm, head, flags) });
     }
 
@@ -113,8 +112,8 @@ impl Implementation for KernelC {
         let mut start = start;
         let start = start.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
         let head = allocation.head();
-        // SAFETY: the blocks of the list are allocated and `mm` is theirs, whose lock is
-        // held; `start` is null or points to a number.
+        // SAFETY: the list has allocated blocks of `mm`, whose lock is held; `start` is null or
+        // points to a number.
         check(self.call(|mm| unsafe { trim(mm, start, new_size, head) })?)
     }
 
@@ -132,7 +131,7 @@ impl Implementation for KernelC {
         self.call(|mm| {
             // SAFETY: `mm` is initialised and its lock is held.
             let block = unsafe { addr_to_block(mm, offset) };
-            // The last addresses are error numbers.
+            // The last 4095 addresses are error numbers (`IS_ERR()`).
             if block.addr() >= usize::MAX - 4094 {
                 return Err(Errno::from_return(block.addr() as c_int));
             }
@@ -190,7 +189,7 @@ impl Implementation for KernelC {
 
     fn creations_without_memory(&self) -> Vec<(Result<(), Errno>, Report)> {
         let mut creations = Vec::new();
-        // The init function makes a few arrays, and a block for each root.
+        // The init function allocates a few arrays, and a block for each root.
         for nth in 1.. {
             let mut other = Shared::new(self.shared.module, self.shared.space);
             let outcome = other.init(Some(Fault::nth(nth)));
@@ -210,13 +209,13 @@ impl Implementation for KernelC {
     }
 
     fn free_trees(&self) -> Option<FreeTrees> {
-        // SAFETY: `mm` is what was inspected, and its lock is held still.
+        // SAFETY: `mm` was inspected under the lock, which is still held.
         self.inspect(|mm, inspection, _| unsafe { integrity::free_trees(mm, inspection) })?
     }
 
     fn scan(&self) -> Vec<Inconsistency> {
         let found = self.inspect(|mm, inspection, live| {
-            // SAFETY: `mm` is what was inspected, and its lock is held still.
+            // SAFETY: `mm` was inspected under the lock, which is still held.
             let (mut found, blocks) = unsafe { integrity::scan(mm, inspection) };
             let expected = self.shared.arrays + blocks;
             if live != expected {

@@ -1,5 +1,5 @@
-//! The C of a kernel, as an implementation like any other. It is given what it is
-//! given: its own checks of the arguments are under test.
+//! The C of a kernel as an implementation. Arguments reach it unchecked, because its own checks are
+//! under test.
 
 mod allocation;
 mod calls;
@@ -18,29 +18,30 @@ use shared::Shared;
 
 /// The allocator of a kernel's C.
 ///
-/// Arguments reach the C as they are, so that its own checks are under test. Kept away is
-/// only what no check of the C would end well:
+/// Arguments reach the C unchanged, so that its own checks are under test. Only what the C cannot
+/// survive is kept away:
 ///
-/// - a contiguous request above 2^63 bytes, in a space that is larger still: rounding it up
-///   to a power of two is undefined in C;
-/// - a request of more than 2^32 chunks, rounded up, whose low 32 bits are not 0: the C
-///   takes the order from these, and hands out up to 2^32 blocks of it.
+/// - a contiguous request above 2^63 bytes, in a space that is larger still: `roundup_pow_of_two()`
+///   is undefined for it;
+/// - a request that rounds up to more than 2^32 chunks, unless the low 32 bits of that number are
+///   0: the C computes the order from these bits, and hands out up to 2^32 blocks.
 ///
-/// Bits of the flags that this crate has no name for reach the C as well. A list that is
-/// allocated onto is what the C leaves of it: a failing contiguous request may have freed
-/// what was on it. The C knows of no [base](Space::base), so that the base changes nothing.
+/// Flag bits that this crate has no name for reach the C too. An allocation that
+/// [`alloc_onto`](super::Implementation::alloc_onto) extends is whatever the C leaves on the list:
+/// a failed contiguous request may have freed blocks of it. The C has no [base](Space::base), so
+/// the base has no effect.
 ///
-/// An allocator may have 2^22 objects. Beyond that there is no memory for it, so that a
-/// call that never stops asking for more ends with `ENOMEM`.
+/// An allocator may have up to 2^22 objects. After that, memory fails with `ENOMEM`, so that a call
+/// that allocates without end does end.
 pub struct KernelC {
     shared: Arc<Shared>,
-    /// Warnings that have been reported.
+    /// The number of warnings that were reported.
     warnings: usize,
-    /// Failures of memory that have been reported.
+    /// The number of memory failures that were reported.
     failed: u64,
 }
 
-/// What a kernel's allocator offers.
+/// The capabilities of a kernel's allocator.
 pub(in crate::diff) fn capabilities(module: Module) -> Capabilities {
     let features = module.features();
     let mut capabilities = Capabilities::all();
@@ -63,12 +64,11 @@ pub(in crate::diff) fn capabilities(module: Module) -> Capabilities {
 }
 
 impl KernelC {
-    /// A new allocator of a kernel's C, with all of `space` free and dirty.
+    /// Creates an allocator of a kernel's C, with all of `space` free and dirty.
     ///
     /// # Errors
     ///
-    /// Those of the kernel's init function; `ENOTRECOVERABLE` where that runs into a
-    /// BUG.
+    /// Those of the kernel's `gpu_buddy_init()`; `ENOTRECOVERABLE` if it runs into a BUG.
     pub fn new(module: Module, space: Space) -> Result<Self, Errno> {
         module.load().map_err(|stopped| match stopped {
             Stopped::Errno(errno) => errno,
@@ -77,33 +77,35 @@ impl KernelC {
         let mut shared = Shared::new(module, space);
         shared.init(None)?;
         let state = shared.state.get_mut();
-        // SAFETY: `mm` has been initialised, and has so many objects.
+        // SAFETY: `mm` is initialised, nothing else has it yet, and its arena holds this many
+        // objects.
         let inspection = unsafe { module.inspect(state.mm.as_ptr().cast(), state.arena.live()) };
         shared.arrays = state.arena.live() - inspection.records.len();
         let shared = Arc::new(shared);
         if let Some(set_lock) = module.table().set_lock {
             let map = (&raw const shared.map).cast_mut();
-            // SAFETY: `mm` is initialised, and the map stays where it is in the `Arc`.
+            // SAFETY: `mm` is initialised and its lock is held; the map has a fixed address in the
+            // `Arc`, which outlives `mm`.
             shared.call(|mm| unsafe { set_lock(mm, map) })?;
         }
-        // It is the calls of a trace whose cost is reported.
+        // Only the calls of a trace count.
         shared.state.lock().cost = None;
         Ok(Self { shared, warnings: 0, failed: 0 })
     }
 
-    /// The kernel that it is of.
+    /// The kernel of this allocator.
     #[must_use]
     pub fn module(&self) -> Module {
         self.shared.module
     }
 
-    /// The space that it was made for.
+    /// The space that it was created for.
     #[must_use]
     pub fn space(&self) -> Space {
         self.shared.space
     }
 
-    /// What the C prints of its state, a line each; nothing after a BUG.
+    /// The lines that `gpu_buddy_print()` prints; empty after a BUG.
     #[must_use]
     pub fn print(&self) -> Vec<LogLine> {
         let print = self.shared.module.table().print;
@@ -121,7 +123,7 @@ impl KernelC {
         self.shared.call(f)
     }
 
-    /// Gives `f` the state, unless it cannot be read any more.
+    /// Calls `f` with the state. Returns `None` after a BUG or a teardown.
     fn inspect<R>(&self, f: impl FnOnce(*const c_void, &Inspection, usize) -> R) -> Option<R> {
         let state = self.shared.state.lock();
         if state.bug.is_some() || state.finished {
@@ -134,11 +136,11 @@ impl KernelC {
     }
 }
 
-/// Why an allocation is kept away from the C.
+/// Why a request is kept away from the C; `None` if it is not.
 pub(crate) fn kept_away(request: &AllocRequest, space: Space) -> Option<&'static str> {
     let Space { size: space, chunk_size, .. } = space;
     let AllocRequest { start, end, size, min_block_size, .. } = *request;
-    // What is larger than the space, and what is taken exactly, is told apart before.
+    // The C handles requests larger than the space, and exact ranges, before it rounds.
     if size > space || start.checked_add(size) == Some(end) {
         return None;
     }
@@ -151,8 +153,8 @@ pub(crate) fn kept_away(request: &AllocRequest, space: Space) -> Option<&'static
         size.checked_next_multiple_of(min_block_size).unwrap_or(0)
     };
     let chunks = rounded / chunk_size;
-    // The order is that of the low 32 bits. The rest is then made up of small blocks,
-    // as if for a machine with terabytes of memory.
+    // The C computes the order from the low 32 bits, and makes up the rest from small blocks: as if
+    // for a machine with terabytes of memory.
     let truncated = chunks > u64::from(u32::MAX) && chunks as u32 != 0;
     truncated.then_some("more than 2^32 chunks are handed out as up to 2^32 single ones")
 }

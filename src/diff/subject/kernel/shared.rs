@@ -1,4 +1,4 @@
-//! What the handles of one allocator share.
+//! The state that the handles of one allocator share.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -12,40 +12,40 @@ use crate::runtime::arena::Arena;
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{Errno, KernelBug, Warning, ffi};
 
-/// One allocator may have so many objects: 400 MB of blocks. Beyond that there is no
-/// memory, so that a call that asks for billions of blocks ends.
+/// The most objects of one allocator: 400 MB of blocks. After that, memory fails, so that a call
+/// that asks for billions of blocks ends.
 const MOST_OBJECTS: usize = 1 << 22;
 
-/// What those who share an allocator have in common.
+/// The state that the handles of one allocator share.
 pub(super) struct Shared {
     pub module: Module,
     pub space: Space,
-    /// Its address is what the C knows the lock by.
+    /// The C identifies the lock by this address.
     pub map: ffi::lockdep_map,
-    /// Objects that are alive besides blocks.
+    /// The number of live objects that are not blocks.
     pub arrays: usize,
     pub state: Mutex<State>,
 }
 
 pub(super) struct State {
-    /// The C's own structure, which stays where it is.
+    /// The C's own structure, at a fixed address.
     pub mm: Box<[u64]>,
     pub arena: Arena,
     pub warnings: Vec<Warning>,
     pub bug: Option<KernelBug>,
-    /// The fini function was called.
+    /// Whether the fini function was called.
     pub finished: bool,
-    /// How often the C was called.
+    /// The number of calls of the C.
     pub calls: u64,
     /// The steps of the last call, until they are reported.
     pub cost: Option<u64>,
 }
 
-// SAFETY: `mm` points to memory of `arena`, which is in the same value, and the C keeps
-// nothing by thread.
+// SAFETY: `mm` points into memory of `arena`, which moves with it, and the C keeps no state by
+// thread.
 unsafe impl Send for State {}
-// SAFETY: `map` holds a pointer to a literal and is never written; all else is shared
-// under the mutex alone.
+// SAFETY: `map` has a pointer to a literal and is never written; `arrays` is written only before
+// the value is shared; everything else is behind the mutex.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -55,7 +55,7 @@ thread_local! {
 }
 
 impl Shared {
-    /// Memory for an allocator, which is to be initialised.
+    /// Memory for an allocator, to be initialised.
     pub fn new(module: Module, space: Space) -> Self {
         let words = (module.table().mm_size as usize).div_ceil(size_of::<u64>());
         let mut state = State {
@@ -72,26 +72,26 @@ impl Shared {
         Self { module, space, map, arrays: 0, state: Mutex::new(state) }
     }
 
-    /// Calls the init function, whose allocations fail as `fault` says.
+    /// Calls the init function. `fault` makes its memory allocations fail.
     pub fn init(&mut self, fault: Option<Fault>) -> Result<(), Errno> {
         self.state.get_mut().arena.set_fault(fault);
         let Space { size, chunk_size, .. } = self.space;
         let init = self.module.table().init;
-        // SAFETY: `mm` is memory for an allocator of this module, and stays there.
+        // SAFETY: `mm` is zeroed memory of the size that the module asks for, at a fixed address.
         let result = self.call(|mm| unsafe { init(mm, size, chunk_size) })?;
         super::calls::check(result)?;
         self.state.get_mut().arena.initialised(self.module.has("undo_splits"));
         Ok(())
     }
 
-    /// Tears the allocator down. Returns how many objects are left then.
+    /// Tears the allocator down. Returns the number of objects left.
     pub fn fini(&self) -> usize {
         let fini = self.module.table().fini;
         // SAFETY: `mm` is initialised and its lock is held; no call follows this one.
         let _ = self.call(|mm| unsafe { fini(mm) });
         let mut state = self.state.lock();
         state.finished = true;
-        // What a BUG has left behind is no leak.
+        // After a BUG, what is left is not a leak.
         if state.bug.is_some() { 0 } else { state.arena.live() }
     }
 
@@ -99,8 +99,8 @@ impl Shared {
         self.call_with_events(f).map(|(value, _)| value)
     }
 
-    /// Runs `f`, which calls the C, under the lock and inside this allocator's scope.
-    /// Returns what was reported as well.
+    /// Runs `f`, which calls the C, under the lock and in this allocator's scope. Also returns the
+    /// reported events.
     pub fn call_with_events<R>(
         &self,
         f: impl FnOnce(*mut c_void) -> R,
@@ -132,7 +132,7 @@ impl Shared {
                 drop(guard);
                 std::panic::resume_unwind(payload)
             }
-            // Outside of KUnit there are no assertions.
+            // There are no assertions outside of KUnit.
             Err(Stop::Assertion) => Err(Errno::ENOTRECOVERABLE),
         }
     }
@@ -141,15 +141,15 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let state = self.state.get_mut();
-        // What failed to be initialised has nothing to tear down, and what ran into a BUG
-        // cannot be: the arena takes its memory back.
+        // After a failed init there is nothing to tear down, and after a BUG it is not possible:
+        // the arena frees the memory.
         if state.bug.is_none() && !state.finished && state.arena.is_initialised() {
             self.fini();
         }
     }
 }
 
-/// The number of this thread's last call, once.
+/// Takes the sequence number of this thread's last call of a C.
 pub(super) fn take_last_call() -> Option<u64> {
     Some(LAST_CALL.replace(0)).filter(|&call| call != 0)
 }

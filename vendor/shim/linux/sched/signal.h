@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * No-op: no task has a signal pending. Brings in what an old suite counts on, which
- * gets it through this header in the kernel.
+ * No-op: no task has a pending signal. Includes what an old suite gets through
+ * this header in the kernel.
  */
 #ifndef SHIM_LINUX_SCHED_SIGNAL_H
 #define SHIM_LINUX_SCHED_SIGNAL_H
