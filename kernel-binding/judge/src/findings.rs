@@ -2,7 +2,7 @@
 //! changed may have it no more, which is said and is no failure.
 
 // `gpu-buddy binding` makes it from the code on the pages.
-#[cfg_attr(rustfmt, rustfmt::skip)]
+#[rustfmt::skip]
 mod pages;
 
 use std::panic::{self, AssertUnwindSafe};
