@@ -274,7 +274,7 @@ fn says_what_is_missing() {
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(says.iter().all(|says| stderr.contains(says)), "{stderr}");
     };
-    fails(&["has no rust/kernel/gpu/buddy.rs: there is nothing to judge"]);
+    fails(&["has no rust/kernel/gpu/buddy.rs: there is nothing to test"]);
     copy(&kernel_tree().join("rust"), &folder.path().join("rust"));
     let newer = format!("{binding}\nuse crate::sync::SpinLock;\nuse crate::num::Bounded;\n");
     fs::write(folder.path().join(BINDING), newer).unwrap();

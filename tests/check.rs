@@ -239,10 +239,10 @@ fn a_tree_that_does_not_compile_has_no_verdict() {
 #[case::nothing(&["/no/such/tree", "--base", "/"], "/no/such/tree")]
 #[case::no_tree(&["/", "--base", "/"], "it is not a kernel tree")]
 #[case::no_base(&["Cargo.toml"], "a patch needs a kernel")]
-#[case::no_patch(&["Cargo.toml", "--base", "KERNEL"], "has no diff in it")]
-#[case::no_git(&["KERNEL"], "Name what to hold it against: --base")]
+#[case::no_patch(&["Cargo.toml", "--base", "KERNEL"], "has no diff")]
+#[case::no_git(&["KERNEL"], "Name a kernel to compare with: --base")]
 #[case::no_revision(&["KERNEL", "--base", "v0.0"], "v0.0")]
-#[case::two_trees(&["KERNEL", "KERNEL"], "several arguments are taken for patches")]
+#[case::two_trees(&["KERNEL", "KERNEL"], "several arguments must be patches")]
 #[case::seconds(&["KERNEL", "--base", "KERNEL", "--seconds", "none"], "number of seconds")]
 fn wrong_usage_says_what_to_do(#[case] arguments: &[&str], #[case] says: &str) {
     let place = Place::new();

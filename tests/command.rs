@@ -135,7 +135,7 @@ fn help_has_an_example_everywhere() {
 #[case::unknown_flag(&["info", "--frobnicate"], "--frobnicate")]
 #[case::argument_too_many(&["info", "extra"], "extra")]
 #[case::seed_of_no_number(&["kunit", "--seed", "x"], "--seed")]
-#[case::seed_of_0(&["kunit", "--seed", "0"], "no seed of 0")]
+#[case::seed_of_0(&["kunit", "--seed", "0"], "the seed must not be 0")]
 #[case::seed_too_large(&["kunit", "--seed", "4294967296"], "--seed")]
 #[case::seed_with_a_lone_prefix(&["kunit", "--seed", "0x"], "--seed")]
 #[case::broken_glob(&["kunit", "--filter", "["], "--filter")]

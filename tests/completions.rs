@@ -56,6 +56,23 @@ fn other_shells_have_a_script(#[case] shell: &str) {
     assert!(script.contains("torture") && script.contains("seed"), "{script}");
 }
 
+/// The subcommands and options that the help hides are for the command itself.
+#[rstest]
+fn hidden_words_are_not_completed(
+    #[values("bash", "elvish", "fish", "powershell", "zsh")] shell: &str,
+) {
+    let script = passes(&["completions", shell]);
+    for hidden in ["all-or-nothing", "supervised", "patience", "replay-episode"] {
+        assert!(!script.contains(hidden), "{shell} completes {hidden}");
+    }
+}
+
+#[test]
+fn bash_completes_no_hidden_subcommand() {
+    let Some(completed) = completed(&["gpu-buddy", "re"]) else { return };
+    assert_eq!(completed, BTreeSet::from(["replay", "report"].map(str::to_owned)));
+}
+
 /// There is one for each subcommand of the help, and each is one that man takes.
 #[test]
 fn man_pages_are_those_of_the_help() {

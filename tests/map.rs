@@ -173,7 +173,7 @@ some.trace, after operation 4 of 4 (line 5: free ring cleared)
 ## allocated: 28K in 3 blocks (44 %)
 -- free, dirty: 32K in 4 blocks (50 %)
 .. free, clear: 4K in 1 block (6.2 %)
-a character is 1K; | begins a block of several
+a character is 1K; | begins a block of several characters
 ";
 
 #[test]
@@ -367,8 +367,8 @@ fn wrong_usage_says_what_to_do() {
     for (arguments, says) in [
         (&[file, "--at", "5"][..], "--at 5: the trace has only 4 operations"),
         (&[file, "--at", "x"], "--at"),
-        (&[file, "-o", "map.png"], "-o map.png: pictures are written as SVG only"),
-        (&[file, "-o", "svg"], "has to end in .svg"),
+        (&[file, "-o", "map.png"], "-o map.png: only SVG is supported"),
+        (&[file, "-o", "svg"], "must end in .svg"),
         (&[file, "-o", nowhere], "folder.svg: No such file"),
         (&[file, "--labels"], "--output"),
         (&[file, "--layout", "circle"], "hilbert"),

@@ -144,7 +144,7 @@ fn the_picture_has_all_lines_and_two_themes() {
         "longest free run",
         "in blocks below 64K",
         "Free blocks by size",
-        "Steps of a call",
+        "Steps of the most expensive call",
         "1536K",
     ] {
         assert!(svg.contains(part), "{part}\n{svg}");
@@ -236,7 +236,7 @@ fn wrong_usage_says_what_to_do() {
     written.write_all(b"space size=1M chunk=4K\n").expect("it is written");
     let file = file.to_str().expect("UTF-8");
     for (arguments, says) in [
-        (&[file, "-o", "plot.pdf"][..], "-o plot.pdf: pictures are written as SVG only"),
+        (&[file, "-o", "plot.pdf"][..], "-o plot.pdf: only SVG is supported"),
         (&["/nowhere.trace"], "/nowhere.trace: No such file"),
         (&[file, "--kernel", "/nowhere"], "/nowhere"),
     ] {

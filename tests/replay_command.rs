@@ -111,10 +111,13 @@ fn it_says_what_is_not_done() {
     let trace = "space size=12E chunk=1T\na = alloc 9E contiguous\nfree a\n";
     let (output, _) = Place::new().replay(trace, &["--plain"]);
     assert!(
-        output.contains("a = alloc 9E contiguous  -> not done: roundup_pow_of_two()"),
+        output.contains("a = alloc 9E contiguous  -> skipped: roundup_pow_of_two()"),
         "{output}"
     );
-    assert!(output.contains("free a  -> nothing to do: a was not asked for in line 2"), "{output}");
+    assert!(
+        output.contains("free a  -> nothing to do: line 2, which allocates a, was skipped"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -208,15 +211,15 @@ fn what_is_found_late_is_traced_to_its_line() {
     let told: Vec<_> = output.lines().filter(|line| line.starts_with("  ")).collect();
     assert!(told[0].starts_with("  ** consistent: the halves"), "{told:?}");
     // The space, the blocks, two large ones, and the free of the second.
-    assert_eq!(told[2], "     first there after line 6005: free right cleared");
+    assert_eq!(told[2], "     first seen after line 6005: free right cleared");
     // The contract sees it as well. Each is looked for once.
     assert!(told[3].starts_with("  ** merged: "), "{told:?}");
     assert_eq!(told[5], told[2]);
-    assert_eq!(told.iter().filter(|line| line.contains("first there")).count(), 2, "{told:?}");
+    assert_eq!(told.iter().filter(|line| line.contains("first seen")).count(), 2, "{told:?}");
 
     // A check after each operation finds it there.
     let short = long_trace(10);
     let (output, _) = place.replay(&short, &["--kernel", tree, "--against", "contract"]);
     assert!(output.contains("free right cleared\n  ** consistent: "), "{output}");
-    assert!(!output.contains("first there"), "{output}");
+    assert!(!output.contains("first seen"), "{output}");
 }

@@ -335,7 +335,7 @@ fn both_sides_are_shown_where_they_differ() {
     browser.open(&page, "");
     assert!(browser.text("verdict").ends_with("differ in tree at line 3"));
     let notes = browser.text("call-notes");
-    assert!(notes.contains("The two differ in: tree"), "{notes}");
+    assert!(notes.contains("The two sides differ in: tree"), "{notes}");
     let maps =
         browser.value("[...document.querySelectorAll('#maps canvas')].map((map) => map.ariaLabel)");
     let maps: Vec<_> = maps.as_array().expect("a list").iter().map(|map| map.to_string()).collect();
@@ -370,7 +370,7 @@ fn both_sides_are_shown_where_they_differ() {
     assert!(browser.text("position").starts_with("0 of "));
     browser.value("document.querySelector('#findings-list button').click()");
     assert!(browser.text("finding-title").starts_with("1. "), "{}", browser.text("finding-title"));
-    assert!(browser.text("call-notes").contains("The two differ in"));
+    assert!(browser.text("call-notes").contains("The two sides differ in"));
     browser.assert_quiet();
 }
 
@@ -403,7 +403,7 @@ fn a_check_writes_what_it_finds() {
     }
     assert!(browser.text("finding-lines").contains("crash"));
     let notes = browser.text("call-notes");
-    assert!(notes.contains("does not survive this call"), "{notes}");
+    assert!(notes.contains("kills the process"), "{notes}");
     assert!(!browser.text("call-title").starts_with('('), "it is no call, but the end");
     let figures = "document.querySelectorAll('#maps figure').length";
     assert_eq!(browser.value(figures), 1, "there is no state after a crash");

@@ -104,10 +104,10 @@ fn a_failure_is_told_in_fifteen_lines() {
     let output = run_strict(&out.path().display().to_string(), &[]);
     let stdout = text(&output.stdout);
     assert!(stdout.lines().count() <= 15, "{stdout}");
-    assert!(!stdout.contains("never met"), "{stdout}");
+    assert!(!stdout.contains("never seen"), "{stdout}");
     let output = run_strict(&out.path().display().to_string(), &["--coverage"]);
     let stdout = text(&output.stdout);
-    assert!(stdout.contains("never met:") && stdout.contains("\nknown:"), "{stdout}");
+    assert!(stdout.contains("never seen:") && stdout.contains("\nknown:"), "{stdout}");
 }
 
 /// A trace with failing memory is not held against the twin, which has none.

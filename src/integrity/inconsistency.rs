@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::diff::format_size as size;
+
 /// A contradiction in the C's own data structures. Offsets and sizes are in bytes, from the start
 /// of the space; a block has `chunk_size << order` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
@@ -18,47 +20,56 @@ pub enum Inconsistency {
 
     /// The roots tile the space, the largest first.
     #[error(
-        "the root expected at {expected_offset}, order {expected_order}, \
-         is at {offset}, order {order}"
+        "the root expected at {}, order {expected_order}, is at {}, order {order}",
+        size(*expected_offset),
+        size(*offset)
     )]
     Root { offset: u64, order: u32, expected_offset: u64, expected_order: u32 },
 
     /// Each root and each half is a block of its own.
-    #[error("the block that should be at {offset}, of order {order}, is missing or used twice")]
+    #[error(
+        "the block that should be at {}, of order {order}, is missing or used twice",
+        size(*offset)
+    )]
     MissingBlock { offset: u64, order: u32 },
 
     /// The halves of a split block tile it.
     #[error(
-        "the half expected at {expected_offset}, order {expected_order}, \
-         is at {offset}, order {order}"
+        "the half expected at {}, order {expected_order}, is at {}, order {order}",
+        size(*expected_offset),
+        size(*offset)
     )]
     Half { offset: u64, order: u32, expected_offset: u64, expected_order: u32 },
 
     /// A half points to its parent; a root has none.
-    #[error("the block at {offset} of order {order} has the wrong parent")]
+    #[error("the block at {} of order {order} has the wrong parent", size(*offset))]
     Parent { offset: u64, order: u32 },
 
     /// A block is free, allocated or split. A split block is above order 0.
-    #[error("the block at {offset} of order {order} has no valid state")]
+    #[error("the block at {} of order {order} has no valid state", size(*offset))]
     State { offset: u64, order: u32 },
 
     /// A split block has no clear state of its own.
-    #[error("the split block at {offset} of order {order} is marked clear")]
+    #[error("the split block at {} of order {order} is marked clear", size(*offset))]
     SplitClear { offset: u64, order: u32 },
 
     /// Two free buddies of the same clear state are merged.
     #[error(
-        "the halves of the block at {offset} of order {order} are free in the same clear state, \
-         but not merged"
+        "the halves of the block at {} of order {order} are free in the same clear state, but \
+         not merged",
+        size(*offset)
     )]
     Unmerged { offset: u64, order: u32 },
 
     /// A free block is in a tree or list.
-    #[error("the free block at {offset} of order {order} is in no tree or list of free blocks")]
+    #[error(
+        "the free block at {} of order {order} is in no tree or list of free blocks",
+        size(*offset)
+    )]
     NotInTree { offset: u64, order: u32 },
 
     /// A block in a tree is free, and of the tree's order and clear state.
-    #[error("the block at {offset} is in the wrong tree: {}", Named(*tree, *order))]
+    #[error("the block at {} is in the wrong tree: {}", size(*offset), Named(*tree, *order))]
     WrongTree { offset: u64, order: u32, tree: FreeTree },
 
     /// A tree has blocks of this allocator, each once.
@@ -66,33 +77,42 @@ pub enum Inconsistency {
     ForeignNode { order: u32, tree: FreeTree },
 
     /// A tree is sorted by offset.
-    #[error("the block at {offset} is out of order in {}", Named(*tree, *order))]
+    #[error("the block at {} is out of order in {}", size(*offset), Named(*tree, *order))]
     Unsorted { offset: u64, order: u32, tree: FreeTree },
 
     /// A node of a tree points to its parent, one of a list to the previous one.
-    #[error("the block at {offset} has a wrong parent or prev link in {}", Named(*tree, *order))]
+    #[error(
+        "the block at {} has a wrong parent or prev link in {}",
+        size(*offset),
+        Named(*tree, *order)
+    )]
     ParentLink { offset: u64, order: u32, tree: FreeTree },
 
     /// The root is black, and a red node has a black parent.
-    #[error("the block at {offset} is red where it must not be in {}", Named(*tree, *order))]
+    #[error(
+        "the block at {} is red where it must not be in {}",
+        size(*offset),
+        Named(*tree, *order)
+    )]
     RedNode { offset: u64, order: u32, tree: FreeTree },
 
     /// All paths down from a node have the same number of black nodes.
-    #[error("the block at {offset} is unbalanced in {}", Named(*tree, *order))]
+    #[error("the block at {} is unbalanced in {}", size(*offset), Named(*tree, *order))]
     BlackHeight { offset: u64, order: u32, tree: FreeTree },
 
     /// A node has the best alignment in its subtree, as a number of zero bits.
     #[error(
-        "the block at {offset} of order {order} has subtree_max_alignment {is}, not {expected}"
+        "the block at {} of order {order} has subtree_max_alignment {is}, not {expected}",
+        size(*offset)
     )]
     MaxAlignment { offset: u64, order: u32, is: u32, expected: u32 },
 
     /// `avail` is the sum of the free blocks.
-    #[error("avail is {is}, but {expected} bytes are free")]
+    #[error("avail is {}, but {} are free", size(*is), size(*expected))]
     Avail { is: u64, expected: u64 },
 
     /// `clear_avail` is the sum of the free blocks that are clear.
-    #[error("clear_avail is {is}, but {expected} bytes are free and clear")]
+    #[error("clear_avail is {}, but {} are free and clear", size(*is), size(*expected))]
     ClearAvail { is: u64, expected: u64 },
 
     /// The free scoreboard counts the free blocks of each order.
@@ -154,5 +174,18 @@ struct Named(FreeTree, u32);
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of order {}", self.0, self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_sizes() {
+        let unmerged = Inconsistency::Unmerged { offset: 8192, order: 1 };
+        assert!(unmerged.to_string().starts_with("the halves of the block at 8K of order 1 are"));
+        let avail = Inconsistency::Avail { is: 4096, expected: 1 << 20 };
+        assert_eq!(avail.to_string(), "avail is 4K, but 1M are free");
     }
 }

@@ -343,10 +343,10 @@ fn the_command_says_what_it_has_and_what_it_needs() {
     assert!(run(&["import", &both, "--allocator", "2"]).status.success());
 
     let middle = file("middle", "reset 1 2 0x3 1\n");
-    assert_wrong_usage(&["import", &middle], "say it with --size");
+    assert_wrong_usage(&["import", &middle], "for example --size 16G");
     let output = run(&["import", &middle, "--size", "1G"]);
     assert!(text(&output.stdout).ends_with("space size=1G chunk=4K\nreset clear  # 0.000000 s\n"));
-    assert!(text(&output.stderr).contains("not from its beginning"));
+    assert!(text(&output.stderr).contains("created before the recording"));
 
     assert_wrong_usage(&["import", &one, "--size", "1G"], "leave out --size");
     assert_wrong_usage(&["import", &file("empty", "")], "no call of an allocator was recorded");

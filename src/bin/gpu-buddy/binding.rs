@@ -1,4 +1,4 @@
-//! `gpu-buddy binding`: the kernel's own Rust binding, compiled and judged.
+//! `gpu-buddy binding`: compiles and tests the kernel's own Rust binding.
 
 mod explain;
 mod workspace;
@@ -12,26 +12,27 @@ use gpu_buddy::module::Tree;
 
 use crate::{Failure, Verdict};
 
-/// Compile the kernel's own Rust binding in userspace, unchanged, and judge it
+/// Compile the kernel's own Rust binding in userspace, unchanged, and test it
 ///
-/// It runs in lockstep with the kernel's C and with this crate's own API. Each of its calls
-/// into the C is watched: the lock is held, each block is freed once, nothing is left. Takes
-/// a checkout of this project and cargo.
+/// The binding runs in lockstep with the kernel's C and with this crate's own API. Each of its
+/// calls into the C is checked: it holds the lock, frees each block once, and leaks nothing.
+/// This command needs a checkout of this project and cargo.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  gpu-buddy binding\n  gpu-buddy binding --kernel 7.2\n  \
                         gpu-buddy binding --binding ~/linux --seconds 60")]
 pub struct Arguments {
-    /// The kernel whose C and binding are compiled: a series under vendor/linux such as 7.2,
-    /// or the path of a kernel tree [default: the kernel that is compiled in]
+    /// Kernel with the C and the binding: a series under vendor/linux such as 7.2, or the path
+    /// of a kernel tree [default: the kernel that is compiled in]
     #[arg(long, value_name = "KERNEL")]
     kernel: Option<OsString>,
     /// Take the binding from another kernel tree, such as one with a series under review
+    /// applied
     #[arg(long, value_name = "KERNEL")]
     binding: Option<OsString>,
-    /// How long to run random operations, in seconds
+    /// Run random operations for this many seconds
     #[arg(long, default_value_t = 20.0)]
     seconds: f64,
-    /// Decides all that is random [default: another one each time]
+    /// Seed of all random choices [default: random]
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -39,7 +40,7 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     if !(arguments.seconds.is_finite() && arguments.seconds >= 0.0) {
-        return Err(Failure::Usage("--seconds takes a number that is not negative".into()));
+        return Err(Failure::Usage("--seconds must be a number of 0 or more".into()));
     }
     let kernel = tree(arguments.kernel.as_deref())?;
     let binding = match &arguments.binding {
@@ -49,12 +50,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let lacks = workspace::lacks(&binding);
     if lacks.contains(&workspace::BINDING) {
         let (tree, file) = (binding.display(), workspace::BINDING);
-        return Err(Failure::Usage(format!("{tree} has no {file}: there is nothing to judge")));
+        return Err(Failure::Usage(format!("{tree} has no {file}: there is nothing to test")));
     }
     if !lacks.is_empty() {
         let (tree, lacks) = (binding.display(), lacks.join(", no "));
         return Err(Failure::Usage(format!(
-            "{tree} has no {lacks}, which its binding is compiled with. ./setup places them"
+            "{tree} has no {lacks}, which its binding needs; ./setup fetches them"
         )));
     }
     if !kernel.join(workspace::HEADER).is_file() {
@@ -66,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let project = workspace::project();
     if !project.join("kernel-binding").is_dir() {
         return Err(Failure::Usage(format!(
-            "the checkout that this command was built in is gone: there is no {}",
+            "this command was built in a checkout that is gone: there is no {}",
             project.join("kernel-binding").display()
         )));
     }
@@ -101,10 +102,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
 }
 
-/// The profile of the judge is that of this command.
+/// The tests are built with the profile of this command.
 const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
-/// There is one workspace, which another run may be using.
+/// Waits until no other run uses the workspace.
 fn one_at_a_time(target: &Path) -> std::io::Result<File> {
     std::fs::create_dir_all(target)?;
     let lock = File::create(target.join("binding.lock"))?;
@@ -127,7 +128,7 @@ fn cargo(verb: &str, folder: &Path, target: &Path, kernel: &Path) -> Command {
     command
 }
 
-/// Compiles the binding and what judges it, and returns where that is.
+/// Compiles the binding and its tests, and returns the path of the program.
 fn build(folder: &Path, target: &Path, kernel: &Path) -> Result<PathBuf, Failure> {
     eprintln!("compiling the binding");
     let mut command = cargo("build", folder, target, kernel);
@@ -169,7 +170,7 @@ fn test_examples(folder: &Path, target: &Path, kernel: &Path) -> Result<bool, Fa
     Ok(ok)
 }
 
-/// The folder of a kernel: a series, or the path of a tree.
+/// The folder of a kernel that is named by its series or the path of its tree.
 fn tree(name: Option<&std::ffi::OsStr>) -> Result<PathBuf, Failure> {
     let Some(name) = name else {
         return Ok(PathBuf::from(env!("GPU_BUDDY_KERNEL_TREE")));

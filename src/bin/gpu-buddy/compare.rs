@@ -19,45 +19,45 @@ use crate::watchdog::PATIENCE;
 use crate::{Failure, Verdict};
 use report::{Comparison, Shown};
 
-/// Show in what two kernels answer differently
+/// Show the differences in behaviour between two kernels
 ///
-/// Both do the same random operations, call by call, or those of the traces. Each kind
-/// of difference is shown once, with the shortest trace found and the answers of both.
-/// A call that crashes or does not end is one as well.
+/// Both kernels run the same random operations, call by call, or the given traces. Each kind of
+/// difference is shown once, with the shortest trace found and both answers. A call that crashes
+/// or hangs is a difference too.
 ///
 /// The object of --json has: kernel, base, same, seed, operations, allocators, seconds,
-/// interrupted, only_kernel and only_base (features), not_asked_for (what not both
-/// offer), and differences, each with: kind, count, kernel and base (the answers), new and
-/// fixed (promises that only the kernel breaks here, and only the base), trace, cut_short.
+/// interrupted, only_kernel and only_base (features), not_asked_for (what only one kernel
+/// supports), and differences, each with: kind, count, kernel and base (the answers), new and
+/// fixed (promises that only the kernel breaks, and only the base), trace, cut_short.
 #[derive(clap::Args)]
 #[command(
-    about = "Show in what two kernels answer differently",
+    about = "Show the differences in behaviour between two kernels",
     after_help = "KERNEL and BASE are a series such as 7.2, the path of a kernel tree, or \
-                  REV@PATH.\n\n\
-                  Exit codes: 0 the same answers, 1 different ones, 2 wrong usage.\n\n\
+                  REV@PATH for a git revision.\n\n\
+                  Exit codes: 0 no difference, 1 differences, 2 wrong usage.\n\n\
                   Examples:\n  gpu-buddy compare ~/linux 7.3\n  \
                   gpu-buddy compare ~/linux HEAD^@~/linux --seconds 60\n  \
                   gpu-buddy compare 7.3 7.2 failure.trace\n  \
                   gpu-buddy compare ~/linux 7.3 --html differences.html"
 )]
 pub struct Arguments {
-    /// The kernel that is looked at
+    /// The kernel to look at
     #[arg(value_name = "KERNEL")]
     kernel: OsString,
 
-    /// The kernel that it is held against
+    /// The kernel to compare it with
     #[arg(value_name = "BASE")]
     base: OsString,
 
-    /// Traces to replay, instead of random operations; - for standard input
+    /// Traces to replay instead of random operations; - for standard input
     #[arg(value_name = "TRACE")]
     traces: Vec<PathBuf>,
 
-    /// End after so many seconds
+    /// Stop after this many seconds
     #[arg(long, value_name = "S", default_value = "10", value_parser = crate::torture::seconds)]
     seconds: f64,
 
-    /// Decides all that is random; drawn and printed unless given
+    /// Seed of all random choices [default: random, printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
@@ -65,7 +65,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Write a page as well, which steps through the trace of each difference
+    /// Also write an HTML page that steps through the trace of each difference
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
@@ -90,9 +90,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
 }
 
-/// Has the work done in child processes: the C may crash, or run for ever.
+/// Runs the work in child processes, because the C may crash or hang.
 fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verdict, Failure> {
-    // What is wrong with a trace is found before anything is run.
+    // Find errors in the traces before anything runs.
     let traces: Vec<TraceFile> =
         arguments.traces.iter().map(|file| read_trace(file)).collect::<Result<_, _>>()?;
     arguments.html.as_deref().map_or(Ok(()), crate::report::assert_writable)?;
@@ -139,8 +139,8 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
     Ok(if comparison.is_same() { Verdict::Passed } else { Verdict::Failed })
 }
 
-/// Random operations, until the time is over. What kills a process is not met again with
-/// another seed, or not soon.
+/// Random operations until the time is over. After a crash, another seed goes on: it does not
+/// reach the same crash soon.
 fn random(
     arguments: &Arguments,
     folder: &std::path::Path,
@@ -171,7 +171,7 @@ fn random(
     Ok(())
 }
 
-/// Adds what killed a process. False where no trace shows it.
+/// Adds what killed a process. False if no trace reproduces it.
 fn shown_death(
     comparison: &mut Comparison,
     supervisor: &Supervisor<'_>,

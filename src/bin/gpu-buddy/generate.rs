@@ -10,21 +10,21 @@ use crate::kernel::{Kernel, Pair};
 use crate::torture::size;
 use crate::{Failure, Verdict};
 
-/// Write a random trace, to replay on two kernels
+/// Print a random trace, for example to replay it on two kernels
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  gpu-buddy generate --seed 7 --ops 1000 > seven.trace\n  \
                         gpu-buddy generate --load xe > xe.trace\n\n\
                         docs/loads.md describes the loads.")]
 pub struct Arguments {
-    /// The same seed gives the same trace
+    /// Seed; the same seed gives the same trace
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// How many operations
+    /// Number of operations
     #[arg(long, value_name = "N", default_value_t = 1000)]
     ops: u64,
 
-    /// What a driver asks for, in place of a mixture: xe, amdgpu or nova
+    /// Generate the requests of a driver: xe, amdgpu or nova [default: a mixture]
     #[arg(long, value_name = "DRIVER")]
     load: Option<Load>,
 
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_parser = size)]
     size: Option<u64>,
 
-    /// Size of its chunks [default: 4K]
+    /// Chunk size [default: 4K]
     #[arg(long, value_parser = size)]
     chunk: Option<u64>,
 

@@ -11,45 +11,45 @@ use gpu_buddy::sizes::SZ_4K;
 use crate::torture::size;
 use crate::{Failure, Verdict};
 
-/// The script that makes recordings.
+/// The bpftrace script that records calls.
 const SCRIPT: &str = include_str!("../../../contrib/record.bt");
 
-/// Make a trace of the calls that a running kernel has made
+/// Convert a recording from a running kernel into a trace
 ///
-/// The recording is what a bpftrace script has written, which --script prints. The trace is
-/// of one allocator. Comments say when each call was, and what the kernel has answered.
+/// The recording is the output of a bpftrace script, which --script prints. The trace has the
+/// calls of one allocator. Comments give the time of each call and the kernel's answer.
 #[derive(clap::Args)]
 #[command(
-    about = "Make a trace of the calls that a running kernel has made",
+    about = "Convert a recording from a running kernel into a trace",
     after_help = "Examples:\n  gpu-buddy import --script > record.bt\n  \
                   sudo bpftrace record.bt > recording\n  \
                   gpu-buddy import recording -o card.trace\n  \
                   gpu-buddy replay card.trace\n\n\
-                  docs/import.md describes what is recorded, and what cannot be."
+                  docs/import.md describes what is recorded and what is not."
 )]
 pub struct Arguments {
     /// The recording; - for standard input
     #[arg(required_unless_present = "script")]
     file: Option<PathBuf>,
 
-    /// Print the script that makes recordings
+    /// Print the bpftrace script
     #[arg(long, exclusive = true)]
     script: bool,
 
-    /// Where the trace is written [default: the standard output]
+    /// Write the trace to this file [default: standard output]
     #[arg(short, long, value_name = "TRACE")]
     output: Option<PathBuf>,
 
-    /// Which allocator, counted from 1, if several were recorded
+    /// Number of the allocator, from 1, if several were recorded
     #[arg(long, value_name = "N")]
     allocator: Option<usize>,
 
-    /// Size of the space, if the allocator was made before the recording [default: the
-    /// largest end that is asked for]
+    /// Size of the space, if the allocator was created before the recording [default: the
+    /// largest end of a request]
     #[arg(long, value_parser = size)]
     size: Option<u64>,
 
-    /// Size of its chunks, likewise [default: 4K]
+    /// Chunk size, if the allocator was created before the recording [default: 4K]
     #[arg(long, value_parser = size)]
     chunk: Option<u64>,
 }
@@ -83,10 +83,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     eprintln!("{}, {}", about_in_words(about), count(operations, "operation"));
     if !about.is_whole && arguments.size.is_none() {
         let size = format_size(space.size);
-        eprintln!("the size {size} is the largest end that is asked for; --size says another one");
+        eprintln!("the size {size} is a guess: the largest end of a request; --size overrides it");
     }
     if !about.is_whole {
-        eprintln!("what was allocated before the recording is missing");
+        eprintln!("allocations from before the recording are missing");
     }
     if imported.skipped != Default::default() {
         eprintln!("{}", imported.skipped);
@@ -104,7 +104,7 @@ fn read(file: &Path) -> std::io::Result<String> {
     } else {
         bytes = std::fs::read(file)?;
     }
-    // What is no text is named with its line, as any other wrong word.
+    // The parser reports invalid UTF-8 with its line, like any other wrong word.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -120,7 +120,7 @@ fn choose(recording: &Recording, number: Option<usize>) -> Result<usize, String>
     index.ok_or_else(|| {
         let said = match number {
             Some(number) => format!("there is no allocator {number}"),
-            None => "several allocators were recorded; say which one".to_owned(),
+            None => "several allocators were recorded; choose one:".to_owned(),
         };
         let list = (1..)
             .zip(allocators)
@@ -134,7 +134,7 @@ fn about_in_words(about: &RecordedAllocator) -> String {
     let seconds = (about.times.1 - about.times.0) as f64 / 1e9;
     let address = about.address;
     let calls = count(about.calls, "call");
-    let whole = if about.is_whole { "" } else { ", not from its beginning" };
+    let whole = if about.is_whole { "" } else { ", created before the recording" };
     format!("{space} at {address:#x}, {calls} in {seconds:.3} s{whole}")
 }
 
@@ -146,12 +146,11 @@ fn space(arguments: &Arguments, about: &RecordedAllocator) -> Result<Space, Stri
     let given = arguments.size.or(arguments.chunk).is_some();
     match about.space {
         Some(_) if about.is_whole && given => {
-            Err("its space was recorded; leave out --size and --chunk".into())
+            Err("the space was recorded; leave out --size and --chunk".into())
         }
         Some(space) if about.is_whole => Ok(space),
         space => {
-            let unknown = "how large the space is was not recorded; say it with --size, such as \
-                           --size 16G";
+            let unknown = "the size of the space was not recorded; set it, for example --size 16G";
             let size = arguments.size.or(space.map(|space| space.size)).ok_or(unknown)?;
             Ok(Space::new(size, arguments.chunk.unwrap_or(SZ_4K as u64)))
         }

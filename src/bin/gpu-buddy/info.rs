@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use crate::kernel::Kernel;
 use crate::{Failure, Verdict};
 
-/// Say which kernel is compiled in, or what is known of another one
+/// Print the revision, capabilities and file hashes of the compiled-in or another kernel
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  gpu-buddy info\n  gpu-buddy info --kernel v7.2@~/linux")]
 pub struct Arguments {
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         writeln!(out, "  {sha256}  {path}")?;
     }
     if !module.borrowed_files().is_empty() {
-        writeln!(out, "\nfiles that the tree lacks, from the kernel that is compiled in")?;
+        writeln!(out, "\nfiles missing from the tree, taken from the compiled-in kernel")?;
         for path in module.borrowed_files() {
             writeln!(out, "  {path}")?;
         }

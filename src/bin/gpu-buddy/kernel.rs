@@ -1,9 +1,9 @@
-//! Which kernel a command runs, and what that is held against.
+//! The kernel that a command runs, and what it is compared with.
 
 use std::ffi::{OsStr, OsString};
 
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{KernelC, Lockstep, NotCreated, Settings, Space};
+use gpu_buddy::diff::{Capabilities, KernelC, Lockstep, NotCreated, Settings, Space};
 use gpu_buddy::module::Module;
 
 use crate::Failure;
@@ -11,9 +11,9 @@ use crate::Failure;
 /// Which kernel to run.
 #[derive(Clone, clap::Args)]
 pub struct Kernel {
-    /// A series under vendor/linux such as 7.2, the path of a kernel tree, or
-    /// REV@PATH, a git revision of the tree at PATH [default: the kernel that is
-    /// compiled in]
+    /// Kernel to run: a series under vendor/linux such as 7.2, the path of a kernel
+    /// tree, or REV@PATH for a git revision of the tree at PATH [default: the kernel
+    /// that is compiled in]
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Option<OsString>,
 }
@@ -28,7 +28,7 @@ pub fn open(kernel: &OsStr) -> Result<Module, Failure> {
     Module::open(kernel).map_err(|error| Failure::Usage(error.to_string()))
 }
 
-/// As [`open`], where a word may be meant.
+/// As [`open`], with a hint if the name is close to a keyword of `--against`.
 fn open_other(kernel: &OsStr) -> Result<Module, Failure> {
     open(kernel).map_err(|failure| {
         let wrong = kernel.to_string_lossy();
@@ -42,26 +42,27 @@ fn open_other(kernel: &OsStr) -> Result<Module, Failure> {
     })
 }
 
-/// What a kernel is held against, besides the contract.
+/// What a kernel is compared with, besides the contract.
 #[derive(Clone, Copy)]
 pub enum Against {
-    /// The twin in safe Rust.
+    /// The reference model in safe Rust.
     Reference,
-    /// Nothing else.
+    /// Only the contract.
     Contract,
     /// Another kernel.
     Kernel(Module),
 }
 
-/// Which kernel to run a trace on, and how it is judged.
+/// Which kernel to run a trace on, and how it is checked.
 #[derive(Clone, clap::Args)]
 pub struct Judged {
     #[command(flatten)]
     pub kernel: Kernel,
 
-    /// What the kernel is held against: reference, contract, or another KERNEL
-    /// [default: reference, or contract if the kernel's choices are not the
-    /// reference's, and for a trace with fail-nth]
+    /// Compare the kernel with: reference (the same algorithm in safe Rust),
+    /// contract (only the documented behaviour), or another KERNEL [default:
+    /// reference; contract if the kernel places blocks differently, and for a
+    /// trace with fail-nth]
     #[arg(long, value_name = "WHAT")]
     pub against: Option<OsString>,
 
@@ -77,7 +78,7 @@ impl Judged {
     }
 }
 
-/// A kernel, and what it is held against.
+/// A kernel, and what it is compared with.
 #[derive(Clone, Copy)]
 pub struct Pair {
     pub module: Module,
@@ -85,8 +86,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// `against` is what the user asked for. Unless that is said, a kernel is held
-    /// against the twin if that makes the same choices, and if no memory fails.
+    /// `against` is the user's option. Without it, a kernel is compared with the reference
+    /// model if that places blocks in the same way and no memory allocation fails.
     pub fn open(kernel: &Kernel, against: Option<&OsStr>, faults: bool) -> Result<Self, Failure> {
         let module = kernel.open()?;
         let against = match against.map(|against| (against, against.to_str())) {
@@ -94,8 +95,8 @@ impl Pair {
             None | Some((_, Some("contract"))) => Against::Contract,
             Some((_, Some("reference"))) if faults => {
                 return Err(Failure::Usage(
-                    "the reference has no memory that fails; hold the kernel against the \
-                     contract or another kernel"
+                    "the reference cannot run with failing memory; use --against contract or \
+                     --against KERNEL"
                         .into(),
                 ));
             }
@@ -105,7 +106,7 @@ impl Pair {
         Ok(Self { module, against })
     }
 
-    /// Makes allocators of the kernel, with the twin beside it or without.
+    /// Makes allocators of the kernel, with the reference model beside it or without.
     pub fn start(
         self,
         space: Space,
@@ -130,5 +131,32 @@ pub fn start_both(
     move |space, settings| {
         let kernels = (KernelC::new(module, space), KernelC::new(other, space));
         Lockstep::between(kernels.0, kernels.1, space, settings)
+    }
+}
+
+/// The names of capabilities in the style of options, such as `reset-clear`.
+pub fn names(capabilities: Capabilities) -> Vec<String> {
+    let name = |capability| {
+        let mut name = String::new();
+        for letter in format!("{capability:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    };
+    capabilities.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use gpu_buddy::diff::Capability;
+
+    use super::*;
+
+    #[test]
+    fn capabilities_have_names() {
+        assert_eq!(names(Capability::Fini | Capability::ResetClear), ["reset-clear", "fini"]);
     }
 }

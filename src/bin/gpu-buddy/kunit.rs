@@ -19,11 +19,11 @@ pub struct Arguments {
     #[arg(long)]
     list: bool,
 
-    /// Only the cases whose names match
+    /// Run only the cases whose names match
     #[arg(long, value_name = "GLOB")]
     filter: Option<Glob>,
 
-    /// Seed of the suite's random numbers, decimal or 0x…; printed on every run
+    /// Seed of the suite's random numbers, decimal or 0x…; every run prints it
     #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u32>,
 
@@ -37,7 +37,7 @@ fn seed(text: &str) -> Result<u32, String> {
         None => text.parse(),
     };
     match parsed {
-        Ok(0) => Err("the suite takes no seed of 0".into()),
+        Ok(0) => Err("the seed must not be 0".into()),
         Ok(seed) => Ok(seed),
         Err(error) => Err(error.to_string()),
     }
@@ -70,10 +70,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     run_cases(suite.name(), &cases, arguments.seed)
 }
 
-/// Runs the cases and prints each result as it comes, in version 1 of KTAP.
+/// Runs the cases and prints each result at once, as KTAP version 1.
 fn run_cases(suite: &str, cases: &[Case], seed: Option<u32>) -> Result<Verdict, Failure> {
     let mut out = stdout().lock();
-    // One seed for all, so that the one that is printed repeats the run.
+    // One seed for all cases, so that the printed seed repeats the run.
     let seed = seed.or_else(|| getrandom::u32().ok().filter(|&seed| seed != 0));
     writeln!(out, "KTAP version 1\n1..1")?;
     writeln!(out, "    KTAP version 1\n    # Subtest: {suite}\n    1..{}", cases.len())?;

@@ -1,7 +1,6 @@
 //! The command `gpu-buddy`.
 //!
-//! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
-//! wrongly.
+//! Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage.
 
 mod binding;
 mod check;
@@ -27,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The Linux kernel's GPU buddy allocator, in userspace.
+/// Test the Linux kernel's GPU buddy allocator in userspace.
 #[derive(Parser)]
 #[command(
     version,
@@ -71,13 +70,13 @@ enum Verdict {
     Failed,
 }
 
-/// Why a command could not do its work.
+/// Why a command failed.
 enum Failure {
-    /// It was used wrongly.
+    /// Wrong usage.
     Usage(String),
     /// Its output could not be written.
     Output(io::Error),
-    /// A process that it started has said why; this is its exit code.
+    /// A child process has printed the reason; this is its exit code.
     Told(u8),
 }
 
@@ -89,8 +88,8 @@ impl From<io::Error> for Failure {
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    // What torture finds it reports; while it shrinks it finds it thousands of
-    // times.
+    // Torture reports its findings itself, and triggers them thousands of times while it
+    // shrinks.
     let level = match command {
         Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
         Command::Record(_) => "off",
@@ -120,7 +119,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::from(1),
-        // Whoever reads the output has seen enough: `gpu-buddy kunit | head`.
+        // The reader has closed the pipe: `gpu-buddy kunit | head`.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// On a busy machine a process may wait this many times as long for a processor.
+/// On a busy machine, a process may wait this many times the limit for a processor.
 const MOST_WAITING: u32 = 10;
 
-/// Time without progress. It is over only if the process has used most of it: on a machine
-/// that is busy with other work, a process waits for a processor and does not hang.
+/// A timeout for progress. It expires only if the process has used most of the time on a
+/// processor: on a busy machine, a process that waits for a processor does not hang.
 pub struct Patience {
     process: u32,
     limit: Duration,
@@ -16,7 +16,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// With a process that is to make progress within `limit`.
+    /// The process must make progress within `limit`.
     pub fn new(process: u32, limit: Duration) -> Self {
         let used = processor_time(process).unwrap_or_default();
         Self { process, limit, since: Instant::now(), used }
@@ -33,13 +33,13 @@ impl Patience {
         if waited < self.limit {
             return false;
         }
-        // Without its count, what has passed is what it may have used.
+        // If the count cannot be read, take the elapsed time.
         let used = processor_time(self.process).map_or(waited, |now| now.saturating_sub(self.used));
         used >= self.limit.mul_f64(0.75) || waited >= self.limit * MOST_WAITING
     }
 }
 
-/// What all threads of a process have used of the processors, as the kernel counts it.
+/// The processor time of all threads of a process, as the kernel counts it.
 fn processor_time(process: u32) -> Option<Duration> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name of the program may have spaces and parentheses.
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_does_not_hang_and_what_runs_does() {
+    fn a_sleeping_process_expires_later_than_a_running_one() {
         let limit = Duration::from_millis(100);
         let patience = Patience::new(std::process::id(), limit);
         assert!(!patience.is_over());

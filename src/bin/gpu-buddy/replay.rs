@@ -19,8 +19,8 @@ use checks::{Checks, first_shown};
 
 /// Run a trace, print each call with its outcome, and mark what is wrong
 ///
-/// Names and comments are printed as the file has them. Blocks are printed with the base of
-/// the trace added.
+/// Names and comments are printed as in the file. The offsets of blocks include the base of the
+/// trace.
 #[derive(clap::Args)]
 #[command(
     about = "Run a trace, print each call with its outcome, and mark what is wrong",
@@ -36,21 +36,21 @@ pub struct Arguments {
     #[command(flatten)]
     judged: Judged,
 
-    /// Print the outcomes alone and judge nothing, to compare two kernels
+    /// Print only the outcomes and check nothing, to compare two kernels with diff
     #[arg(long, conflicts_with_all = ["against", "strict"])]
     plain: bool,
 
-    /// Print what each call costs, in steps through trees and lists and calls of the
-    /// slab; with --against KERNEL, beside what it costs there. Nothing else is judged
+    /// Print the cost of each call: tree and list steps and slab calls; with --against
+    /// KERNEL also its cost there. Nothing else is checked
     #[arg(long, conflicts_with_all = ["plain", "strict"])]
     cost: bool,
 
-    /// Show differences alone, and no breach of the contract
+    /// Show only differences, and no breach of the contract
     #[arg(long, hide = true)]
     differences_only: bool,
 
-    /// Check the whole tree after every N operations, at least [default: after each, as
-    /// far as a fraction of a second allows, then less often]
+    /// Check the whole tree after every N operations [default: after each operation, less
+    /// often in a long trace]
     #[arg(long, value_name = "N")]
     full_check_interval: Option<u64>,
 }
@@ -110,7 +110,7 @@ fn read(file: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// What came of an operation. Of its blocks no more than `most` are named.
+/// The outcome of an operation, with at most `most` of its blocks.
 pub fn outcome<S: Implementation, R: Implementation>(
     file: &TraceFile,
     allocations: &Allocations<'_>,
@@ -125,8 +125,8 @@ pub fn outcome<S: Implementation, R: Implementation>(
         Outcome::Found(Some(block)) => blocks(&[block], base, most),
         Outcome::Skipped => allocations.why_skipped(index).unwrap_or_else(|| {
             let operation = &file.trace().operations[index];
-            let why = pair.subject().declines(operation).unwrap_or("not offered");
-            format!("not done: {why}")
+            let why = pair.subject().declines(operation).unwrap_or("not supported");
+            format!("skipped: {why}")
         }),
         outcome => match pair.bug() {
             Some(bug) => bug.to_string(),
@@ -135,7 +135,7 @@ pub fn outcome<S: Implementation, R: Implementation>(
     }
 }
 
-/// Blocks with the base of the space added.
+/// Blocks as text, with the base of the space added.
 pub fn blocks(blocks: &[Block], base: u64, most: usize) -> String {
     let at_base =
         |block: &Block| Block { offset: base.wrapping_add(block.offset), ..*block }.to_string();
@@ -146,7 +146,7 @@ pub fn blocks(blocks: &[Block], base: u64, most: usize) -> String {
     text
 }
 
-/// Whether memory fails in a trace: then the twin, whose memory does not, is no reference.
+/// Whether memory allocations fail in a trace. The reference model cannot run such a trace.
 pub fn has_faults(file: &TraceFile) -> bool {
     let fails = |operation: &_| matches!(operation, Operation::FailNth { times, .. } if *times > 0);
     file.trace().operations.iter().any(fails)
@@ -154,7 +154,7 @@ pub fn has_faults(file: &TraceFile) -> bool {
 
 /// Why a trace was not replayed to its end.
 enum NotReplayed {
-    /// There is nothing to replay it on.
+    /// No allocator could be created.
     Refused(NotCreated),
     Output(std::io::Error),
 }
@@ -194,11 +194,11 @@ impl Replay<'_> {
         let mut verdict = Verdict::Passed;
         let operations = &self.file.trace().operations;
         let mut checks = Checks::new(operations.len());
-        // What was found, so that each kind is looked for once.
+        // The findings so far, so that each kind is located once.
         let mut located: Vec<Finding> = Vec::new();
         for (index, operation) in operations.iter().enumerate() {
             let line = self.file.operation(index);
-            // If this one kills the process, it should be seen.
+            // Print it first, in case it kills the process.
             self.begin(line)?;
             let check = self.by_cost && checks.next(pair.tree_blocks());
             if self.by_cost {
@@ -228,7 +228,7 @@ impl Replay<'_> {
             }
             self.tell_known(&step)?;
             if step.findings.iter().any(|finding| matches!(finding, Finding::Divergence(_))) {
-                // From here on two different states would be compared.
+                // The two states differ from here on.
                 return Ok(verdict);
             }
         }
@@ -258,7 +258,7 @@ impl Replay<'_> {
         Ok(verdict)
     }
 
-    /// Prints a line of the file, as far as it is known before it is done.
+    /// Prints a line of the file before it runs.
     fn begin(&mut self, line: &TraceLine) -> std::io::Result<()> {
         for before in line.before() {
             writeln!(self.out, "{before}")?;
@@ -267,7 +267,7 @@ impl Replay<'_> {
         self.out.flush()
     }
 
-    /// Prints the rest of it.
+    /// Prints its outcome and comment.
     fn end(&mut self, line: &TraceLine, outcome: &str) -> std::io::Result<()> {
         if !outcome.is_empty() {
             write!(self.out, "  -> {outcome}")?;
@@ -286,13 +286,13 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Says after which operation a check finds it first.
+    /// Prints after which operation a check finds it first.
     fn tell_first(&mut self, found: usize, first: usize) -> std::io::Result<()> {
         if first == found {
             return Ok(());
         }
         let line = self.file.operation(first);
-        writeln!(self.out, "     first there after line {}: {}", line.number(), line.words())
+        writeln!(self.out, "     first seen after line {}: {}", line.number(), line.words())
     }
 
     fn tell_known(&mut self, step: &Step) -> std::io::Result<()> {

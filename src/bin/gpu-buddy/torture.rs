@@ -28,25 +28,25 @@ use options::{Limit, candidate, limit, options, pair, replay};
 use progress::Progress;
 use report::{Done, Found};
 
-/// Do random operations on allocators and check each
+/// Run random operations and check each of them
 ///
-/// Each thread has allocators of its own, unless --shared is given. They are held
-/// against a twin in safe Rust, or another kernel, and the contract. On a failure the
-/// sequence of operations is made short and written to a file that `gpu-buddy
-/// replay` reads (docs/traces.md describes it); that of threads that share an allocator is not made short.
+/// Each thread has its own allocators, unless --shared is given. Each call is compared with a
+/// reference model in safe Rust or another kernel, and checked against the contract: what the
+/// documentation promises. A failing sequence of operations is shrunk and written to a file for
+/// `gpu-buddy replay` (docs/traces.md describes the format). With --shared it is not shrunk.
 ///
 /// The object of --json has: seed, passed, interrupted, operations, allocators,
-/// seconds, operations_per_second, known (breaches that the C is known for, by
-/// name), in_base and fixed (breaches of both kernels, and of the base alone, by promise),
-/// not_compared, coverage (operations by kind and outcome), never_met, costs
-/// (with --cost: the most expensive call of each kind and size class, with kind, chunks,
-/// steps, and an example of the most expensive kinds), and failures, each with: thread,
-/// kind, count, finding, notes, operations, shrunk_to, cut_short, trace, file. If the process of the C
-/// died, it has seed, passed and failures only.
+/// seconds, operations_per_second, known (known breaches, by name), in_base and fixed
+/// (breaches of both kernels, and of the base alone, by promise), not_compared, coverage
+/// (operations by kind and outcome), never_met (kinds that did not occur), costs (with
+/// --cost: the most expensive call of each kind and size class, with kind, chunks, steps,
+/// and an example of the most expensive kinds), and failures, each with: thread, kind, count,
+/// finding, notes, operations, shrunk_to, cut_short, trace, file. If the process that runs
+/// the C died, it has only seed, passed and failures.
 #[derive(clap::Args)]
 #[command(
     args_override_self = true,
-    about = "Do random operations on allocators and check each",
+    about = "Run random operations and check each of them",
     after_help = "Examples:\n  gpu-buddy torture --seconds 60\n  \
                   gpu-buddy torture --ops 1000000 --seed 7 --threads 2\n  \
                   gpu-buddy torture --faults 0.01\n  \
@@ -55,54 +55,55 @@ use report::{Done, Found};
                   gpu-buddy torture --threads 8 --shared"
 )]
 pub struct Arguments {
-    /// End after so many seconds; 10 unless --ops is given
+    /// Stop after this many seconds [default: 10, unless --ops is given]
     #[arg(long, value_name = "S", conflicts_with = "ops", value_parser = seconds)]
     seconds: Option<f64>,
 
-    /// End after so many operations, of all threads together
+    /// Stop after this many operations of all threads together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     ops: Option<u64>,
 
-    /// Decides all that is random; the same seed gives the same run
+    /// Seed; the same seed gives the same run [default: random, printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Threads, each with allocators of its own
+    /// Number of threads, each with its own allocators
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
     threads: u64,
 
-    /// Let all threads work on one allocator at a time; what they see is then
-    /// held against the same calls in the same order by one thread
+    /// Let all threads share one allocator at a time; afterwards one thread repeats
+    /// their calls in the same order, and the results are compared
     #[arg(long, conflicts_with_all = ["faults"])]
     shared: bool,
 
-    /// What a driver asks for, in place of a mixture: xe, amdgpu or nova (docs/loads.md)
+    /// Run the requests of a driver: xe, amdgpu or nova (docs/loads.md) [default: a
+    /// mixture]
     #[arg(long, value_name = "DRIVER")]
     load: Option<Load>,
 
-    /// Size of every space, such as 64M; a mixture unless given
+    /// Size of every space, such as 64M [default: random]
     #[arg(long, value_parser = size)]
     size: Option<u64>,
 
-    /// Chunk size of every space; 4K where only --size is given
+    /// Chunk size of every space [default: random; 4K with --size]
     #[arg(long, value_parser = size, requires = "size")]
     chunk: Option<u64>,
 
     #[command(flatten)]
     kernel: Kernel,
 
-    /// What the kernel is held against: reference (a twin in safe Rust), contract
-    /// (what the documentation promises), or another KERNEL [default: reference, or
-    /// contract if the kernel's choices are not the reference's, and with --faults]
+    /// Compare the kernel with: reference (the same algorithm in safe Rust), contract
+    /// (only the documented behaviour), or another KERNEL [default: reference; contract
+    /// if the kernel places blocks differently, and with --faults]
     #[arg(long, value_name = "WHAT")]
     against: Option<OsString>,
 
-    /// How often the C's own allocations fail, as a part of all operations,
-    /// from 0 to 1
+    /// Share of the operations in which a memory allocation of the C fails, from 0
+    /// to 1
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
 
-    /// Go on after a failure, and show each kind once
+    /// Continue after a failure, and show each kind of failure once
     #[arg(long, conflicts_with = "shared")]
     keep_going: bool,
 
@@ -110,16 +111,16 @@ pub struct Arguments {
     #[arg(long)]
     strict: bool,
 
-    /// List what was met how often, and what never; --json always does
+    /// List how often each kind of call and outcome occurred; --json always does
     #[arg(long)]
     coverage: bool,
 
-    /// Show the most expensive calls, in steps through trees and lists and calls of the
-    /// slab, and write a trace of each
+    /// Show the most expensive calls, and write a trace of each; the cost is the number
+    /// of tree and list steps and slab calls
     #[arg(long, conflicts_with = "shared")]
     cost: bool,
 
-    /// Where the trace of a failure is written
+    /// Folder for the traces of failures
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 
@@ -131,11 +132,11 @@ pub struct Arguments {
     #[arg(long, hide = true, value_name = "S", default_value = PATIENCE, value_parser = seconds)]
     patience: f64,
 
-    /// The folder that a process under supervision leaves its state in
+    /// The folder to which a supervised process writes its state
     #[arg(long, hide = true, value_name = "DIR")]
     supervised: Option<PathBuf>,
 
-    /// Which thread's last allocator a process under supervision is to redo
+    /// The thread whose last allocator a supervised process replays
     #[arg(long = "replay-episode", hide = true, value_name = "THREAD", requires = "supervised")]
     replay_episode: Option<u64>,
 }
@@ -147,14 +148,14 @@ pub fn size(text: &str) -> Result<u64, String> {
 pub fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("a number of seconds is expected".into()),
+        _ => Err("expected a number of seconds".into()),
     }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("a number from 0 to 1 is expected".into()),
+        _ => Err("expected a number from 0 to 1".into()),
     }
 }
 
@@ -174,14 +175,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
 }
 
-/// The work, in a process under supervision.
+/// The work, in a supervised process.
 fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let supervisor = parent_id();
     let pair = pair(arguments)?;
     if arguments.shared && arguments.threads < 2 {
-        return Err(Failure::Usage("--shared takes --threads 2 or more".into()));
+        return Err(Failure::Usage("--shared needs --threads 2 or more".into()));
     }
-    // Those that share an allocator are one worker.
+    // Threads that share an allocator are one worker.
     let workers = if arguments.shared { 1 } else { arguments.threads };
     let options: Vec<_> =
         (0..workers).map(|thread| options(arguments, thread)).collect::<Result<_, _>>()?;
@@ -196,7 +197,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
         println!("seed {seed}, {} thread{plural}, {limit}", arguments.threads);
     }
     let interrupted = supervise::stop_on_interrupt()?;
-    // One thread has found something: the others have done their part.
+    // Set when a thread has found something: the others then stop.
     let broken = AtomicBool::new(false);
     let progress = Progress::new(&limit, arguments.json);
     let watchdog = Watchdog::new(workers, arguments.patience);
@@ -223,7 +224,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
                 let number = so_far.len();
                 so_far.push(found(arguments, seed, thread, number, collected));
                 let report = report::Report::before_the_end(seed, &so_far);
-                // If it cannot be written, a crash loses what was found before it.
+                // If this fails, a crash loses the findings before it.
                 let _ = report.leave(folder);
             })),
             _ => Mode::First,
@@ -267,7 +268,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let report = report::Report { seed, passed, done: Some(done), failures };
     report.leave(folder)?;
     if parent_id() != supervisor {
-        // Nobody is left to read it.
+        // The supervisor is gone, so print the report here.
         report.print(&mut std::io::stdout().lock(), &replay(arguments), arguments.coverage)?;
     }
     Ok(if passed { Verdict::Passed } else { Verdict::Failed })
@@ -293,17 +294,17 @@ fn found(
     Found { notes, count: *count, operations, cut_short, ..shown }
 }
 
-/// How a run goes on.
+/// When a run stops.
 enum Mode<'a> {
-    /// To the first failure.
+    /// At the first failure.
     First,
-    /// To the end; each kind of failure is told once.
+    /// At the end; each kind of failure is reported once.
     KeepGoing(Box<dyn FnMut(&Collected) + 'a>),
-    /// To the first failure, with so many threads on one allocator.
+    /// At the first failure, with this many threads on one allocator.
     Shared(NonZeroU32),
 }
 
-/// What `gpu-buddy torture` does with what `start` makes.
+/// Runs `gpu-buddy torture` on the allocators that `start` makes.
 fn torment<R: Implementation>(
     options: &Options,
     mode: Mode<'_>,

@@ -1,4 +1,4 @@
-//! Ends a process in which a call of the C does not end.
+//! Ends the process if a call of the C hangs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crate::patience::Patience;
 use crate::supervise::HANGS;
 
-/// A thousand operations that take so many seconds do not end.
+/// Seconds without progress after which a call hangs.
 pub const PATIENCE: &str = "20";
 
-/// Ends the process where a thread makes no progress.
+/// Ends the process if a thread makes no progress.
 pub struct Watchdog {
     started: Instant,
     patience: Duration,
-    /// When each thread gave a sign of life, in milliseconds since the start;
+    /// When each thread last made progress, in milliseconds since the start;
     /// `u64::MAX` when it is done.
     beats: Vec<AtomicU64>,
 }
@@ -38,7 +38,7 @@ impl Watchdog {
         self.beats[thread as usize].store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Until every thread is done.
+    /// Watches until every thread is done.
     pub fn watch(&self) {
         let begin = || Patience::new(std::process::id(), self.patience);
         let (mut seen, mut patience) = (0, begin());

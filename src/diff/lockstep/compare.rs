@@ -3,7 +3,7 @@
 use crate::Snapshot;
 use crate::diff::{
     Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Outcome, Report,
-    Step, cost,
+    Step, cost, format_size,
 };
 
 use super::Lockstep;
@@ -142,13 +142,56 @@ pub(in crate::diff) fn first_difference(
 ) -> (String, String) {
     let mut pairs = subject.blocks.iter().zip(&reference.blocks);
     match pairs.find(|(subject, reference)| subject != reference) {
-        Some((subject, reference)) => (format!("{subject:?}"), format!("{reference:?}")),
-        None => {
-            let text = |snapshot: &Snapshot| {
-                let Snapshot { avail, clear_avail, blocks, .. } = snapshot;
-                format!("{} blocks, avail {avail}, clear_avail {clear_avail}", blocks.len())
-            };
-            (text(subject), text(reference))
-        }
+        Some((block, other)) => (block_in_words(subject, block), block_in_words(reference, other)),
+        None => (accounts(subject), accounts(reference)),
+    }
+}
+
+fn block_in_words(snapshot: &Snapshot, block: &crate::BlockInfo) -> String {
+    use crate::BlockState;
+
+    let size = format_size(snapshot.block_size(block));
+    let state = match (block.state, block.clear) {
+        (BlockState::Split, _) => "split",
+        (BlockState::Free, false) => "free and dirty",
+        (BlockState::Free, true) => "free and clear",
+        (BlockState::Allocated, false) => "allocated and dirty",
+        (BlockState::Allocated, true) => "allocated and clear",
+    };
+    format!("the block of {size} at {} is {state}", format_size(block.offset))
+}
+
+fn accounts(snapshot: &Snapshot) -> String {
+    let Snapshot { avail, clear_avail, blocks, .. } = snapshot;
+    let (avail, clear_avail) = (format_size(*avail), format_size(*clear_avail));
+    format!("{} blocks, avail is {avail}, clear_avail is {clear_avail}", blocks.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlockInfo, BlockState};
+
+    #[test]
+    fn differences_are_in_words() {
+        let block = |offset, state, clear| BlockInfo { offset, order: 1, state, clear };
+        let first = block(0, BlockState::Split, false);
+        let second = block(8192, BlockState::Allocated, true);
+        let blocks = vec![first, second];
+        let one = Snapshot { chunk_size: 4096, size: 16384, avail: 8192, clear_avail: 0, blocks };
+        let mut other = one.clone();
+        other.blocks[1] = block(16384, BlockState::Free, false);
+        let words = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        let expected = words(
+            "the block of 8K at 8K is allocated and clear",
+            "the block of 8K at 16K is free and dirty",
+        );
+        assert_eq!(first_difference(&one, &other), expected);
+        other = Snapshot { clear_avail: 4096, ..one.clone() };
+        let expected = words(
+            "2 blocks, avail is 8K, clear_avail is 0",
+            "2 blocks, avail is 8K, clear_avail is 4K",
+        );
+        assert_eq!(first_difference(&one, &other), expected);
     }
 }

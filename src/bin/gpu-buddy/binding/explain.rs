@@ -1,5 +1,5 @@
-//! Reads cargo's messages: where the program is, or why the binding does not compile. Most
-//! often that is because it uses a name that has no stand-in.
+//! Reads cargo's messages: the path of the program, or why the binding does not compile. The
+//! usual reason is a name of the kernel crate that has no stub here.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub fn executable(messages: &str) -> Option<PathBuf> {
     programs.next_back()
 }
 
-/// What to say of a failed build: `messages` are cargo's, a JSON object a line.
+/// Describes a failed build. `messages` are cargo's, one JSON object per line.
 pub fn failure(messages: &str, said: &str) -> String {
     let errors: Vec<Value> = messages
         .lines()
@@ -26,19 +26,19 @@ pub fn failure(messages: &str, said: &str) -> String {
         return format!("cargo could not build the binding:\n{}", said.trim_end());
     }
     let mut text = String::from("the binding does not compile:\n");
-    let mut stand_ins: Vec<String> = Vec::new();
+    let mut stubs: Vec<String> = Vec::new();
     for error in &errors {
         text += &format!("\n{}", error["rendered"].as_str().unwrap_or_default());
-        if let Some(stand_in) = stand_in(error)
-            && !stand_ins.contains(&stand_in)
+        if let Some(stub) = stub(error)
+            && !stubs.contains(&stub)
         {
-            stand_ins.push(stand_in);
+            stubs.push(stub);
         }
     }
-    if !stand_ins.is_empty() {
-        text += "\nIt uses names of the kernel crate that have no stand-in here. Add them:\n";
-        for stand_in in stand_ins {
-            text += &format!("  {stand_in}\n");
+    if !stubs.is_empty() {
+        text += "\nIt uses names of the kernel crate that have no stub here. Add them:\n";
+        for stub in stubs {
+            text += &format!("  {stub}\n");
         }
         text += "UPGRADE.md says how.";
     }
@@ -48,8 +48,8 @@ pub fn failure(messages: &str, said: &str) -> String {
 /// What a path may begin with that is no module of ours.
 const OUTSIDE: [&str; 3] = ["crate", "kernel", "super"];
 
-/// Which stand-in an error asks for, and where it belongs.
-fn stand_in(error: &Value) -> Option<String> {
+/// Which stub an error asks for, and in which file.
+fn stub(error: &Value) -> Option<String> {
     let message = error["message"].as_str()?;
     let code = error["code"]["code"].as_str();
     let missing_macro = message.starts_with("cannot find macro");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_stand_in() {
+    fn names_the_stub() {
         let text = failure(&message("E0432", "unresolved import `crate::sync::SpinLock`"), "");
         let expected = "  `crate::sync::SpinLock`, in kernel-binding/kernel/src/sync.rs \
                         (used in kernel/src/gpu/buddy.rs:7)\n";
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn says_what_else_is_wrong() {
         let text = failure(&message("E0308", "mismatched types"), "");
-        assert!(text.contains("error: mismatched types") && !text.contains("stand-in"), "{text}");
+        assert!(text.contains("error: mismatched types") && !text.contains("stub"), "{text}");
         assert!(failure("", "error: no network\n").ends_with("error: no network"));
     }
 }

@@ -1,7 +1,7 @@
-//! Lays out a cargo workspace in which the files of a kernel tree and our stand-ins for
-//! others are one crate.
+//! Lays out a cargo workspace in which files of a kernel tree and our stubs for others form one
+//! crate.
 //!
-//! A tree's files are not copied: the workspace has links to them.
+//! The workspace has links to the tree's files, not copies.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::finding;
 
-/// What the pages under docs/findings/ have of code.
+/// Where the code from the pages under docs/findings/ goes.
 const PAGES: &str = "judge/src/findings/pages.rs";
 
 /// The flags of the kernel's header.
@@ -25,7 +25,7 @@ pub const HEADER: &str = "include/linux/gpu_buddy.h";
 /// The binding itself.
 pub const BINDING: &str = "rust/kernel/gpu/buddy.rs";
 
-/// What is a link to a tree, and to which file or folder of it.
+/// Each link, and the file or folder of the tree that it points to.
 const LINKS: [(&str, &str); 9] = [
     ("kernel/src/gpu/buddy.rs", BINDING),
     ("kernel/src/impl_flags.rs", "rust/kernel/impl_flags.rs"),
@@ -38,26 +38,26 @@ const LINKS: [(&str, &str); 9] = [
     ("pin-init-internal/src", "rust/pin-init/internal/src"),
 ];
 
-/// The project's own source, which has the stand-ins.
+/// The project's own source, which has the stubs.
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What a tree lacks of what the binding is compiled with.
+/// The files that the binding needs and the tree lacks.
 pub fn lacks(tree: &Path) -> Vec<&'static str> {
     LINKS.iter().map(|link| link.1).filter(|file| !tree.join(file).exists()).collect()
 }
 
-/// Lays out the workspace in `folder`, anew: for the binding of a tree over a kernel's C.
+/// Lays out a new workspace in `folder`, for the binding of a tree over the C of a kernel.
 pub fn lay_out(tree: &Path, kernel: &Path, folder: &Path) -> io::Result<()> {
     if folder.exists() {
-        // Removes links, and nothing behind them.
+        // This removes the links, not their targets.
         fs::remove_dir_all(folder)?;
     }
     let pattern = project().join("kernel-binding");
     let made = [(PAGES, findings()), (FLAGS, flags(&fs::read_to_string(kernel.join(HEADER))?))];
-    // Cargo goes by times, and a link may now lead to an older file. So what is compiled has
-    // a version of its own for each content.
+    // Cargo compares times, and a link may now point to an older file. So the version depends on
+    // the content.
     let version = format!("version = \"0.0.0+{}\"", digest(tree, &made)?);
     for file in files(&pattern)? {
         let place = folder.join(&file);
@@ -84,7 +84,7 @@ pub fn lay_out(tree: &Path, kernel: &Path, folder: &Path) -> io::Result<()> {
         let place = folder.join(name);
         create_parent(&place)?;
         fs::write(&place, text)?;
-        // It is as old as all others, so that it is compiled again only in another version.
+        // A fixed time, so that only a new version is compiled again.
         fs::File::options().write(true).open(place)?.set_modified(SystemTime::UNIX_EPOCH)?;
     }
     Ok(())
@@ -112,13 +112,13 @@ fn findings() -> String {
     });
     format!(
         "//! Made from docs/findings/.\n\nuse super::*;\n\n\
-         #[allow(unused_variables, reason = \"some look at the binding alone\")]\n\
+         #[allow(unused_variables, reason = \"some need only the binding\")]\n\
          pub const FINDINGS: &[Finding] = &[\n{}];\n",
         entries.collect::<String>()
     )
 }
 
-/// A digest of all that is linked to in a tree, and of what is made.
+/// A digest of all linked files of a tree, and of the generated files.
 fn digest(tree: &Path, made: &[(&str, String)]) -> io::Result<String> {
     let mut hash = Sha256::new();
     made.iter().for_each(|(_, text)| hash.update(text));
@@ -126,7 +126,7 @@ fn digest(tree: &Path, made: &[(&str, String)]) -> io::Result<String> {
         let path = tree.join(file);
         let all = if path.is_dir() { files(&path)? } else { vec![PathBuf::new()] };
         for inner in all {
-            // An empty path would add a slash to that of a file.
+            // Joining an empty path would add a slash.
             let file = if inner == Path::new("") { path.clone() } else { path.join(&inner) };
             hash.update(inner.as_os_str().as_encoded_bytes());
             hash.update(Sha256::digest(fs::read(file)?));

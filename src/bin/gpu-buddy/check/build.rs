@@ -14,18 +14,17 @@ use super::run::{Modules, plural};
 use super::target::Targets;
 use crate::Failure;
 
-/// What came of compiling.
+/// The results of compiling.
 pub struct Built {
     pub patched: PathBuf,
     pub base: PathBuf,
-    /// With counters, in their folder; or why there is none.
+    /// The build with gcov counters, or why there is none.
     pub coverage: Result<PathBuf, String>,
     pub sanitized: Result<Subject, String>,
-    /// The patched C with the suite of the base: nothing if that is the same suite; or why
-    /// there is none.
+    /// The patched C with the base's suite, or why there is none; `None` if the suites are equal.
     pub old_suite: Option<Result<PathBuf, String>>,
     has_suite: [bool; 2],
-    /// Why both must behave in the same way, if so.
+    /// Why both must behave in the same way, if they must.
     pub same: Option<String>,
     new_warnings: Vec<String>,
 }
@@ -43,7 +42,7 @@ impl Built {
         let place = |name: &str| place.join(name);
         let fail = |error: ModuleError| error.to_string();
         let (plain, of_base, objects, coverage, sanitized, old_suite) = thread::scope(|scope| {
-            // Two objects first: they are quick, and may be all that is needed.
+            // The two objects first: they are quick, and may be enough.
             let objects = [
                 scope.spawn(|| patched.object(&place("patched.object"))),
                 scope.spawn(|| base.object(&place("base.object"))),
@@ -107,7 +106,7 @@ impl Built {
         Step { part: Part::Build, mark, summary: format!("{code}; {warnings}") }
     }
 
-    /// What not both kernels can do, and new warnings.
+    /// What only one kernel supports, and new warnings.
     pub fn notes(&self, targets: &Targets) -> Vec<String> {
         let mut notes: Vec<_> =
             self.new_warnings.iter().map(|warning| format!("new: {warning}")).collect();
@@ -121,10 +120,7 @@ impl Built {
                     .collect();
                 if !only.is_empty() {
                     let name = tree.name();
-                    notes.push(format!(
-                        "only {name} has, so it is not compared: {}",
-                        only.join(", ")
-                    ));
+                    notes.push(format!("not compared, only {name} has it: {}", only.join(", ")));
                 }
             }
         }
@@ -154,7 +150,7 @@ fn is_same(objects: &[Result<Object, ModuleError>; 2]) -> bool {
     matches!(objects, [Ok(ours), Ok(theirs)] if ours.digest == theirs.digest)
 }
 
-/// Warnings that the base does not have, by their texts: the numbers of lines change.
+/// Warnings that the base does not have. Only the texts are compared, because line numbers change.
 fn new_warnings(ours: &Object, theirs: &Object) -> Vec<String> {
     let text = |warning: &str| {
         let message = warning.split_once(": warning: ");
@@ -174,14 +170,14 @@ fn new_warnings(ours: &Object, theirs: &Object) -> Vec<String> {
     ours.warnings.iter().filter(is_new).cloned().collect()
 }
 
-/// A module built with sanitizers, and what a process needs to load it.
+/// A module built with sanitizers, and the environment that a process needs to load it.
 pub fn with_sanitizer(module: PathBuf) -> Result<Subject, String> {
     let library = ["libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan.so"]
         .into_iter()
         .find_map(|name| ask_compiler(&format!("-print-file-name={name}")))
-        .ok_or("the compiler has no library of the address sanitizer")?;
-    // Reports come as warnings of the call that they are about, each time; a signal ends the
-    // process as it does without.
+        .ok_or("the compiler has no AddressSanitizer library")?;
+    // Each report becomes a warning of the call that causes it. A signal ends the process as it
+    // does without the sanitizer.
     let options = "detect_leaks=0:halt_on_error=0:suppress_equal_pcs=0:handle_segv=0:\
                    handle_abort=0:handle_sigill=0:handle_sigfpe=0:handle_sigbus=0:\
                    allocator_may_return_null=1:log_path=/dev/null";

@@ -1,4 +1,4 @@
-//! What each kernel breaks of the contract: new, fixed, or in both.
+//! The breaches of the contract in each kernel: new, fixed, or in both.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,16 +7,16 @@ use super::judge::{self, Elsewhere, Place, Subject};
 use super::report::{Found, Mark, Part, Relation, Step, count};
 use super::run::{Results, Run, plural};
 
-/// Replays what one kernel shows on the other.
+/// Replays the findings of one kernel on the other.
 pub struct Judge<'a> {
     pub patched: &'a Subject,
     pub base: &'a Subject,
     pub place: &'a Path,
-    /// What is not replayed by then is taken for new.
+    /// A finding that is not replayed by then counts as new.
     pub deadline: Instant,
 }
 
-/// The runs under the contract alone, and those of failing memory and threads.
+/// The runs under the contract alone, with failing memory, and with threads.
 pub fn step(
     results: &Results,
     judge: &Judge<'_>,
@@ -42,7 +42,7 @@ pub fn step(
     let has_time = Instant::now() < judge.deadline;
     let in_both = known.iter().filter(|found| found.relation == Relation::InBoth).count();
     found.extend(known);
-    // What the lockstep has told already.
+    // The lockstep has reported these already.
     found.retain(|found| !differences.iter().any(|other| is_told(found, other)));
 
     let of = |relation| found.iter().filter(move |found| found.relation == relation).count();
@@ -56,13 +56,13 @@ pub fn step(
         parts.push(format!("{fixed} fixed"));
     }
     if both > 0 {
-        parts.push(format!("{both} of both"));
+        parts.push(format!("{both} in both"));
     }
     if in_both > 0 {
-        parts.push(format!("{in_both} known quirks of both"));
+        parts.push(format!("{} in both", plural(in_both, "known quirk")));
     }
     if !has_time {
-        parts.push("known quirks not all replayed".to_owned());
+        parts.push("not all known quirks replayed".to_owned());
     }
     parts.extend(failures.iter().cloned());
     let operations = [Run::Contract, Run::Faults, Run::Threads].map(|run| results.operations(run));
@@ -77,21 +77,21 @@ pub fn step(
     Step { part, mark, summary: format!("{} in {operations} operations", parts.join(", ")) }
 }
 
-/// Whether a breach is one that the lockstep shows, too: the same promise, in the same kind
-/// of call.
+/// Whether the lockstep shows this breach too: the same promise in the same kind of call.
 fn is_told(found: &Found, other: &Found) -> bool {
     let call = |kind: &str| kind.rsplit_once(": ").map(|(call, _)| call.to_owned());
     let promise = found.kind.rsplit_once(": ").map_or("", |(_, promise)| promise);
     found.relation == other.relation
         && call(&found.kind) == call(&other.kind)
         && other.lines.iter().any(|line| {
-            line.contains("and the base does not:") && line.contains(promise)
+            (line.starts_with("breaks what") || line.starts_with("keeps what"))
+                && line.contains(promise)
                 || found.lines.first() == Some(line)
         })
 }
 
 impl Judge<'_> {
-    /// Holds what was found on each kernel against the other.
+    /// Replays the findings of each kernel on the other.
     fn sort(&self, patched: Vec<Found>, base: Vec<Found>) -> Vec<Found> {
         let folder = self.place.join("judge");
         let place = Place { folder: &folder, deadline: self.deadline };
@@ -104,14 +104,14 @@ impl Judge<'_> {
             .into_iter()
             .zip(in_base)
             .map(|(mut found, in_base)| {
-                // Without a trace: whether that of the base has died as well.
+                // Without a trace: whether the base died too.
                 let both_died = found.trace.is_none()
                     && theirs.iter().any(|other| other.trace.is_none() && other.dies());
                 if in_base == Elsewhere::TheSame || both_died {
                     found.relation = Relation::InBoth;
                 }
                 if in_base == Elsewhere::NotKnown {
-                    found.lines.push("not replayed on the base, for want of time".to_owned());
+                    found.lines.push("not replayed on the base: out of time".to_owned());
                 }
                 found
             })
@@ -123,7 +123,7 @@ impl Judge<'_> {
         found
     }
 
-    /// Finds out which of the two it is that crashes or hangs in the lockstep.
+    /// Finds out which of the two kernels crashes or hangs in the lockstep.
     pub fn attribute(&self, found: &mut Found) {
         if !found.dies() {
             return;
@@ -140,13 +140,13 @@ impl Judge<'_> {
             }
             // The runs of each kernel alone decide.
             (false, false) => {
-                let which = "in one of the two kernels; neither shows it alone".to_owned();
+                let which = "in one of the two kernels; alone, neither shows it".to_owned();
                 (Relation::Different, [found.lines.clone(), vec![which]].concat())
             }
         };
     }
 
-    /// What some kernel is known for, on these two.
+    /// The known findings that these two kernels show.
     fn known(&self) -> Vec<Found> {
         let folder = self.place.join("known");
         let place = Place { folder: &folder, deadline: self.deadline };
@@ -159,7 +159,7 @@ impl Judge<'_> {
                 kind: format!("known: {}", known.name),
                 lines: known.lines,
                 count: 1,
-                // With its comments, which say what is wrong.
+                // With its comments, which explain it.
                 trace: Some(known.trace.to_owned()),
                 cut_short: false,
             })

@@ -1,4 +1,4 @@
-//! Traces that are run in every check: one for each thing that some kernel is known for.
+//! Traces that run in every check: one for each known breach of some kernel.
 
 use gpu_buddy::diff::KNOWN;
 
@@ -7,7 +7,7 @@ use crate::finding;
 /// A trace of docs/findings/.
 pub struct Trace {
     pub name: &'static str,
-    /// The promise that it is about.
+    /// The promise that it breaks.
     pub breaks: &'static str,
     pub text: &'static str,
 }

@@ -1,5 +1,5 @@
-//! Which of the changed lines were executed: `gcov` counts, and the difference between the
-//! two sources says which lines those are.
+//! Which changed lines were executed: `gcov` counts, and a diff of the two sources finds the
+//! changed lines.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ struct Branch {
     throw: bool,
 }
 
-/// What was counted for one line.
+/// The counts of one line.
 #[derive(Default)]
 struct Counted {
     executed: bool,
@@ -46,7 +46,7 @@ struct Counted {
 /// Lines by file and number.
 type Counts = BTreeMap<(String, usize), Counted>;
 
-/// The lines of a file that are not in the base, by number, with their texts.
+/// The lines of a file that are not in the base: number and text.
 pub fn changed_lines(
     patched: &Tree,
     base: &Tree,
@@ -65,8 +65,8 @@ pub fn changed_lines(
     (1..).zip(of_new).filter_map(|(number, text)| Some((number, text?))).collect()
 }
 
-/// Says which changed lines and branches ran, and which did not, a line each. `module` was
-/// built with counters; or the reason why there is none.
+/// Counts the changed lines and branches that ran, and lists those that did not. `module` was built
+/// with counters, or is the reason why there is none.
 pub fn step(patched: &Tree, base: &Tree, module: Result<&Path, String>) -> (Step, Vec<String>) {
     let of_part = |mark, summary: String| Step { part: Part::Coverage, mark, summary };
     let files = [(patched.allocator(), base.allocator()), (patched.header(), base.header())];
@@ -104,7 +104,7 @@ pub fn step(patched: &Tree, base: &Tree, module: Result<&Path, String>) -> (Step
     if lines == 0 {
         let summary = match changed.len() {
             0 => "the patch only removes lines".to_owned(),
-            _ => "the patch changes no line that is executed".to_owned(),
+            _ => "the patch changes no executable line".to_owned(),
         };
         return (of_part(Mark::Passed, summary), Vec::new());
     }
@@ -122,7 +122,7 @@ pub fn step(patched: &Tree, base: &Tree, module: Result<&Path, String>) -> (Step
 fn counts(folder: &Path) -> Result<Counts, String> {
     let data = folder.join("buddy.gcda");
     if !data.is_file() {
-        return Err("no run has ended and left its counters".to_owned());
+        return Err("no run finished and wrote its counters".to_owned());
     }
     let tool = tool();
     let output = Command::new(&tool)
@@ -135,7 +135,7 @@ fn counts(folder: &Path) -> Result<Counts, String> {
         .map_err(|error| format!("{}: {error}", tool.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let report: Gcov = serde_json::from_str(text.lines().next().unwrap_or_default())
-        .map_err(|_| format!("{} does not read the counters", tool.display()))?;
+        .map_err(|_| format!("{} cannot read the counters", tool.display()))?;
     let mut counts = Counts::new();
     for File { file, lines } in report.files {
         let file = file.strip_prefix("./").unwrap_or(&file).to_owned();
@@ -151,8 +151,8 @@ fn counts(folder: &Path) -> Result<Counts, String> {
     Ok(counts)
 }
 
-/// Those that are written in the source. A call out of which a BUG may unwind is a branch
-/// for the compiler too: a pair, to what follows and to what cleans up.
+/// The branches in the source. For the compiler, a call that may unwind is also a pair of branches:
+/// to the next instruction and to the cleanup.
 fn ordinary(branches: &[Branch]) -> impl Iterator<Item = &Branch> {
     branches.chunks(2).filter(|pair| !pair.iter().any(|branch| branch.throw)).flatten()
 }

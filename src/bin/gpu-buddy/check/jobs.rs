@@ -1,4 +1,4 @@
-//! The parts of a check, each in a process of its own, several at a time.
+//! Runs the parts of a check in child processes, several at a time.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -14,37 +14,37 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::Patience;
 
-/// One part: this command, called again.
+/// One part: a call of this command.
 pub struct Job {
     pub arguments: Vec<OsString>,
     pub environment: Vec<(&'static str, OsString)>,
-    /// It is ended if it takes longer.
+    /// It is killed if it takes longer.
     pub patience: Duration,
-    /// It does all by itself, so that what counts is the time that it uses of a processor.
+    /// It starts no processes, so that its limit counts processor time.
     pub alone: bool,
-    /// It is left out if another has said this, which takes time each time.
+    /// It is skipped if another job has printed this.
     pub unless: Option<&'static str>,
 }
 
-/// What came of it.
+/// The result of a job.
 pub struct Done {
     /// `None` if it was killed.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    /// It took longer than it may.
+    /// It took too long.
     pub late: bool,
-    /// It was left out for this reason.
+    /// It was skipped for this reason.
     pub left_out: Option<&'static str>,
 }
 
-/// The user wants an end.
+/// The user has interrupted the check.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// What is running.
+/// The running processes.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Passes an interrupt on to the processes, which then say what they have so far.
+/// Passes an interrupt on to the processes, which then report their results so far.
 pub fn handle_interrupt() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -67,13 +67,13 @@ fn end(signal: Signal) {
     }
 }
 
-/// How many jobs run at a time.
+/// The number of jobs that run at the same time.
 pub fn lanes() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(4)
 }
 
-/// Does the same with each of several things, some of them at a time, and returns what came
-/// of each in their order. `work` gets the lane, the index and the thing.
+/// Does `work` with each of several things, some at a time, and returns the results in order.
+/// `work` gets the lane, the index and the thing.
 pub fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(usize, usize, &T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
@@ -95,9 +95,9 @@ pub fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(usize, usize, &T) -> R
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs the jobs, in their order as far as there is room, and calls `told` when one is done.
+/// Runs the jobs, several at a time, and calls `told` when one is done.
 pub fn run(jobs: &[Job], told: impl Fn(usize) + Sync) -> io::Result<Vec<Done>> {
-    // What jobs that are done have said of what others ask for.
+    // The `unless` texts that finished jobs have printed.
     let said: Mutex<Vec<&str>> = Mutex::new(Vec::new());
     let said = || said.lock().unwrap_or_else(PoisonError::into_inner);
     let done = each(jobs, |_, index, job| {
@@ -120,7 +120,7 @@ impl Job {
         let mut child = Command::new(std::env::current_exe()?)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            // A terminal would interrupt it as well, and twice means at once.
+            // Otherwise the terminal would interrupt it too, and a second interrupt kills.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -160,7 +160,7 @@ fn wait(child: &mut Child, limit: Duration, alone: bool) -> io::Result<Done> {
             let is_over = || if alone { patience.is_over() } else { started.elapsed() >= limit };
             if !late && is_over() {
                 late = true;
-                // With all that it has started.
+                // With all of its children.
                 if let Some(group) = Pid::from_raw(child.id() as i32) {
                     let _ = rustix::process::kill_process_group(group, Signal::KILL);
                 }
@@ -175,7 +175,7 @@ fn wait(child: &mut Child, limit: Duration, alone: bool) -> io::Result<Done> {
 fn read(pipe: Option<&mut impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
-        // What was read until an error is what there is.
+        // After an error, keep what was read.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()

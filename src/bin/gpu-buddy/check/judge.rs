@@ -1,4 +1,4 @@
-//! Whether a trace shows the same on the other kernel.
+//! Finds out whether a trace shows the same on the other kernel.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Subject {
     pub module: PathBuf,
-    /// What a process needs to load it.
+    /// The environment that a process needs to load it.
     pub environment: Vec<(&'static str, OsString)>,
 }
 
@@ -38,7 +38,7 @@ impl Subject {
         try_trace_with(trace, &arguments, &self.environment, folder, PATIENCE).ok().flatten()
     }
 
-    /// What is known of some kernel, and shows on this one: by the name of the trace.
+    /// What each known trace shows on this kernel.
     fn corpus(&self, traces: &[corpus::Trace], place: Place<'_>) -> Vec<Option<Seen>> {
         let results = each(traces, place, |trace, folder| {
             let file: TraceFile = trace.text.parse().ok()?;
@@ -48,25 +48,25 @@ impl Subject {
     }
 }
 
-/// Where and until when.
+/// A folder for temporary files, and a deadline.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub folder: &'a Path,
     pub deadline: Instant,
 }
 
-/// So long may it take to replay what was found, if there is no time left.
+/// Minimum time for replaying the findings, even if no time is left.
 const LEAST: Duration = Duration::from_secs(3);
 
 impl Place<'_> {
-    /// With some time left: without it, what is new is not told from what is old.
+    /// With at least some time, to tell new from old findings.
     fn at_least(self) -> Self {
         Self { deadline: self.deadline.max(Instant::now() + LEAST), ..self }
     }
 }
 
-/// Does the same with each of several things, some of them at a time, each with a folder.
-/// For what is left at the deadline there is nothing.
+/// Does `work` with each of several things, some at a time, each with its own folder. Returns
+/// `None` for those that are left at the deadline.
 fn each<T: Sync, R: Send>(
     things: &[T],
     place: Place<'_>,
@@ -77,7 +77,7 @@ fn each<T: Sync, R: Send>(
             return None;
         }
         let folder = place.folder.join(lane.to_string());
-        // If it cannot be made, nothing is seen, as if it were full.
+        // If this fails, the replay shows nothing, as on a full disk.
         let _ = std::fs::create_dir_all(&folder);
         Some(work(thing, &folder))
     })
@@ -92,7 +92,7 @@ pub struct Known {
     pub lines: Vec<String>,
 }
 
-/// Whether a trace shows the promise that it is about.
+/// Whether a trace breaks the promise that it is about.
 fn is_about(trace: &corpus::Trace, seen: &Seen) -> bool {
     match &seen.kind {
         Kind::Finding(kind) => trace.breaks == kind,
@@ -100,12 +100,12 @@ fn is_about(trace: &corpus::Trace, seen: &Seen) -> bool {
     }
 }
 
-/// Runs the traces of what is known on both kernels. What neither shows is left out.
+/// Runs the known traces on both kernels. Those that neither shows are left out.
 pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known> {
     let traces = corpus::traces();
     let seen = (patched.corpus(&traces, place), base.corpus(&traces, place));
     let folder = place.folder;
-    // Whether it is more than what such a kernel is known for.
+    // Whether it shows more than the known breaches of such a kernel.
     let is_unknown = |trace: &corpus::Trace| {
         let file = trace.text.parse::<TraceFile>();
         file.is_ok_and(|file| patched.show(file.trace(), false, folder).is_some())
@@ -151,7 +151,7 @@ pub enum Elsewhere {
     NotKnown,
 }
 
-/// Whether a trace crashes a kernel, or makes it hang.
+/// Whether a trace makes a kernel crash or hang.
 pub fn dies(trace: &str, subject: &Subject, place: Place<'_>) -> bool {
     let seen = each(&[trace], place.at_least(), |text, folder| {
         subject.show(&text.parse().ok()?, false, folder)
@@ -171,7 +171,7 @@ pub fn elsewhere(
         let Ok(trace) = text.parse::<Trace>() else { return Elsewhere::SomethingElse };
         let kind =
             |subject: &Subject, strict| subject.show(&trace, strict, folder).map(|seen| seen.kind);
-        // What the other is known for, it shows nevertheless, and perhaps before the same.
+        // The other kernel may show a known breach first, so try with and without those.
         let found = kind(own, false);
         match kind(other, true) {
             None => Elsewhere::Nothing,

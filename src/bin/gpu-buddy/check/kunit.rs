@@ -1,8 +1,8 @@
-//! What a run of a KUnit suite came to, read from its KTAP.
+//! Reads the result of a KUnit suite from its KTAP.
 
 use std::collections::BTreeMap;
 
-/// What a KUnit run came to.
+/// The result of a KUnit run.
 #[derive(Default)]
 pub struct Kunit {
     pub passed: usize,
@@ -14,7 +14,7 @@ pub struct Kunit {
 }
 
 impl Kunit {
-    /// Reads the output of a run, which may have been ended because it was late.
+    /// Reads the output of a run. `late` says that it was killed because it took too long.
     pub fn read(ktap: &str, late: bool) -> Self {
         let mut kunit = Self { late, ..Self::default() };
         let mut messages = Vec::new();
@@ -35,7 +35,7 @@ impl Kunit {
             }
         }
         kunit.ended = ktap.contains(" total:");
-        // The suite itself has a result, too.
+        // The suite itself has a result line too.
         if let Some(suite) = ktap.lines().find_map(|line| line.trim().strip_prefix("# Subtest: ")) {
             let of_suite = usize::from(kunit.ended && kunit.failed.is_empty());
             kunit.passed = kunit.passed.saturating_sub(of_suite);
@@ -44,12 +44,12 @@ impl Kunit {
         kunit
     }
 
-    /// Why it did not come to its end, if it did not.
+    /// Why the suite did not finish, if it did not.
     pub fn death(&self) -> Option<String> {
         let how = match (self.ended, self.late) {
             (true, _) => return None,
-            (_, true) => "hang: the suite does not end",
-            _ => "crash: the suite ends its process",
+            (_, true) => "hang: the suite does not finish",
+            _ => "crash: the suite kills its process",
         };
         let after = self.last.as_ref().map(|last| format!(", after {last}")).unwrap_or_default();
         Some(format!("{how}{after}"))
@@ -73,7 +73,7 @@ mod tests {
         let passed = format!("{begin}    ok 2 b\n# s: pass:2 fail:0 skip:0 total:2\nok 1 s\n");
         assert_eq!(Kunit::read(&passed, false).passed, 2);
         let died = Kunit::read(begin, false).death();
-        assert_eq!(died.as_deref(), Some("crash: the suite ends its process, after a"));
+        assert_eq!(died.as_deref(), Some("crash: the suite kills its process, after a"));
         assert!(Kunit::read(begin, true).death().expect("it is late").starts_with("hang"));
     }
 }

@@ -27,25 +27,26 @@ use build::Built;
 use report::{Kernel, Report};
 use target::Targets;
 
-/// Say whether a change to the allocator is all right, and what it changes
+/// Check whether a change breaks the allocator, and show what it changes
 ///
-/// The two kernels are compiled. Then the KUnit suite is run, both do the same random
-/// operations, each is held against the contract, with failing memory and threads as well,
-/// and a build with sanitizers is run. Which of the changed lines ran is counted, and what
-/// calls cost is compared. Nothing in the trees is written to.
+/// This compiles the change and its base, and runs the KUnit suite. Both run the same random
+/// operations. Each is checked against the contract (what the documentation promises), also with
+/// failing memory and with threads, and once with sanitizers. Coverage counts which changed lines
+/// ran, and the cost of the calls is compared. The trees are not modified.
 ///
 /// The object of --json has: verdict (same_behaviour, no_difference, behaviour_changes,
-/// broken or incomplete), sentence, patched and base (name, revision, sha256 by file), seed, seconds,
-/// operations, interrupted, notes, steps (part, mark, summary), and findings (part,
+/// broken or incomplete), sentence, patched and base (name, revision, sha256 by file), seed,
+/// seconds, operations, interrupted, notes, steps (part, mark, summary), and findings (part,
 /// relation: new, different, fixed or in_both, kind, lines, count, trace, cut_short).
 #[derive(clap::Args)]
 #[command(
-    about = "Say whether a change to the allocator is all right, and what it changes",
-    after_help = "Without --base, a working tree is held against its last commit; if nothing is \
-                  uncommitted, the last commit against the one before.\n\n\
-                  Exit codes: 0 nothing is wrong, 1 something is broken, 2 wrong usage, a tree \
-                  that does not compile, or a part that could not be run, 130 interrupted. With --bisect: 0 good, 1 bad, 125 the \
-                  tree does not compile, 128 wrong usage.\n\n\
+    about = "Check whether a change breaks the allocator, and show what it changes",
+    after_help = "Without --base, a working tree is compared with its last commit; if nothing is \
+                  uncommitted, the last commit is compared with the one before.\n\n\
+                  Exit codes: 0 nothing is broken, 1 something is broken, 2 wrong usage, the tree \
+                  does not compile, or a part could not be run, 130 interrupted. With --bisect: \
+                  0 good, 1 bad, 125 the tree does not compile, 128 wrong usage or a part could \
+                  not be run.\n\n\
                   Examples:\n  gpu-buddy check ~/linux\n  \
                   gpu-buddy check ~/linux --base v7.2\n  \
                   gpu-buddy check a.patch --base 7.3\n  \
@@ -53,16 +54,16 @@ use target::Targets;
                   git bisect run gpu-buddy check ~/linux --base v7.2 --bisect"
 )]
 pub struct Arguments {
-    /// A kernel tree, a series, REV@PATH; or patches, mails or mailboxes
+    /// What to check: a kernel tree, a series, or REV@PATH; or patches, mails or mailboxes
     #[arg(value_name = "TREE|PATCH", required = true)]
     targets: Vec<PathBuf>,
 
-    /// What it is held against: a revision of the tree, a series such as 7.3, a tree, or
+    /// What to compare it with: a revision of the tree, a series such as 7.3, a tree, or
     /// REV@PATH
     #[arg(long, value_name = "KERNEL")]
     base: Option<OsString>,
 
-    /// How long it may take, in seconds
+    /// Time limit in seconds
     #[arg(long, value_name = "S", default_value = "15", value_parser = crate::torture::seconds)]
     seconds: f64,
 
@@ -70,7 +71,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
 
-    /// Decides all that is random; drawn and printed unless given
+    /// Seed of all random choices [default: random, printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
@@ -82,15 +83,15 @@ pub struct Arguments {
     #[arg(long, group = "format")]
     markdown: bool,
 
-    /// Print KTAP, as the KUnit tools read it
+    /// Print KTAP, for the KUnit tools
     #[arg(long, group = "format")]
     ktap: bool,
 
-    /// Write a page as well, which steps through the trace of each finding
+    /// Also write an HTML page that steps through the trace of each finding
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Exit as `git bisect run` needs it
+    /// Use the exit codes of `git bisect run`
     #[arg(long)]
     bisect: bool,
 }
@@ -113,7 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
             Err(Failure::Told(125))
         }
         Err(Stopped::Failure(Failure::Usage(message))) if arguments.bisect => {
-            // Anything below would be a verdict on this revision.
+            // A code below 128 would be a verdict on this revision.
             eprintln!("error: {message}");
             Err(Failure::Told(128))
         }
@@ -145,13 +146,13 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
     let seconds = if arguments.quick { 4.0 } else { arguments.seconds };
     let seed = match arguments.seed {
         Some(seed) => seed,
-        // Short, to be typed again.
+        // 32 bits are short enough to type again.
         None => u64::from(getrandom::u32().map_err(|error| Failure::Usage(error.to_string()))?),
     };
     jobs::handle_interrupt().map_err(|error| Failure::Usage(error.to_string()))?;
     arguments.html.as_deref().map_or(Ok(()), crate::report::assert_writable)?;
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir().map_err(|error| {
-        let help = "TMPDIR can name another folder for temporary files";
+        let help = "Set TMPDIR to another folder for temporary files";
         Failure::Usage(format!("{error}. {help}"))
     })?;
     let place = folder.path();
@@ -186,7 +187,7 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
                 let left = seconds - started.elapsed().as_secs_f64();
                 steps::run(&mut report, &targets, &built, (left, seed), place, &progress)?;
                 if arguments.html.is_some() {
-                    progress.set_message("replaying what was found, for the page");
+                    progress.set_message("replaying the findings for the page");
                     shown = page::findings(&report, &built, place);
                 }
                 None

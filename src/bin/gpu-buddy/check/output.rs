@@ -1,4 +1,4 @@
-//! What a check says, for people and for other tools.
+//! Prints the report of a check, for people and for other tools.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::report::{Found, Mark, Part, Relation, Report, Step, Verdict};
 
-/// So many notes are shown on the screen; --json and --markdown have all.
+/// Maximum number of notes on the screen; --json and --markdown have all.
 const NOTES: usize = 5;
 
 /// A longer trace is not shown on the screen.
@@ -18,7 +18,7 @@ pub fn json(report: &Report) -> io::Result<()> {
     writeln!(out)
 }
 
-/// For the screen: with colours if it is one.
+/// For the screen, with colours on a terminal.
 pub fn text(report: &Report) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "{} against {}\n", report.patched.name, report.base.name)?;
@@ -33,7 +33,7 @@ pub fn text(report: &Report) -> io::Result<()> {
     for (relation, word) in RELATIONS {
         let mut found: Vec<_> =
             report.findings.iter().filter(|found| found.relation == relation).collect();
-        // What is read most quickly comes first.
+        // The shortest traces first.
         found.sort_by_key(|found| found.trace.as_ref().map_or(usize::MAX, String::len));
         let shown = if relation == Relation::New { 3 } else { 2 };
         for found in found.iter().take(shown) {
@@ -41,14 +41,14 @@ pub fn text(report: &Report) -> io::Result<()> {
             finding(&mut out, number, word, found)?;
         }
         if found.len() > shown {
-            writeln!(out, "{} more are {word}; --json has all\n", found.len() - shown)?;
+            writeln!(out, "{} more {word}; --json lists all\n", found.len() - shown)?;
         }
     }
     for note in report.notes.iter().take(NOTES) {
         writeln!(out, "note: {note}")?;
     }
     if report.notes.len() > NOTES {
-        writeln!(out, "note: {} more; --json has all", report.notes.len() - NOTES)?;
+        writeln!(out, "note: {} more; --json lists all", report.notes.len() - NOTES)?;
     }
     if !report.notes.is_empty() {
         writeln!(out)?;
@@ -62,7 +62,7 @@ pub fn text(report: &Report) -> io::Result<()> {
     writeln!(out, "{:.1} s; --seed {} repeats it", report.seconds, report.seed)
 }
 
-/// In the order in which they matter; what both kernels show is only counted.
+/// Most important first. Findings in both kernels are only counted.
 pub const RELATIONS: [(Relation, &str); 3] =
     [(Relation::New, "NEW"), (Relation::Different, "different"), (Relation::Fixed, "fixed")];
 
@@ -82,7 +82,7 @@ fn colour(colour: AnsiColor) -> Style {
 
 fn finding(out: &mut impl Write, number: usize, word: &str, found: &Found) -> io::Result<()> {
     let times =
-        if found.count > 1 { format!(", met {} times", found.count) } else { String::new() };
+        if found.count > 1 { format!(", seen {} times", found.count) } else { String::new() };
     writeln!(out, "{number}. {word}: {}{times}", found.kind)?;
     for line in found.lines.iter().take(MOST_LINES) {
         writeln!(out, "   {line}")?;
@@ -93,7 +93,7 @@ fn finding(out: &mut impl Write, number: usize, word: &str, found: &Found) -> io
         }
         Some(trace) => {
             let lines = trace.lines().count();
-            writeln!(out, "       (a trace of {lines} lines, which --json has)")?;
+            writeln!(out, "       (a trace of {lines} lines: see --json)")?;
         }
         None => {}
     }
@@ -135,7 +135,7 @@ pub fn markdown(report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// Version 1 of KTAP, a test for each part.
+/// KTAP version 1, with a test for each part.
 pub fn ktap(report: &Report) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: gpu-buddy-check")?;
@@ -153,7 +153,8 @@ pub fn ktap(report: &Report) -> io::Result<()> {
             if found.relation == Relation::InBoth {
                 continue;
             }
-            writeln!(out, "    # {name}: {:?}: {}", found.relation, found.kind)?;
+            let word = RELATIONS.iter().find(|pair| pair.0 == found.relation).map_or("", |it| it.1);
+            writeln!(out, "    # {name}: {word}: {}", found.kind)?;
             let trace = found.trace.iter().flat_map(|trace| trace.lines());
             for line in found.lines.iter().map(String::as_str).chain(trace) {
                 writeln!(out, "    # {name}: {line}")?;

@@ -1,4 +1,4 @@
-//! What a check says, as a page.
+//! The HTML page of a check.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::report::page::{Page, Shown, Tone};
 use crate::report::{self, Run};
 
-/// The findings, what is new first, each with its trace run call by call. `place` is for
+/// The findings, new ones first, each with its trace run call by call. `place` is for temporary
 /// files.
 pub fn findings(report: &Report, built: &Built, place: &Path) -> Vec<Shown> {
     let kernels = Kernels { report, built };
@@ -19,7 +19,7 @@ pub fn findings(report: &Report, built: &Built, place: &Path) -> Vec<Shown> {
     let found = relations.flat_map(|(relation, label)| {
         let found = report.findings.iter().filter(|found| found.relation == relation);
         let mut found: Vec<_> = found.map(|found| (label, found)).collect();
-        // What is read most quickly comes first, as on the screen.
+        // The shortest traces first, as on the screen.
         found.sort_by_key(|(_, found)| found.trace.as_ref().map_or(usize::MAX, String::len));
         found
     });
@@ -41,17 +41,17 @@ impl Kernels<'_> {
         };
         let mut lines = found.lines.clone();
         if found.count > 1 {
-            lines.push(format!("met {} times", found.count));
+            lines.push(format!("seen {} times", found.count));
         }
         if found.cut_short {
-            lines.push("the trace may become shorter".to_owned());
+            lines.push("shrinking the trace ran out of time".to_owned());
         }
-        // Who interrupts it does not want to wait for what hangs.
+        // After an interrupt, do not wait for a trace that hangs.
         let runs = if jobs::is_interrupted() { Vec::new() } else { self.runs(found) };
         Shown::new(label, tone, &found.kind, lines, found.trace.as_deref(), &runs, place)
     }
 
-    /// How the trace of a finding may show it, best first.
+    /// The ways to reproduce a finding, best first.
     fn runs(&self, found: &Found) -> Vec<Run> {
         let (patched, base) = (&self.built.patched, &self.built.base);
         let names = (&self.report.patched.name, &self.report.base.name);
@@ -77,7 +77,7 @@ impl Kernels<'_> {
             (Part::UndefinedBehaviour, Ok(sanitized)) => {
                 vec![alone(&sanitized.module, &sanitized.environment)]
             }
-            // In lockstep it would not be seen which of the two dies.
+            // The lockstep would not show which of the two dies.
             _ if found.dies() => vec![alone(kernel, &[]), both(&[])],
             (Part::Lockstep | Part::Cost, _) => vec![both(&["--differences-only"])],
             _ => vec![both(&[]), alone(kernel, &[])],

@@ -1,4 +1,4 @@
-//! Puts a patch on a copy of the allocator's files. What it changes elsewhere is left out.
+//! Applies a patch to a copy of the allocator's files. Its changes to other files are ignored.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -6,14 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Where a patch may add files that the allocator includes.
+/// Folders to which a patch may add files for the allocator to include.
 const NEW_FILES: [&str; 3] = ["drivers/gpu/", "include/", "lib/"];
 
 /// Applies a patch, a mail with one, or a mailbox with a series.
 ///
 /// # Errors
 ///
-/// What is wrong with it, for the user to read.
+/// A message for the user.
 pub fn apply(file: &Path, tree: &Path, base: &str, notes: &mut Vec<String>) -> Result<(), String> {
     let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -31,12 +31,12 @@ pub fn apply(file: &Path, tree: &Path, base: &str, notes: &mut Vec<String>) -> R
         }
     }
     if !has_diff {
-        return Err(format!("{} has no diff in it", file.display()));
+        return Err(format!("{} has no diff", file.display()));
     }
     if !elsewhere.is_empty() {
         let paths: Vec<_> = elsewhere.into_iter().collect();
         notes.push(format!(
-            "{} changes {} outside of the allocator, which {} not looked at: {}",
+            "{} changes {} outside the allocator, which {} ignored: {}",
             file.display(),
             if paths.len() == 1 { "a file".to_owned() } else { format!("{} files", paths.len()) },
             if paths.len() == 1 { "is" } else { "are" },
@@ -58,7 +58,7 @@ impl Part {
     }
 }
 
-/// Whether a file begins as a mail does, or a mailbox.
+/// Whether a file begins like a mail or a mailbox.
 fn is_mail(text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default();
     let headers = ["From:", "Return-Path:", "Received:", "Date:", "Subject:", "Message-Id:"];
@@ -78,7 +78,7 @@ fn mails(file: &Path) -> Result<Vec<Part>, String> {
     out.push(place);
     let split = git(place, &["mailsplit".as_ref(), "-b".as_ref(), &out, file_argument.as_ref()])?;
     if !split.status.success() {
-        return Err(format!("{} is no mailbox: {}", file.display(), errors(&split)));
+        return Err(format!("{} is not a mailbox: {}", file.display(), errors(&split)));
     }
     let mut mails: Vec<PathBuf> =
         place.read_dir().map_err(fail)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -107,9 +107,9 @@ fn mails(file: &Path) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-/// What a patch does to one file.
+/// A change to one file.
 struct Change {
-    /// Where the file is before, or where it will be if it is new.
+    /// The old path of the file, or the new path if it is new.
     path: String,
     is_new: bool,
 }
@@ -197,7 +197,7 @@ fn hunk(patch: &str, place: &str) -> Option<String> {
 fn command(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null());
-    // A repository around the folder for temporary files has nothing to say here.
+    // Ignore a repository that contains the folder for temporary files.
     command.env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder));
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX", "GIT_INDEX_FILE"] {
         command.env_remove(variable);
@@ -212,8 +212,8 @@ fn git(folder: &Path, arguments: &[&OsStr]) -> Result<Output, String> {
 fn run(command: &mut Command) -> Result<Output, String> {
     command.output().map_err(|error| {
         format!(
-            "git cannot be run: {error}. Without it, apply the patch to a tree and check that: \
-             gpu-buddy check TREE --base KERNEL"
+            "git cannot be run: {error}. Without git, apply the patch to a tree and check the \
+             tree: gpu-buddy check TREE --base KERNEL"
         )
     })
 }

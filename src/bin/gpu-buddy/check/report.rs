@@ -1,4 +1,4 @@
-//! What a check says, as data.
+//! The report of a check, as data.
 
 use std::collections::BTreeMap;
 
@@ -41,20 +41,20 @@ impl Part {
     }
 }
 
-/// What came of a part.
+/// The result of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     NotRun,
-    /// It should have been run, and could not be.
+    /// It could not be run.
     NoResult,
     Passed,
-    /// Something is different, and not wrong.
+    /// There are differences, but no failure.
     Changed,
     Failed,
 }
 
-/// A part, in a line.
+/// A part and its result, in a line.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
     pub part: Part,
@@ -68,7 +68,7 @@ pub struct Step {
 pub enum Relation {
     /// The base does not show it: something is broken.
     New,
-    /// Another answer, which breaks no promise.
+    /// The answers differ, and no promise is broken.
     Different,
     /// Only the base shows it.
     Fixed,
@@ -76,14 +76,14 @@ pub enum Relation {
     InBoth,
 }
 
-/// Something that was found.
+/// A finding.
 #[derive(Clone, Debug, Serialize)]
 pub struct Found {
     pub part: Part,
     pub relation: Relation,
-    /// Which call shows it, and in what.
+    /// The kind of call, and what differs or is wrong.
     pub kind: String,
-    /// What is wrong, or the two answers: a line each.
+    /// What is wrong, or the two answers, one per line.
     pub lines: Vec<String>,
     pub count: u64,
     pub trace: Option<String>,
@@ -91,7 +91,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether it ends the process, or does not end.
+    /// Whether it is a crash or a hang.
     pub fn dies(&self) -> bool {
         self.lines.iter().any(|line| line.starts_with("crash") || line.starts_with("hang"))
     }
@@ -106,7 +106,7 @@ pub struct Kernel {
     pub sha256: BTreeMap<String, String>,
 }
 
-/// The whole.
+/// The whole report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub verdict: Verdict,
@@ -123,15 +123,15 @@ pub struct Report {
     pub findings: Vec<Found>,
 }
 
-/// What a check comes to.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The code is the same.
     SameBehaviour,
-    /// No difference was met.
+    /// No difference was found.
     NoDifference,
-    /// Answers differ, and nothing that was promised is broken.
+    /// Answers differ, and no promise is broken.
     BehaviourChanges,
     /// Something is broken.
     Broken,
@@ -140,7 +140,7 @@ pub enum Verdict {
 }
 
 impl Report {
-    /// Decides, from all that was found.
+    /// Sets the verdict and its sentence from the findings.
     pub fn decide(&mut self, same_code: Option<&str>) {
         let of = |relation| self.findings.iter().filter(move |found| found.relation == relation);
         let failed: Vec<_> = self
@@ -168,7 +168,7 @@ impl Report {
             let what = if changes > 0 {
                 format!("behaviour changes, no promise broken {run}{fixed}")
             } else {
-                format!("no other answer and no promise broken {run}{fixed}")
+                format!("same answers, no promise broken {run}{fixed}")
             };
             (Verdict::BehaviourChanges, what)
         } else {
@@ -216,7 +216,7 @@ fn broken(failed: &[Part], findings: &[Found]) -> String {
     told.join(", ")
 }
 
-/// A number for people.
+/// A number with thousands separators.
 pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }

@@ -1,4 +1,4 @@
-//! The runs of a check: which processes there are, for how long, and what came of each.
+//! The runs of a check: their processes, their time, and their results.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use super::report::{Found, Mark, Part, Relation, Step, count};
 use crate::compare::report::Shown;
 use crate::torture::report::Report as TortureReport;
 
-/// What is run.
+/// A run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Run {
     Lockstep,
@@ -32,7 +32,7 @@ pub enum Run {
 }
 
 impl Run {
-    /// Its part of the time, if any: a KUnit run takes what it takes.
+    /// Its share of the time. A KUnit run has no fixed share.
     fn weight(self) -> f64 {
         match self {
             Self::Lockstep => 5.0,
@@ -44,9 +44,9 @@ impl Run {
     }
 }
 
-/// The modules that there are.
+/// The modules to run.
 pub struct Modules {
-    /// The patched kernel, if possible with counters.
+    /// The patched kernel, if possible with gcov counters.
     pub patched: Subject,
     pub base: Subject,
     pub sanitized: Option<Subject>,
@@ -54,25 +54,25 @@ pub struct Modules {
     pub has_suite: [bool; 2],
 }
 
-/// A call that makes no progress for so many seconds hangs: less in a short run.
+/// A call hangs if it makes no progress for this many seconds; fewer in a short run.
 const PATIENCE: std::ops::RangeInclusive<f64> = 1.5..=3.0;
 
-/// What a run says that hangs. The others of that kernel would hang as well.
+/// The output of a run that hangs. Other runs of that kernel would hang too.
 const HANG: &str = "hang: a call";
 
-/// How often memory fails in the runs that have it fail, as a part of all operations.
+/// Share of the operations in which memory fails, in the runs with failing memory.
 const FAULTS: &str = "0.02";
 
-/// How long a KUnit suite may take, at least; it takes less than a second.
+/// Minimum time limit of a KUnit suite; it takes less than a second.
 const KUNIT_PATIENCE: f64 = 4.0;
 
-/// What all runs came to.
+/// The results of all runs.
 pub struct Results {
     done: BTreeMap<Run, Done>,
     pub operations: u64,
 }
 
-/// Runs all of it in about `seconds`. `each` is told when a part is done.
+/// Runs everything in about `seconds`. `each` is called when a part is done.
 pub fn run(
     modules: &Modules,
     seconds: f64,
@@ -203,7 +203,7 @@ impl Results {
         serde_json::from_str(&self.done.get(&run)?.stdout).ok()
     }
 
-    /// Whether its process has died, and left no count of what it did.
+    /// Whether its process died without a count of its operations.
     pub fn died(&self, run: Run) -> bool {
         self.torture(run).is_some_and(|report| report.done.is_none())
     }
@@ -223,18 +223,18 @@ impl Results {
             return None;
         }
         if done.left_out.is_some() {
-            return Some(format!("{} was not run, since the kernel hangs", run.name()));
+            return Some(format!("{} was not run, because the kernel hangs", run.name()));
         }
         let last = done.stderr.lines().rfind(|line| !line.trim().is_empty());
         Some(match (done.late, done.code, last) {
             (true, ..) => format!("{} took too long", run.name()),
             (_, _, Some(last)) => format!("{}: {}", run.name(), last.trim_start_matches("error: ")),
             (_, Some(code), None) => format!("{} ended with exit code {code}", run.name()),
-            (_, None, None) => format!("{} was ended by a signal", run.name()),
+            (_, None, None) => format!("{} was killed by a signal", run.name()),
         })
     }
 
-    /// What the torture of one kernel found.
+    /// The findings of torture on one kernel.
     pub fn torture_findings(&self, run: Run, part: Part) -> Vec<Found> {
         let report = self.torture(run);
         let died =
@@ -243,7 +243,7 @@ impl Results {
             part,
             relation: Relation::New,
             kind: "unknown".to_owned(),
-            lines: vec!["crash or hang: no trace shows it".to_owned()],
+            lines: vec!["crash or hang: no trace reproduces it".to_owned()],
             count: 1,
             trace: None,
             cut_short: false,
@@ -271,7 +271,7 @@ impl Results {
         differences.into_iter().map(|shown| difference(shown, names)).collect()
     }
 
-    /// What a KUnit run came to; `None` if there was none.
+    /// The result of a KUnit run; `None` if there was none.
     pub fn kunit(&self, run: Run) -> Option<Kunit> {
         let done = self.done.get(&run).filter(|done| done.left_out.is_none())?;
         Some(Kunit::read(&done.stdout, done.late))
@@ -292,12 +292,12 @@ fn difference(shown: Shown, (patched, base): (&str, &str)) -> Found {
     };
     let (new, fixed) = (shown.new, shown.fixed);
     if !new.is_empty() {
-        lines.push(format!("breaks, and the base does not: {}", new.join(", ")));
+        lines.push(format!("breaks what the base keeps: {}", new.join(", ")));
     }
     if !fixed.is_empty() {
-        lines.push(format!("keeps, and the base does not: {}", fixed.join(", ")));
+        lines.push(format!("keeps what the base breaks: {}", fixed.join(", ")));
     }
-    // Whatever it does where the base runs into a BUG, that is gone.
+    // If the base hits a BUG here, any other answer is a fix.
     let was_bug = fixed.iter().any(|promise| promise == "no-bug");
     let relation = match (dies || (!new.is_empty() && !was_bug), fixed.is_empty()) {
         (true, _) => Relation::New,

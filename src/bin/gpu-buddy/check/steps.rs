@@ -1,4 +1,4 @@
-//! The parts of a check that run the two kernels, and what each comes to.
+//! The parts of a check that run the two kernels, and the result of each.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -17,11 +17,11 @@ use super::target::Targets;
 use super::time::Ratio;
 use super::{contract, coverage};
 
-/// What is measured and judged after the runs takes this part of the time.
+/// The measurements and the replays after the runs take these shares of the time.
 const MEASURED: f64 = 0.13;
 const JUDGED: f64 = 0.1;
 
-/// In seconds, how much longer a run may take that makes a trace short at its end.
+/// How many seconds longer a run may take if it shrinks a trace at its end.
 const OVERTIME: f64 = 1.5;
 
 /// Runs all parts, in about `seconds`.
@@ -46,7 +46,7 @@ pub fn run(
     report.operations = results.operations;
     report.steps.push(kunit(&results, built, &mut report.findings));
 
-    progress.set_message("replaying what was found on the other kernel");
+    progress.set_message("replaying the findings on the other kernel");
     let plain = Subject { module: built.patched.clone(), environment: Vec::new() };
     let deadline = started + Duration::from_secs_f64((seconds - measured).max(1.0));
     let judge = contract::Judge { patched: &plain, base: &modules.base, place, deadline };
@@ -81,7 +81,7 @@ pub fn run(
     Ok(())
 }
 
-/// The suites. A case that fails on the base as well is not the patch's.
+/// The KUnit suites. The patch is not to blame for a case that also fails on the base.
 fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
     let Some(ours) = results.kunit(Run::Kunit) else {
         let why = results.failure(Run::Kunit);
@@ -124,7 +124,7 @@ fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
         }
         (Some(Ok(_)), Some(old)) => {
             add("the base's KUnit suite", &old, &mut new);
-            notes.push_str(&format!("; of the base's suite {}", old.passed));
+            notes.push_str(&format!("; {} of the base's suite", old.passed));
         }
         _ => {}
     }
@@ -134,7 +134,7 @@ fn kunit(results: &Results, built: &Built, findings: &mut Vec<Found>) -> Step {
         summary.push_str(&format!(", {failed} failed"));
     }
     if known > 0 {
-        summary.push_str(&format!(", {known} failed that fail on the base as well"));
+        summary.push_str(&format!(", {known} failed that also fail on the base"));
     }
     let mark = if failed > 0 { Mark::Failed } else { Mark::Passed };
     findings.extend(new);
@@ -147,7 +147,7 @@ fn lockstep(results: &Results, differences: &[Found]) -> Step {
     }
     let differences: Vec<_> =
         differences.iter().filter(|found| found.part == Part::Lockstep).collect();
-    // A process that dies does not say how far it came.
+    // A process that died has not reported its operations.
     let operations = match results.operations(Run::Lockstep) {
         0 => "an unknown number of".to_owned(),
         number => count(number),
@@ -159,13 +159,15 @@ fn lockstep(results: &Results, differences: &[Found]) -> Step {
         (kinds, 0) => (Mark::Changed, plural(kinds, "kind") + " of different answers"),
         (kinds, new) => {
             let kinds = plural(kinds, "kind");
-            (Mark::Failed, format!("{kinds} of different answers, {new} of them break a promise"))
+            let verb = if new == 1 { "breaks" } else { "break" };
+            (Mark::Failed, format!("{kinds} of different answers, {new} {verb} a promise"))
         }
     };
     Step { part: Part::Lockstep, mark, summary: format!("{what} in {operations} operations") }
 }
 
-/// What the build with sanitizers reports. What the base does as well is not the patch's.
+/// The reports of the build with sanitizers. The patch is not to blame for reports that the base
+/// has too.
 fn undefined(
     results: &Results,
     targets: &Targets,
@@ -213,14 +215,14 @@ fn undefined(
     let new = found.len() - in_both;
     let (mark, what) = match (new, in_both) {
         (0, 0) => (Mark::Passed, "no report".to_owned()),
-        (0, both) => (Mark::Passed, format!("{}, of the base as well", plural(both, "report"))),
+        (0, both) => (Mark::Passed, format!("{}, also in the base", plural(both, "report"))),
         (new, _) => (Mark::Failed, plural(new, "new report")),
     };
     findings.extend(found);
     Step { part, mark, summary: format!("{what} in {operations} operations") }
 }
 
-/// Steps by call, which the lockstep compares, and time.
+/// Steps per call, which the lockstep compares, and time.
 fn cost(
     built: &Built,
     seconds: f64,

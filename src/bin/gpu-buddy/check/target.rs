@@ -1,4 +1,4 @@
-//! Which two kernels are held against each other.
+//! Finds the two kernels to compare.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use crate::Failure;
 pub struct Targets {
     pub patched: Tree,
     pub base: Tree,
-    /// What the user should know of how they were chosen.
+    /// Notes for the user on how they were chosen.
     pub notes: Vec<String>,
 }
 
 impl Targets {
-    /// `folder` is for a tree that patches are applied to.
+    /// `folder` is for a tree with the patches applied.
     pub fn find(targets: &[PathBuf], base: Option<&OsStr>, folder: &Path) -> Result<Self, Failure> {
         let is_patch = |target: &PathBuf| target.is_file();
         match targets {
@@ -28,14 +28,14 @@ impl Targets {
                 let missing = targets.iter().find(|target| !is_patch(target));
                 let missing = missing.map_or_else(String::new, |path| path.display().to_string());
                 Err(Failure::Usage(format!(
-                    "{missing} is no file; several arguments are taken for patches"
+                    "{missing} is not a file; several arguments must be patches"
                 )))
             }
         }
     }
 }
 
-/// How to name a base.
+/// An example of `--base`.
 fn an_example() -> String {
     format!("--base {}", gpu_buddy::KERNEL.series)
 }
@@ -56,7 +56,7 @@ fn revision(revision: &OsStr, tree: &Path) -> Result<Tree, ModuleError> {
     Tree::find(name)
 }
 
-/// The working tree, against what it was committed on unless that is said.
+/// The working tree, compared with its last commit unless there is another base.
 fn of_tree(tree: &Path, base: Option<&OsStr>) -> Result<Targets, Failure> {
     let patched = find(tree)?;
     let mut notes = Vec::new();
@@ -65,7 +65,7 @@ fn of_tree(tree: &Path, base: Option<&OsStr>) -> Result<Targets, Failure> {
             Ok(base) => base,
             Err(of_tree) => Tree::find(base).map_err(|error| {
                 Failure::Usage(format!(
-                    "--base {}: it is no revision of {} ({of_tree}), and no kernel: {error}",
+                    "--base {}: neither a revision of {} ({of_tree}) nor a kernel: {error}",
                     base.display(),
                     tree.display()
                 ))
@@ -73,11 +73,11 @@ fn of_tree(tree: &Path, base: Option<&OsStr>) -> Result<Targets, Failure> {
         },
         None => {
             let no_base = |error: ModuleError| {
-                Failure::Usage(format!("{error}. Name what to hold it against: {}", an_example()))
+                Failure::Usage(format!("{error}. Name a kernel to compare with: {}", an_example()))
             };
             let head = revision(OsStr::new("HEAD"), tree).map_err(no_base)?;
             if head.files().eq(patched.files()) {
-                notes.push("nothing is uncommitted: the last commit is what is checked".to_owned());
+                notes.push("nothing is uncommitted: checking the last commit".to_owned());
                 revision(OsStr::new("HEAD^"), tree).map_err(no_base)?
             } else {
                 head
@@ -92,7 +92,7 @@ fn of_kernel(kernel: &OsStr, base: Option<&OsStr>) -> Result<Targets, Failure> {
     let patched = find(kernel)?;
     let Some(base) = base else {
         return Err(Failure::Usage(format!(
-            "name what to hold {} against: {}",
+            "name a kernel to compare {} with: {}",
             kernel.display(),
             an_example()
         )));
@@ -100,7 +100,7 @@ fn of_kernel(kernel: &OsStr, base: Option<&OsStr>) -> Result<Targets, Failure> {
     Ok(Targets { patched, base: find(base)?, notes: Vec::new() })
 }
 
-/// Patches, which are put on the base one after another.
+/// Patches, which are applied to the base one after another.
 fn of_patches(
     patches: &[PathBuf],
     base: Option<&OsStr>,
@@ -108,7 +108,7 @@ fn of_patches(
 ) -> Result<Targets, Failure> {
     let Some(base) = base else {
         return Err(Failure::Usage(format!(
-            "a patch needs a kernel to be put on: {}, or --base TREE",
+            "a patch needs a kernel to apply to: {}, or --base TREE",
             an_example()
         )));
     };

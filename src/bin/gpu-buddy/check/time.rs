@@ -1,4 +1,4 @@
-//! How long the calls of two kernels take, measured by turns in one process.
+//! Measures the time of the calls of two kernels, by turns in one process.
 
 use std::ffi::OsString;
 use std::io::{Write, stdout};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::open;
 use crate::{Failure, Verdict};
 
-/// Measure two kernels for the process that supervises this one
+/// Measure two kernels for the supervisor
 #[derive(clap::Args)]
 pub struct Arguments {
     patched: OsString,
@@ -25,7 +25,7 @@ pub struct Arguments {
     seed: u64,
 }
 
-/// What one load takes: the time of the patched kernel, as a part of that of the base.
+/// The time that one load takes on the patched kernel, relative to the base.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ratio {
     pub load: String,
@@ -33,13 +33,13 @@ pub struct Ratio {
     pub median: f64,
     pub lower: f64,
     pub upper: f64,
-    /// The same ratio between two allocators of the base: how far apart equals are.
+    /// The same ratio between two allocators of the base.
     pub noise: f64,
     pub rounds: usize,
 }
 
 impl Ratio {
-    /// Whether the difference is outside of the noise.
+    /// Whether the difference is larger than the noise.
     pub fn is_slower(&self) -> bool {
         self.lower > 1.0 + self.margin()
     }
@@ -55,10 +55,10 @@ impl Ratio {
 
 const CHUNK: u64 = 4 << 10;
 
-/// How long a measurement of one load on one kernel takes, about.
+/// Approximate time for one measurement of one load on one kernel.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// One way to use an allocator.
+/// A workload.
 struct Load {
     name: &'static str,
     space: u64,
@@ -70,7 +70,7 @@ struct Load {
     flags: Option<GpuBuddyAllocFlag>,
     /// The alignment in chunks beyond the size.
     alignment: u64,
-    /// The feature that it takes.
+    /// The feature that it needs.
     feature: Option<&'static str>,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Runner<'a> {
                 Err(_) => break,
             }
         }
-        // Holes, if it is to be fragmented.
+        // Make holes.
         if load.filled > 0 {
             for _ in 0..this.allocations.len() / 8 {
                 this.free_one();
@@ -167,7 +167,7 @@ impl<'a> Runner<'a> {
         self.kernel.free(self.allocations.swap_remove(index), false);
     }
 
-    /// As many allocations, and as many frees of others.
+    /// Makes `calls` allocations, and frees another one after each.
     fn run(&mut self, calls: u32) -> Duration {
         let started = Instant::now();
         for _ in 0..calls {
@@ -181,7 +181,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Measures a load; `None` if not both kernels can do it.
+/// Measures a load; `None` if a kernel does not support it.
 fn measure(
     load: &Load,
     patched: Module,
@@ -202,7 +202,7 @@ fn measure(
         calls *= 2;
     }
     let (mut ratios, mut noise) = (Vec::new(), Vec::new());
-    // One goes first for as many rounds as the others.
+    // Each goes first equally often.
     for round in 0.. {
         if round >= 6 && Instant::now() >= deadline {
             break;

@@ -1,4 +1,4 @@
-//! What `gpu-buddy compare` found, as a page.
+//! The HTML page of `gpu-buddy compare`.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::Failure;
 use crate::report::page::{self, Page, Tone};
 use crate::report::{self, Run};
 
-/// Runs the trace of each difference again, call by call, and writes the page. `folder` is
-/// for other files.
+/// Runs the trace of each difference again, call by call, and writes the page. `folder` is for
+/// temporary files.
 pub fn write(
     comparison: &Comparison,
     kernel: &OsStr,
@@ -55,10 +55,10 @@ fn finding(shown: &Shown, names: (&str, &str), runs: &[Run], folder: &Path) -> p
         }
     }
     if shown.count > 1 {
-        lines.push(format!("met {} times", shown.count));
+        lines.push(format!("seen {} times", shown.count));
     }
     if shown.cut_short {
-        lines.push("the trace may become shorter".to_owned());
+        lines.push("shrinking the trace ran out of time".to_owned());
     }
     let (label, tone) = match (&shown.base, shown.new.is_empty(), shown.fixed.is_empty()) {
         (None, ..) => ("dies", Tone::Bad),

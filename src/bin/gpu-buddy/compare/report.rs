@@ -1,4 +1,4 @@
-//! What `gpu-buddy compare` says.
+//! The report of `gpu-buddy compare`.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,10 +10,10 @@ use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The file that a process under supervision leaves its report in.
+/// The file to which a supervised process writes its report.
 pub const REPORT: &str = "report.json";
 
-/// What was run, and what came of it.
+/// What was run, and the result.
 pub struct Comparison {
     pub kernel: Module,
     pub base: Module,
@@ -27,15 +27,15 @@ pub struct Comparison {
     pub differences: Vec<Shown>,
 }
 
-/// One kind of difference, as it is shown.
+/// One kind of difference.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Shown {
     pub kind: String,
     pub count: u64,
-    /// What the kernel answers; or, if the base has no answer, what became of the process.
+    /// What the kernel answers; or, if the base has no answer, how the process ended.
     pub kernel: String,
     pub base: Option<String>,
-    /// The promises that only the kernel breaks here, and only the base.
+    /// The promises that only the kernel breaks, and only the base.
     pub new: Vec<String>,
     pub fixed: Vec<String>,
     pub trace: String,
@@ -66,9 +66,9 @@ impl Shown {
         Self::of_process(compare::call(trace.operations.last()), what.to_owned(), text)
     }
 
-    /// A process that has died, and no trace shows why.
+    /// A process that has died, and no trace reproduces it.
     pub fn unknown_death(what: &str) -> Self {
-        let what = format!("{what}; no trace shows it");
+        let what = format!("{what}; no trace reproduces it");
         Self::of_process("unknown".to_owned(), what, String::new())
     }
 
@@ -78,7 +78,7 @@ impl Shown {
     }
 }
 
-/// What a process under supervision leaves for the one that supervises it.
+/// What a supervised process writes for its supervisor.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Left {
     pub operations: u64,
@@ -132,7 +132,7 @@ impl Comparison {
         }
     }
 
-    /// Takes in what a process has left in the folder.
+    /// Adds the report that a process has written to the folder.
     pub fn take_in(&mut self, folder: &Path) {
         let file = folder.join(REPORT);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
@@ -154,8 +154,8 @@ impl Comparison {
         for (number, difference) in (1..).zip(&self.differences) {
             let Shown { kind, count, kernel, base: theirs, trace, cut_short, new, fixed } =
                 difference;
-            let times = if *count == 1 { String::new() } else { format!(", met {count} times") };
-            let cut_short = if *cut_short { "; the trace may become shorter" } else { "" };
+            let times = if *count == 1 { String::new() } else { format!(", seen {count} times") };
+            let cut_short = if *cut_short { "; shrinking the trace ran out of time" } else { "" };
             writeln!(out, "\n{number}. {kind}{times}{cut_short}")?;
             let width = name.len().max(base.len()) + 1;
             match theirs {
@@ -188,7 +188,7 @@ impl Comparison {
         }
     }
 
-    /// What is to be known of the run.
+    /// Facts about the run.
     pub fn facts(&self) -> Vec<String> {
         let mut facts = Vec::new();
         for (one, other) in [(self.kernel, self.base), (self.base, self.kernel)] {
@@ -199,7 +199,7 @@ impl Comparison {
         }
         if !self.not_asked_for.is_empty() {
             let names = self.not_asked_for.join(", ");
-            facts.push(format!("not asked for, since not both offer it: {names}"));
+            facts.push(format!("not tested, only one kernel supports it: {names}"));
         }
         if self.traces > 0 {
             facts.push(format!("traces replayed: {}", self.traces));

@@ -1,4 +1,4 @@
-//! The work of `gpu-buddy compare`, in a process under supervision.
+//! The work of `gpu-buddy compare`, in a supervised process.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use gpu_buddy::module::Module;
 
 use super::Arguments;
 use super::report::{Left, Shown};
-use crate::kernel::{Against, Pair, start_both};
+use crate::kernel::{Against, Pair, names, start_both};
 use crate::replay::read_trace;
 use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict, supervise};
@@ -53,7 +53,7 @@ pub fn run(
         let mut episode = None;
         let found = |difference: &Difference| {
             so_far.push(difference.clone());
-            // If it cannot be written, a crash loses what was found before it.
+            // If this fails, a crash loses the findings before it.
             let _ = leave(folder, &Report::default(), &so_far, Trace::to_string);
         };
         let watch = |report: &Report| {
@@ -71,19 +71,18 @@ pub fn run(
     Ok(Verdict::Passed)
 }
 
-/// Writes what was found, for the process that supervises this one.
+/// Writes the findings for the supervisor.
 fn leave(
     folder: &Path,
     report: &Report,
     differences: &[Difference],
     text: impl Fn(&Trace) -> String,
 ) -> std::io::Result<()> {
-    let not_asked_for = report.not_compared.iter().map(|c| format!("{c:?}")).collect();
     let shown = |found| Shown::difference(found, text(&found.trace));
     let left = Left {
         operations: report.operations,
         allocators: report.allocators,
-        not_asked_for,
+        not_asked_for: names(report.not_compared),
         differences: differences.iter().map(shown).collect(),
     };
     left.write(folder)

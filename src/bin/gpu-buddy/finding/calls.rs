@@ -1,12 +1,12 @@
-//! A trace as calls of the C functions, for those who know these and not our notation.
+//! Prints a trace as calls of the C functions, for readers who do not know the trace format.
 
 use gpu_buddy::diff::{Operation, TraceFile, format_size};
 use gpu_buddy::{AllocRequest, GpuBuddyAllocFlag};
 
-/// A column that a mail may have.
+/// Line width, for a mail.
 const WIDTH: usize = 68;
 
-/// The calls, a line each or more, with sizes as `4K`.
+/// The calls, one or more lines each, with sizes such as `4K`.
 pub fn in_c(file: &TraceFile) -> Vec<String> {
     let trace = file.trace();
     let size = format_size;
@@ -40,7 +40,7 @@ pub fn in_c(file: &TraceFile) -> Vec<String> {
                 }
             }),
             Operation::Fini => lines.push("gpu_buddy_fini(mm);".into()),
-            // No finding has others.
+            // No finding uses the other operations.
             other => lines.push(format!("/* {other} */")),
         }
     }
@@ -67,7 +67,7 @@ fn arguments(name: &str, request: &AllocRequest) -> Vec<String> {
     all
 }
 
-/// A call, in lines that are aligned behind its name as the kernel aligns them.
+/// A call, wrapped and aligned in the kernel's coding style.
 fn wrap(call: &str, arguments: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = call.to_owned();

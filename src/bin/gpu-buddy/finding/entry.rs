@@ -1,50 +1,51 @@
-//! A finding, read from its page under docs/findings/.
+//! Reads a finding from its page under docs/findings/.
 //!
-//! A page is the one source of what is said of a finding: a title, a list of facts as
-//! `- key: value`, and sections, one of which may have a trace or code. It is Markdown, and
-//! its lines are short enough to be mailed as they are.
+//! The page is the only source of a finding. It has a title, a list of facts (`- key: value`), and
+//! sections, one of which may have a trace or code. It is Markdown with lines that are short enough
+//! for a mail.
 
 use serde::Serialize;
 
-/// What is known of a finding.
+/// A finding.
 #[derive(Debug, Serialize)]
 pub struct Finding {
     pub name: &'static str,
     pub title: &'static str,
     pub kind: Kind,
     pub sure: Sure,
-    /// The promise of the contract that the trace breaks, if it is one of those.
+    /// The promise of the contract that the trace breaks, if any.
     pub breaks: Option<&'static str>,
-    /// Where the promise is documented, as FILE:LINE IDENTIFIER, in the newest release of
-    /// `shown_by`, or else of `not_by`.
+    /// Where the promise is documented, as FILE:LINE IDENTIFIER. The lines are those of the newest
+    /// release in `shown_by`, or else in `not_by`.
     pub rests_on: Vec<&'static str>,
     pub shown_by: Vec<Release>,
     pub not_by: Vec<Release>,
-    /// Where it came and went, if no release that is tried here shows it.
+    /// The commits that added and fixed it, if no tested release shows it.
     pub history: Option<&'static str>,
-    /// What to run the trace with.
+    /// How to run the trace.
     pub run: Option<Run>,
-    /// Texts of which the output of that has one, if the finding is there.
+    /// If the kernel has the finding, the output of the run contains one of these texts.
     pub shows: Vec<&'static str>,
     pub trace: Option<&'static str>,
-    /// The body of a function of the judge in kernel-binding/, which is true if it is there.
+    /// The body of a test function for kernel-binding/, which returns true if the kernel has the
+    /// finding.
     pub code: Option<&'static str>,
     pub sections: Vec<Section>,
 }
 
-/// What a finding is, in honest words.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// It does not do what it should.
+    /// The code does not do what it should.
     Bug,
-    /// It surprises, and one may want it so.
+    /// The behaviour is surprising, but may be intended.
     Quirk,
-    /// The code is right, and the documentation does not say so.
+    /// The documentation has a gap; the code may be right.
     Documentation,
 }
 
-/// How sure that is.
+/// How sure the kind is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sure {
@@ -52,11 +53,11 @@ pub enum Sure {
     Certain,
     /// The code does it on purpose.
     ByDesign,
-    /// It depends on how one reads the documentation.
+    /// It depends on the reading of the documentation.
     Judgement,
 }
 
-/// What shows a finding.
+/// How to reproduce a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Run {
@@ -70,7 +71,7 @@ pub enum Run {
     Sanitizer,
 }
 
-/// A release of the kernel, and why it does not show a finding.
+/// A release of the kernel, and the reason if it does not show a finding.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Release {
     pub version: &'static str,
@@ -80,14 +81,14 @@ pub struct Release {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Section {
     pub title: &'static str,
-    /// As in the page.
+    /// The Markdown text.
     pub text: &'static str,
 }
 
 impl Finding {
     /// # Errors
     ///
-    /// Says what is wrong with the page.
+    /// Describes what is wrong with the page.
     pub fn read(name: &'static str, page: &'static str) -> Result<Self, String> {
         let (head, body) = page.split_once("\n## ").ok_or("no section")?;
         let mut lines = head.lines().filter(|line| !line.is_empty());

@@ -1,4 +1,4 @@
-//! The pages under docs/findings/, which are in the command.
+//! The pages under docs/findings/, compiled into the command.
 
 use super::entry::Finding;
 
@@ -8,8 +8,8 @@ macro_rules! pages {
     };
 }
 
-/// By what they are about: data at risk, room, alignment, clear memory, top-down, time, the
-/// Rust binding, what is fixed.
+/// Sorted by topic: data at risk, room, alignment, clear memory, top-down, time, the Rust binding,
+/// fixed findings.
 const PAGES: &[(&str, &str)] = pages![
     "contiguous-frees-list"
     "contiguous-use-after-free"
@@ -64,7 +64,7 @@ const PAGES: &[(&str, &str)] = pages![
 ///
 /// # Panics
 ///
-/// If a page is not as [`Finding::read`] wants it, which a test rules out.
+/// If [`Finding::read`] rejects a page, which a test rules out.
 pub fn all() -> Vec<Finding> {
     let read = |&(name, page): &(&'static str, &'static str)| match Finding::read(name, page) {
         Ok(finding) => finding,

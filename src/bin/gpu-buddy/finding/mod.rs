@@ -1,4 +1,4 @@
-//! `gpu-buddy finding`: what was found in the kernel's allocator, ready to be sent.
+//! `gpu-buddy finding`: prints findings about the kernel's allocator.
 
 mod calls;
 pub mod entry;
@@ -13,32 +13,32 @@ use crate::{Failure, Verdict};
 use entry::Finding;
 pub use list::all;
 
-/// Print what was found in the kernel's allocator, ready to be mailed
+/// Print known bugs and quirks of the kernel's allocator, ready to mail
 ///
-/// Without a name, all findings are listed. Each page is plain text of at most 72 columns: what
-/// is promised and where, the shortest trace, what happens, which releases show it, and what
-/// a fix could be.
+/// Without a name, all findings are listed. Each finding is plain text of at most 72 columns: what
+/// is promised and where, the shortest trace, what happens, which releases show it, and a possible
+/// fix.
 ///
 /// An object of --json has: name, title, kind (bug, quirk, documentation), sure (certain,
-/// by-design, judgement), breaks (a promise of the contract), rests_on, shown_by and not_by
-/// (with version and why), history, run, shows, trace, sections.
+/// by-design, judgement), breaks (a promise of the contract), rests_on (where it is promised),
+/// shown_by and not_by (with version and why), history, run, shows, trace, sections.
 #[derive(clap::Args)]
 #[command(
-    about = "Print what was found in the kernel's allocator, ready to be mailed",
+    about = "Print known bugs and quirks of the kernel's allocator, ready to mail",
     after_help = "Examples:\n  gpu-buddy finding\n  \
                   gpu-buddy finding contiguous-frees-list\n  \
                   gpu-buddy finding contiguous-frees-list --trace | gpu-buddy replay -"
 )]
 pub struct Arguments {
-    /// The finding [default: a list of all]
+    /// Name of the finding [default: list all]
     #[arg(hide_possible_values = true, value_parser = PossibleValuesParser::new(list::names()))]
     name: Option<String>,
 
-    /// Print its trace alone, as gpu-buddy replay takes it
+    /// Print only its trace, for gpu-buddy replay
     #[arg(long, requires = "name", conflicts_with = "json")]
     trace: bool,
 
-    /// Print JSON: an object, or an array of all
+    /// Print JSON: an object, or an array of all findings
     #[arg(long)]
     json: bool,
 }
@@ -57,11 +57,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
         return Ok(Verdict::Passed);
     };
-    // Others the parser refuses, with a hint.
+    // The parser rejects other names with a hint.
     let finding = all.iter().find(|finding| finding.name == name);
     let finding = finding.ok_or_else(|| Failure::Usage(format!("there is no finding {name}")))?;
     if arguments.trace {
-        let none = || Failure::Usage(format!("{name} has no trace: it is shown in another way"));
+        let none = || Failure::Usage(format!("{name} has no trace; see gpu-buddy finding {name}"));
         write!(out, "{}", finding.trace.ok_or_else(none)?)?;
     } else if arguments.json {
         writeln!(out, "{}", json(finding)?)?;

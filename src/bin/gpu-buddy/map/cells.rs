@@ -1,4 +1,4 @@
-//! What a map shows: which part of the space has which state.
+//! The content of a map: which part of the space has which state.
 
 use core::ops::Range;
 
@@ -6,7 +6,7 @@ use gpu_buddy::{BlockInfo, BlockState, Snapshot};
 
 use super::grid::Grid;
 
-/// What a map tells apart.
+/// The states that a map distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Allocated,
@@ -17,7 +17,7 @@ pub enum State {
 impl State {
     pub const ALL: [Self; 3] = [Self::Allocated, Self::Dirty, Self::Clear];
 
-    /// That of a block that is not split.
+    /// The state of a block that is not split.
     pub fn of(block: &BlockInfo) -> Self {
         match (block.state, block.clear) {
             (BlockState::Allocated, _) => Self::Allocated,
@@ -38,7 +38,7 @@ impl State {
 /// A number for each [`State`].
 pub type ByState = [u64; 3];
 
-/// What there is in all.
+/// Totals over the whole space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     pub bytes: ByState,
@@ -79,8 +79,7 @@ pub struct Mixed {
     pub bytes: ByState,
 }
 
-/// A state, cell by cell: what the drawings are made of. It is no larger than the grid,
-/// however many blocks there are.
+/// The cells of a map. There are at most as many as in the grid, whatever the number of blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cells {
     /// By ascending offset.
@@ -96,7 +95,7 @@ impl Cells {
             let (state, offset, size) =
                 (State::of(block), block.offset, snapshot.block_size(block));
             let first = grid.cell_of(offset);
-            // A broken allocator may have blocks that are nowhere.
+            // A broken allocator may have blocks beyond the space.
             if first >= grid.cells() {
                 continue;
             }
@@ -119,8 +118,8 @@ impl Cells {
 }
 
 impl Mixed {
-    /// The bytes as shares of `levels`, in the order of [`State`]. What is there has a sixth of
-    /// them at least, so that it is seen however small it is.
+    /// The bytes as shares of `levels`, in the order of [`State`]. Each state that occurs gets at
+    /// least a sixth, so that it is visible.
     pub fn shares(&self, cell_size: u64, levels: u64) -> ByState {
         let cell_size = u128::from(cell_size.max(1));
         let share = |bytes: u64| {
@@ -128,7 +127,7 @@ impl Mixed {
             if bytes == 0 { 0 } else { (rounded as u64).max((levels / 6).max(1)) }
         };
         let mut shares = self.bytes.map(share);
-        // The largest makes up for what rounding has added.
+        // The largest share compensates for the rounding.
         while shares.iter().sum::<u64>() > levels {
             let Some(largest) = shares.iter_mut().max() else { break };
             *largest -= 1;
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_seen() {
+    fn small_shares_are_visible() {
         let mixed = Mixed { cell: 0, bytes: [1, (1 << 30) - 2, 1] };
         assert_eq!(mixed.shares(1 << 30, 12), [2, 8, 2]);
     }

@@ -1,4 +1,4 @@
-//! The map of a picture, without its legend.
+//! Draws the map of a picture, without its legend.
 
 use core::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use super::grid::{Area, Grid, Layout};
 use super::svg::{MARGIN, Options, Rectangles, filled, text};
 use super::words;
 
-/// Of the map itself, in rows and as a square.
+/// Width of the map, in rows and as a square.
 const MAP_WIDTH: i64 = 1024;
 const SIDE: i64 = 768;
 /// At most 512 cells of 2 pixels in each of 32 rows, or 128 by 128 cells of 6 pixels.
@@ -20,23 +20,23 @@ const ROW_COLUMNS: u32 = 9;
 const ROWS: u32 = 5;
 const SIDE_COLUMNS: u32 = 7;
 const ROW_HEIGHT: i64 = 18;
-/// The least of a map: a few rows are higher ones.
+/// Minimum height of a map: if there are few rows, they are higher.
 const MAP_HEIGHT: i64 = 144;
-/// Of a letter of the addresses and labels.
+/// Width of a letter of the addresses and labels.
 const LETTER: i64 = 7;
 
 /// The map without its legend.
 pub struct Map {
     cells: Cells,
     grid: Grid,
-    /// Of a cell, in pixels.
+    /// Size of a cell, in pixels.
     cell: (i64, i64),
-    /// Where it begins: there is room for addresses on the left.
+    /// Its left edge; the addresses are to the left of it.
     left: i64,
     pub height: i64,
-    /// Of what has an id.
+    /// Prefix of all ids.
     pub prefix: String,
-    /// The id of the pattern of what is free and dirty.
+    /// The id of the pattern for free, dirty blocks.
     pub hatch: String,
 }
 
@@ -133,11 +133,11 @@ impl Map {
         (x, y, area.width as i64 * width, area.height as i64 * height)
     }
 
-    /// The cells of several blocks. Their shares are on top of each other; what is the same
-    /// in a row of cells is one rectangle.
+    /// The cells of several blocks. Their shares are stacked; equal shares of adjacent cells are
+    /// one rectangle.
     fn shares(&self) -> [Rectangles; 3] {
         let mut data = <[Rectangles; 3]>::default();
-        // For each state, what may still become wider.
+        // For each state, the rectangle that may still grow.
         let mut open = [None::<(i64, i64, i64, i64)>; 3];
         let (width, height) = self.cell;
         for mixed in &self.cells.mixed {
@@ -170,7 +170,7 @@ impl Map {
         data
     }
 
-    /// Lines between rows, but for those that are inside of a block.
+    /// Lines between rows, except inside a block.
     fn row_edges(&self, areas: &[(&Whole, Area)]) -> Path {
         let mut data = String::new();
         if self.grid.row_start(0).is_some() {
@@ -183,8 +183,7 @@ impl Map {
         Path::new().set("class", "edge").set("stroke", "#fff").set("stroke-width", 2).set("d", data)
     }
 
-    /// The name and the size of a block, and in a square its address, as far as there is
-    /// room.
+    /// The name and size of a block, and in a square its address, if there is room.
     fn label(&self, whole: &Whole, area: &Area, options: &Options<'_>) -> Vec<Text> {
         let size = format_size(whole.size);
         let name = options.names.and_then(|names| names.get(&whole.offset));
@@ -214,7 +213,7 @@ impl Map {
         lines.iter().enumerate().map(line).collect()
     }
 
-    /// How to read what is not seen at once.
+    /// Explanations of the map.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.grid.row_start(0).is_none() {
@@ -222,15 +221,15 @@ impl Map {
             let right = if x > 0 { "right" } else { "left" };
             let bottom = if y > 0 { "bottom" } else { "top" };
             notes.push(format!(
-                "Along a Hilbert curve from the top left to the {bottom} {right}: neighbours in \
-                 the space are neighbours here."
+                "A Hilbert curve from the top left to the {bottom} {right}: neighbours in the \
+                 space are neighbours here."
             ));
         }
         if !self.cells.mixed.is_empty() {
             let cell = words::short_size(self.grid.cell_size());
             notes.push(format!(
-                "Blocks below {cell} are shares of {cell}: allocated at the bottom, dirty above, \
-                 clear on top. What is there has a sixth at least."
+                "Blocks below {cell} are shown as shares of a cell of {cell}: allocated at the \
+                 bottom, dirty above, clear on top. Each share is at least a sixth."
             ));
         }
         notes

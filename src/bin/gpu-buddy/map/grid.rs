@@ -1,20 +1,20 @@
-//! Which cell of a picture stands for which part of the space.
+//! Maps the address space to the cells of a picture.
 
 use core::ops::Range;
 
-/// How the space is laid out.
+/// Layout of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Layout {
     /// Line by line, like text
     #[default]
     Rows,
-    /// A square along a Hilbert curve: what is near in the space is near in the square, and
-    /// a block is a square or half of one
+    /// A square along a Hilbert curve: nearby addresses are near each other, and a block is a
+    /// square or half a square
     Hilbert,
 }
 
-/// Equal cells, a power of two of bytes each, from the start of the space on. The last ones
-/// may be beyond its end.
+/// Equal cells of a power of two of bytes, from the start of the space. The last cells may be
+/// beyond its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     layout: Layout,
@@ -26,7 +26,7 @@ pub struct Grid {
     size: u64,
 }
 
-/// Cells that are next to each other. From the left and from the top.
+/// A rectangle of cells, with its position from the left and from the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Area {
     pub x: u64,
@@ -35,7 +35,7 @@ pub struct Area {
     pub height: u64,
 }
 
-/// A row has 64 chunks or more.
+/// A row has at least 64 chunks.
 const LEAST_CHUNKS: u32 = 6;
 
 impl Grid {
@@ -57,13 +57,13 @@ impl Grid {
         Self { layout, columns, rows, cell: space - columns - rows, size }
     }
 
-    /// How many bytes a cell stands for.
+    /// Bytes per cell.
     pub fn cell_size(&self) -> u64 {
-        // A cell is all of a space above 2^63 bytes only if there is one cell.
+        // The shift overflows only if one cell is the whole of a space above 2^63 bytes.
         1u64.checked_shl(self.cell).unwrap_or(u64::MAX)
     }
 
-    /// How many cells begin inside of the space.
+    /// Number of cells that begin inside the space.
     pub fn cells(&self) -> u64 {
         self.size.div_ceil(self.cell_size())
     }
@@ -72,7 +72,7 @@ impl Grid {
         1 << self.columns
     }
 
-    /// How many rows there is something in.
+    /// Number of rows that are not empty.
     pub fn rows(&self) -> u64 {
         match self.layout {
             Layout::Rows => self.cells().div_ceil(self.columns()),
@@ -90,7 +90,7 @@ impl Grid {
         (self.layout == Layout::Rows).then(|| (row << self.columns) * self.cell_size())
     }
 
-    /// Where a cell is: its column and its row.
+    /// The column and row of a cell.
     pub fn place(&self, cell: u64) -> (u64, u64) {
         match self.layout {
             Layout::Rows => (cell % self.columns(), cell >> self.columns),
@@ -102,8 +102,7 @@ impl Grid {
         }
     }
 
-    /// The areas of a range of cells. A block is one area; a range that is no block may be
-    /// several.
+    /// The areas of a range of cells. A block is one area; another range may have several.
     pub fn areas(&self, mut cells: Range<u64>) -> Vec<Area> {
         let mut areas: Vec<Area> = Vec::new();
         while !cells.is_empty() {

@@ -23,12 +23,12 @@ use state::{State, Stopped};
 pub use grid::Layout;
 pub use svg::{Options, svg};
 
-/// Draw the address space after a trace: what is allocated, and what is free
+/// Draw a map of the address space after a trace: allocated and free blocks
 ///
-/// Without -o the map is printed, as wide as the terminal.
+/// Without -o, the map is printed at the terminal's width.
 #[derive(clap::Args)]
 #[command(
-    about = "Draw the address space after a trace: what is allocated, and what is free",
+    about = "Draw a map of the address space after a trace: allocated and free blocks",
     after_help = "Examples:\n  gpu-buddy map failure.trace\n  \
                         gpu-buddy map failure.trace --at 10 --labels -o map.svg\n  \
                         gpu-buddy generate --ops 500 | gpu-buddy map - --layout hilbert\n\n\
@@ -42,15 +42,15 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE.svg")]
     output: Option<PathBuf>,
 
-    /// How the space is laid out
+    /// Layout of the map
     #[arg(long, value_enum, default_value_t)]
     layout: Layout,
 
-    /// Stop after N operations of the trace; 0 is before the first one [default: all]
+    /// Stop after N operations of the trace; 0 shows the empty space [default: all]
     #[arg(long, value_name = "N")]
     at: Option<usize>,
 
-    /// Label blocks with their names in the trace and their sizes, if there is room; with -o
+    /// Label blocks with their size and their name in the trace, if there is room; needs -o
     #[arg(long, requires = "output")]
     labels: bool,
 
@@ -106,12 +106,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     Ok(Verdict::Passed)
 }
 
-/// Pictures are SVG and nothing else.
+/// Rejects a file name that does not end in .svg.
 pub fn check_ending(file: &Path) -> Result<(), Failure> {
     match file.extension() {
         Some(ending) if ending.eq_ignore_ascii_case("svg") => Ok(()),
         _ => Err(Failure::Usage(format!(
-            "-o {}: pictures are written as SVG only; the file's name has to end in .svg",
+            "-o {}: only SVG is supported; the file name must end in .svg",
             file.display()
         ))),
     }
@@ -121,14 +121,14 @@ pub fn write_file(file: &Path, text: &str) -> Result<(), Failure> {
     fs::write(file, text).map_err(|error| Failure::Usage(format!("-o {}: {error}", file.display())))
 }
 
-/// How wide text may be: `COLUMNS`, or the terminal's width, or 80.
+/// The width of text output: `COLUMNS`, or the terminal's width, or 80.
 pub fn width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = || console::Term::stdout().size_checked().map(|(_, columns)| columns.into());
     columns.filter(|&columns| columns > 0).or_else(terminal).unwrap_or(80)
 }
 
-/// What a picture calls a trace.
+/// The name of a trace in a picture.
 pub fn file_name(file: &Path) -> String {
     match file.file_name() {
         Some(name) if name != "-" => name.to_string_lossy().into_owned(),
@@ -140,7 +140,7 @@ pub fn operations(count: usize) -> String {
     if count == 1 { "1 operation".into() } else { format!("{count} operations") }
 }
 
-/// After which operation a state is.
+/// The operation after which the state is shown, in words.
 fn when(file: &TraceFile, state: &State) -> String {
     let count = file.trace().operations.len();
     match state.operations.checked_sub(1) {
@@ -157,7 +157,7 @@ fn when(file: &TraceFile, state: &State) -> String {
     }
 }
 
-/// Why a trace was not followed further than so many operations.
+/// Why a trace stopped after this many operations.
 pub fn stopped(file: &TraceFile, operations: usize, stopped: &Stopped) -> String {
     let line = file.operation(operations);
     let why = match stopped {

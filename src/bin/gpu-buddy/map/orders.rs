@@ -1,4 +1,4 @@
-//! The blocks of a state by size.
+//! Draws the number of blocks by size.
 
 use gpu_buddy::diff::format_size;
 use gpu_buddy::{OrderStatistics, Snapshot};
@@ -9,12 +9,12 @@ use super::cells::State;
 use super::svg::{Rectangles, filled, text};
 use super::words::short_count;
 
-/// Of the bars.
+/// Height and maximum width of the bars.
 const HEIGHT: i64 = 64;
 const WIDEST: i64 = 72;
 
-/// Bars: one for each size of block, as high as the bytes in such blocks, with their number
-/// above. Returns its height as well.
+/// One bar for each size of block. Its height shows the bytes in such blocks; their number is
+/// above it. Also returns the height of the drawing.
 pub fn draw(snapshot: &Snapshot, hatch: &str, x: i64, width: i64, y: i64) -> (Group, i64) {
     let mut group = Group::new();
     let orders = used(snapshot);
@@ -22,7 +22,7 @@ pub fn draw(snapshot: &Snapshot, hatch: &str, x: i64, width: i64, y: i64) -> (Gr
         x,
         y + 14,
         "",
-        "Blocks by size: how many, and how many bytes they are in all (height)",
+        "Blocks by size: their number, and their total bytes (height)",
     ));
     let top = y + 44;
     let step = (width / orders.len().max(1) as i64).min(WIDEST);
@@ -57,7 +57,7 @@ pub fn draw(snapshot: &Snapshot, hatch: &str, x: i64, width: i64, y: i64) -> (Gr
     (group, top - y + HEIGHT + 20)
 }
 
-/// From the smallest order that has a block to the largest one.
+/// From the smallest to the largest order that has a block.
 pub fn used(snapshot: &Snapshot) -> Vec<OrderStatistics> {
     let orders = snapshot.statistics();
     let has_blocks = |order: &OrderStatistics| order.free() + order.allocated > 0;
@@ -72,7 +72,7 @@ fn bytes(order: &OrderStatistics, snapshot: &Snapshot) -> [u128; 3] {
         .map(|count| u128::from(count) * (u128::from(snapshot.chunk_size) << order.order))
 }
 
-/// In pixels; what is there has one at least.
+/// In pixels; at least one if there are any bytes.
 fn scaled(bytes: u128, most: u128) -> i64 {
     if bytes == 0 {
         0

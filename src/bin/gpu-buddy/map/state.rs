@@ -1,4 +1,4 @@
-//! The state that a trace leads to.
+//! Runs a trace and returns the state after it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,11 +11,11 @@ use gpu_buddy::{KernelBug, Snapshot};
 /// The state after some operations of a trace.
 pub struct State {
     pub snapshot: Snapshot,
-    /// After so many operations.
+    /// Number of operations before it.
     pub operations: usize,
-    /// The name of the allocation that a block is of, by the block's offset.
+    /// The name of a block's allocation, by the block's offset.
     pub names: BTreeMap<u64, String>,
-    /// Why it is not the state that was asked for.
+    /// Why it is not the requested state.
     pub stopped: Option<Stopped>,
 }
 
@@ -25,13 +25,13 @@ pub enum Stopped {
     Fini,
 }
 
-/// Runs a trace on a kernel for so many operations, or as far as there is a state. Nothing is
-/// judged.
+/// Runs a number of operations of a trace on a kernel, without checks. Stops early if an operation
+/// leaves no state.
 pub fn state(file: &TraceFile, module: Module, operations: usize) -> Result<State, NotCreated> {
     let (run, stopped) = Run::to(file, module, operations)?;
     let run = match stopped {
         None => run,
-        // What was there before can only be seen by going there again.
+        // The state before it needs another run.
         Some(_) => Run::to(file, module, run.done - 1)?.0,
     };
     let Run { mut pair, done, allocations, .. } = run;
@@ -45,7 +45,7 @@ pub fn state(file: &TraceFile, module: Module, operations: usize) -> Result<Stat
     Ok(State { snapshot, operations: done, names, stopped })
 }
 
-/// A kernel's C alone, to be run through a trace and looked at.
+/// An allocator of a kernel, without a second one to compare it with.
 pub fn start(file: &TraceFile, module: Module) -> Result<Lockstep<KernelC, KernelC>, NotCreated> {
     let settings =
         Settings { full_check_interval: 0, differences_only: true, ..Settings::default() };
@@ -56,7 +56,7 @@ pub fn start(file: &TraceFile, module: Module) -> Result<Lockstep<KernelC, Kerne
 struct Run {
     pair: Lockstep<KernelC, KernelC>,
     done: usize,
-    /// The blocks of what is allocated.
+    /// The blocks of each allocation.
     allocations: HashMap<Id, Vec<Block>>,
 }
 

@@ -12,16 +12,16 @@ use super::draw::Map;
 use super::grid::Layout;
 use super::{orders, words};
 
-/// What to draw, besides the state.
+/// How to draw the map.
 #[derive(Clone, Debug, Default)]
 pub struct Options<'a> {
-    /// What the picture is of: its title.
+    /// The title of the picture.
     pub title: &'a str,
     /// A line below the title.
     pub subtitle: &'a str,
     /// The address of the start of the space.
     pub base: u64,
-    /// How the space is laid out.
+    /// The layout of the map.
     pub layout: Layout,
     /// Whether blocks are labelled with their sizes, if there is room.
     pub labels: bool,
@@ -34,8 +34,8 @@ pub struct Options<'a> {
 
 pub const MARGIN: i64 = 16;
 
-/// In pairs of the light and the dark theme. The states differ in lightness too, and what is
-/// free and dirty is hatched.
+/// Colours in the light and the dark theme. The states also differ in lightness, and free, dirty
+/// blocks are hatched.
 const STYLE: &str = "\
 .gpu-buddy-map{--bg:#fff;--fg:#1f2328;--dim:#59636e;--allocated:#0072b2;--dirty:#f2b134;\
 --hatch:#c98700;--clear:#cfe8dc;--edge:#fff;--on-allocated:#fff;--on-free:#1f2328;\
@@ -53,8 +53,8 @@ font:13px system-ui,sans-serif;max-width:100%;height:auto}\
 .gpu-buddy-map .on-free{fill:var(--on-free);stroke:var(--dirty);stroke-width:3px;\
 paint-order:stroke}.gpu-buddy-map .on-clear{stroke:var(--clear)}";
 
-/// Draws a state. The result is a whole SVG file, smaller than 1 MB however many blocks there
-/// are; it can stand in an HTML page as it is.
+/// Draws a state. The result is a whole SVG file below 1 MB, whatever the number of blocks. It can
+/// be embedded in an HTML page.
 pub fn svg(snapshot: &Snapshot, options: &Options<'_>) -> String {
     let totals = Totals::of(snapshot);
     let map = Map::new(snapshot, options);
@@ -127,7 +127,7 @@ pub fn text(x: i64, y: i64, class: &str, content: &str) -> Text {
     if class.is_empty() { text } else { text.set("class", class) }
 }
 
-/// The class of a state, and its colour for what does not know about variables.
+/// The class of a state, and its colour for viewers without CSS variables.
 fn colour(state: State) -> (&'static str, &'static str) {
     match state {
         State::Allocated => ("allocated", "#0072b2"),
@@ -136,7 +136,7 @@ fn colour(state: State) -> (&'static str, &'static str) {
     }
 }
 
-/// A path in the colour and the pattern of a state, with borders or without.
+/// A path in the colour and pattern of a state, with or without borders.
 pub fn filled(state: State, hatch: &str, borders: bool, data: &str) -> Group {
     let (name, fill) = colour(state);
     let edge = |path: Path| {
@@ -158,7 +158,7 @@ fn swatch(x: i64, y: i64, state: State, hatch: &str) -> Group {
     filled(state, hatch, false, &format!("M{x} {y}h16v14h-16z"))
 }
 
-/// The data of a path of rectangles. Each begins relative to the one before, which is short.
+/// The data of a path of rectangles. Each is relative to the one before, which is shorter.
 #[derive(Default)]
 pub struct Rectangles {
     pub text: String,

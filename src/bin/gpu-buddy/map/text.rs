@@ -9,7 +9,7 @@ use super::cells::{Cells, Mixed, State, Totals, Whole};
 use super::grid::{Grid, Layout};
 use super::words;
 
-/// What to print, besides the state.
+/// How to print the map.
 pub struct Options<'a> {
     /// Lines above the map.
     pub title: &'a [&'a str],
@@ -18,7 +18,7 @@ pub struct Options<'a> {
     pub layout: Layout,
     /// In columns.
     pub width: usize,
-    /// Without it, each state has a character of its own.
+    /// Without colour, each state has its own character.
     pub colour: bool,
 }
 
@@ -30,7 +30,7 @@ const ROWS: u32 = 5;
 enum Cell<'a> {
     /// Beyond the end of the space, or in no block.
     Empty,
-    /// A part of a block. Whether its left edge is a border; not if it is the only cell.
+    /// A part of a block, and whether its left edge is a border. A single cell has none.
     Whole(State, bool),
     Mixed(&'a Mixed),
 }
@@ -61,7 +61,7 @@ pub fn print(out: &mut impl Write, snapshot: &Snapshot, options: &Options<'_>) -
             write!(out, "{address:>wide$} ")?;
         }
         for cell in cells {
-            // In a square, a cell is two columns wide, which is about as much as it is high.
+            // In a square, a cell is two columns wide, to be about as wide as high.
             let count = if options.layout == Layout::Hilbert { 2 } else { 1 };
             draw(out, cell, count, &grid, options.colour)?;
         }
@@ -71,7 +71,7 @@ pub fn print(out: &mut impl Write, snapshot: &Snapshot, options: &Options<'_>) -
     legend(out, snapshot, &totals, &cells, &grid, options)
 }
 
-/// As many columns as there is room for.
+/// The widest grid that fits.
 fn grid(snapshot: &Snapshot, options: &Options<'_>) -> Grid {
     let new =
         |columns| Grid::new(options.layout, snapshot.size, snapshot.chunk_size, columns, ROWS);
@@ -81,12 +81,12 @@ fn grid(snapshot: &Snapshot, options: &Options<'_>) -> Grid {
         let cell = if options.layout == Layout::Hilbert { 2 } else { 1 };
         letters.unwrap_or(0) + cell * grid.columns() as usize <= options.width
     };
-    // A square of 64 is as high as a screen.
+    // A square of 64 cells is as high as a screen.
     let most = if options.layout == Layout::Hilbert { 6 } else { 9 };
     new((0..=most).rev().find(fits).unwrap_or(0))
 }
 
-/// Of each row.
+/// The address of each row.
 fn addresses(grid: &Grid, base: u64) -> Vec<String> {
     let starts = (0..grid.rows()).filter_map(|row| grid.row_start(row));
     starts.map(|start| words::address(base.wrapping_add(start))).collect()
@@ -96,7 +96,7 @@ fn place(whole: &Whole, grid: &Grid, map: &mut [Cell<'_>], index: impl Fn((u64, 
     for area in grid.areas(whole.cells.clone()) {
         for y in area.y..area.y + area.height {
             for x in area.x..area.x + area.width {
-                // A block of several rows has no border where it goes on.
+                // A block of several rows has a border in its first row only.
                 let goes_on = y > area.y && area.width == grid.columns();
                 let border = x == area.x && !goes_on && area.width * area.height > 1;
                 map[index((x, y))] = Cell::Whole(whole.state, border);
@@ -105,7 +105,7 @@ fn place(whole: &Whole, grid: &Grid, map: &mut [Cell<'_>], index: impl Fn((u64, 
     }
 }
 
-/// The background of a state, and what is drawn on it.
+/// The background and foreground colours of a state.
 fn colours(state: State) -> (Ansi256Color, Ansi256Color) {
     match state {
         State::Allocated => (Ansi256Color(25), Ansi256Color(153)),
@@ -154,7 +154,7 @@ fn draw(
     }
 }
 
-/// That of a state, without colour.
+/// The character of a state, without colour.
 fn character(state: State) -> &'static str {
     match state {
         State::Allocated => "#",
@@ -200,9 +200,9 @@ fn legend(
     let one =
         if options.layout == Layout::Hilbert { "two characters are" } else { "a character is" };
     let more = match (options.colour, cells.mixed.is_empty()) {
-        (false, _) => "; | begins a block of several",
+        (false, _) => "; | begins a block of several characters",
         (true, true) => "",
-        (true, false) => "; of smaller blocks, a bar shows how much is allocated",
+        (true, false) => "; for smaller blocks, a bar shows how much is allocated",
     };
     writeln!(out, "{one} {}{more}", words::short_size(grid.cell_size()))
 }

@@ -1,11 +1,11 @@
-//! What is said beside a map or a plot.
+//! Texts for maps and plots.
 
 use gpu_buddy::Snapshot;
 use gpu_buddy::diff::format_size;
 
 use super::cells::{State, Totals};
 
-/// A size as people read it: exact if that is short, else about so much.
+/// A size: exact if that is short, otherwise rounded.
 pub fn short_size(bytes: u64) -> String {
     let exact = format_size(bytes);
     if exact.len() <= 5 {
@@ -18,13 +18,13 @@ pub fn short_size(bytes: u64) -> String {
     format!("{number:.digits$}{suffix}").replace(' ', "")
 }
 
-/// An address: as a size if that is short, else in hexadecimal.
+/// An address: as a size if that is short, otherwise in hexadecimal.
 pub fn address(bytes: u64) -> String {
     let size = format_size(bytes);
     if size.len() <= 8 { size } else { format!("{bytes:#x}") }
 }
 
-/// A number as people read it: exact up to four digits, else about so many.
+/// A count: exact up to four digits, otherwise rounded.
 pub fn short_count(count: u64) -> String {
     match count {
         0..10_000 => count.to_string(),
@@ -34,14 +34,14 @@ pub fn short_count(count: u64) -> String {
     }
 }
 
-/// A part of the whole, as a percentage.
+/// A share of the whole, as a percentage.
 pub fn percent(part: u64, whole: u64) -> String {
     let share = if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
     match share {
         0.0 => "0 %".to_owned(),
         ..0.1 => "below 0.1 %".to_owned(),
         ..10.0 => format!("{share:.1} %"),
-        // What is not all of it is never said to be.
+        // Never round up to 100 %.
         99.5..100.0 => "above 99 %".to_owned(),
         _ => format!("{share:.0} %"),
     }
@@ -54,7 +54,7 @@ pub fn space(size: u64, chunk_size: u64, base: u64) -> String {
     format!("{size} in chunks of {chunk}{from}")
 }
 
-/// What is free, and in what pieces.
+/// The free memory, its largest block and its longest run.
 pub fn free(snapshot: &Snapshot, totals: &Totals, base: u64) -> String {
     let free = totals.free();
     if free == 0 {

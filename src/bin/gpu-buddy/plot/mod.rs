@@ -16,12 +16,12 @@ use crate::replay::read_trace;
 use crate::{Failure, Verdict};
 use series::{Series, record};
 
-/// Plot what a trace does to the space, call by call: free memory, fragmentation, cost
+/// Plot free memory, fragmentation and cost over the calls of a trace
 ///
-/// Without -o the numbers are printed as small bars, as wide as the terminal.
+/// Without -o, the plot is printed as bars, at the terminal's width.
 #[derive(clap::Args)]
 #[command(
-    about = "Plot what a trace does to the space, call by call: free memory, fragmentation, cost",
+    about = "Plot free memory, fragmentation and cost over the calls of a trace",
     after_help = "Examples:\n  gpu-buddy plot failure.trace\n  \
                         gpu-buddy plot failure.trace --kernel 7.2 -o plot.svg\n  \
                         gpu-buddy generate --seed 7 --ops 10000 | gpu-buddy plot -\n\n\
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     Ok(Verdict::Passed)
 }
 
-/// What is not shown, and why.
+/// What the plot does not show, and why.
 fn notes(file: &TraceFile, series: &Series) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(stopped @ Stopped::Bug(_)) = &series.stopped {

@@ -1,4 +1,4 @@
-//! What a trace does to the allocator, call by call: the numbers behind a plot.
+//! Records the numbers for a plot, call by call.
 
 use gpu_buddy::diff::{NotCreated, Operation, TraceFile};
 use gpu_buddy::module::Module;
@@ -6,38 +6,37 @@ use gpu_buddy::{BlockState, Snapshot};
 
 use crate::map::state::{Stopped, start};
 
-/// At most so many columns and samples, and one more at each end.
+/// Maximum number of columns and samples, plus one at each end.
 pub const COLUMNS: usize = 600;
 
-/// So many blocks are visited at most, some second's worth in a debug build: the state of a
-/// large tree is read less often.
+/// Maximum number of blocks to visit, about one second in a debug build. A large tree is read less
+/// often.
 const VISITS: usize = 12 << 20;
 
-/// Blocks of these sizes are what GPUs map with one entry: the sizes of their pages.
+/// Page sizes of GPUs: a block of this size is mapped with one entry.
 const PAGES: [u64; 2] = [64 << 10, 2 << 20];
 
-/// The state at one moment.
+/// The state after some operations.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// After so many operations.
+    /// Number of operations before it.
     pub operations: usize,
     /// In bytes.
     pub largest_free_block: u64,
     pub longest_free_run: u64,
-    /// The part of the free memory that is outside of the largest free block.
+    /// Share of the free memory outside the largest free block.
     pub outside_largest: f64,
-    /// For each size of [`Series::pages`], the part of the free memory that is in smaller
-    /// blocks.
+    /// For each size of [`Series::pages`], the share of the free memory in smaller blocks.
     pub unusable: Vec<f64>,
     /// Blocks by order.
     pub free: Vec<u64>,
     pub allocated: Vec<u64>,
 }
 
-/// Calls that are next to each other, and are drawn as one.
+/// Adjacent calls that are drawn as one column.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Column {
-    /// After so many operations, the last of them.
+    /// Number of operations up to the last of them.
     pub operations: usize,
     /// The least and the most free bytes.
     pub free: (u64, u64),
@@ -46,22 +45,22 @@ pub struct Column {
     pub steps: Option<u64>,
 }
 
-/// All that is drawn.
+/// All numbers of a plot.
 pub struct Series {
     pub chunk_size: u64,
     pub size: u64,
-    /// How many operations of the trace were done, and are shown.
+    /// Number of operations that ran and are shown.
     pub operations: usize,
     pub samples: Vec<Sample>,
     /// The first one is the state before the first operation.
     pub columns: Vec<Column>,
     /// The sizes of [`Sample::unusable`].
     pub pages: Vec<u64>,
-    /// Why it is not the whole trace.
+    /// Why the trace stopped early, if it did.
     pub stopped: Option<Stopped>,
 }
 
-/// Runs a trace on a kernel. Nothing is judged.
+/// Runs a trace on a kernel, without checks.
 pub fn record(file: &TraceFile, module: Module) -> Result<Series, NotCreated> {
     let operations = &file.trace().operations;
     let mut pair = start(file, module)?;
@@ -89,7 +88,7 @@ pub fn record(file: &TraceFile, module: Module) -> Result<Series, NotCreated> {
     let width = operations.len().div_ceil(COLUMNS).max(1);
     for (index, operation) in operations.iter().enumerate() {
         if *operation == Operation::Fini {
-            // There is nothing to see after it.
+            // Nothing is left after it.
             series.stopped = Some(Stopped::Fini);
             break;
         }
@@ -124,11 +123,11 @@ pub fn record(file: &TraceFile, module: Module) -> Result<Series, NotCreated> {
     Ok(series)
 }
 
-/// Decides when the whole state is read.
+/// Decides when to read the whole state.
 struct Sampler {
-    /// Of the trace.
+    /// Number of calls of the trace.
     calls: usize,
-    /// After so many operations.
+    /// The number of operations after which to read it next.
     next: usize,
 }
 
@@ -165,8 +164,8 @@ fn free_sizes(snapshot: &Snapshot) -> impl Iterator<Item = u64> {
     free.map(|block| snapshot.block_size(block))
 }
 
-/// The unusable free space index: the part of the free memory that is in blocks below `size`
-/// bytes. 1 if nothing is free, as in the kernel's own index of its pages.
+/// The unusable free space index: the share of the free memory in blocks below `size` bytes. 1 if
+/// nothing is free, as in the kernel's index for its page allocator.
 pub fn unusable(snapshot: &Snapshot, size: u64) -> f64 {
     let small = free_sizes(snapshot).filter(|&block| block < size).sum();
     part(small, free_sizes(snapshot).sum())
@@ -182,7 +181,7 @@ fn part(part: u64, whole: u64) -> f64 {
 }
 
 impl Series {
-    /// The orders that there is a block of at some time, from the smallest to the largest.
+    /// From the smallest to the largest order that has a block at some time.
     pub fn orders(&self) -> core::ops::Range<usize> {
         let count = self.samples.first().map_or(0, |sample| sample.free.len());
         let used = |order: &usize| {
@@ -192,7 +191,7 @@ impl Series {
         first..(0..count).rfind(used).map_or(first, |last| last + 1)
     }
 
-    /// How many operations are between two samples, at most.
+    /// The largest number of operations between two samples.
     pub fn sample_interval(&self) -> usize {
         let pairs = self.samples.windows(2);
         pairs.map(|pair| pair[1].operations - pair[0].operations).max().unwrap_or(1)
@@ -204,9 +203,9 @@ mod tests {
     use super::*;
     use gpu_buddy::BlockInfo;
 
-    /// Of 16 free chunks: 8 in one block, 4 and 2 in others, and two single ones.
+    /// 16 free chunks: blocks of 8, 4 and 2 chunks, and two single chunks.
     #[test]
-    fn the_index_is_the_part_in_smaller_blocks() {
+    fn the_index_is_the_share_in_smaller_blocks() {
         let mut offset = 0;
         let mut block = |order: u32, state| {
             let block = BlockInfo { offset, order, state, clear: false };

@@ -18,21 +18,21 @@ type Drawn<T = ()> = Result<T, DrawingAreaErrorKind<io::Error>>;
 
 const WIDTH: u32 = 1120;
 const MARGIN: u32 = 16;
-/// Of the numbers on the left.
+/// Width of the numbers on the left.
 const LABELS: u32 = 64;
-/// Of the title of a panel, and of the numbers below it.
+/// Height of the title of a panel, and of the numbers below it.
 const HEAD: u32 = 30;
 const FOOT: u32 = 24;
 const BYTES: u32 = 220;
 const INDEX: u32 = 130;
 const STEPS: u32 = 130;
-/// Of the row of an order.
+/// Height of the row of an order.
 const ROW: u32 = 12;
 
-/// A picture has at most so many rectangles for orders, which is some 750 KB.
+/// Maximum number of rectangles for orders in a picture: about 750 KB.
 const RECTANGLES: usize = 10_000;
 
-/// Shades of a count, from 1 to the most.
+/// Number of shades of a count, from 1 to the maximum.
 const SHADES: u32 = 5;
 
 const INK: RGBColor = RGBColor(0x1f, 0x23, 0x28);
@@ -45,8 +45,8 @@ const LARGEST: RGBColor = RGBColor(0x40, 0x46, 0x4d);
 const ALLOCATED: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const PAGES: [RGBColor; 2] = [RGBColor(0xd5, 0x5e, 0x00), RGBColor(0x01, 0x7a, 0xa8)];
 
-/// The colours above are the light theme; each is one thing, by which the style finds it.
-/// Lines differ in their dashes too.
+/// The colours above are the light theme. Each is used for one thing only, so that the style can
+/// select by colour. Lines also differ in their dashes.
 const STYLE: &str = "\
 .gpu-buddy-plot{max-width:100%;height:auto}\
 .gpu-buddy-plot text{font-family:system-ui,sans-serif}\
@@ -63,7 +63,7 @@ const STYLE: &str = "\
 .gpu-buddy-plot [fill='#0072B2']{fill:#56b4e9}.gpu-buddy-plot [stroke='#0072B2']{stroke:#56b4e9}\
 .gpu-buddy-plot [stroke='#D55E00']{stroke:#ff8c4b}.gpu-buddy-plot [stroke='#017AA8']{stroke:#56c8f0}}";
 
-/// Draws what a trace does, with some lines below the title.
+/// Draws a plot, with some lines below the title.
 pub fn svg(series: &Series, title: &str, lines: &[String]) -> Drawn<String> {
     // XML has no control characters.
     let clean = |text: &str| text.replace(char::is_control, " ");
@@ -98,7 +98,7 @@ pub fn svg(series: &Series, title: &str, lines: &[String]) -> Drawn<String> {
     Ok(with_style(&text, &clean(title), &lines.join(". ")))
 }
 
-/// Adds what plotters does not write: a theme, and words for those who cannot see it.
+/// Adds what plotters does not write: a theme, and a description for screen readers.
 fn with_style(text: &str, title: &str, description: &str) -> String {
     use svg::node::element::{Description, Style, Title};
     let title = Title::new(title).set("id", "plot-title");
@@ -117,7 +117,7 @@ fn font(size: u32, colour: &RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(colour)
 }
 
-/// The title of a panel, and its lines by name.
+/// Draws the title of a panel, and its lines by name.
 fn head(area: &Area<'_>, title: &str, lines: &[(String, RGBColor, u32)]) -> Drawn {
     area.draw_text(title, &font(17, &INK), (0, 4))?;
     let mut x = (16 + 7 * title.len() as i32).max(LABELS as i32 + 4);
@@ -130,7 +130,7 @@ fn head(area: &Area<'_>, title: &str, lines: &[(String, RGBColor, u32)]) -> Draw
     Ok(())
 }
 
-/// An axis from 0 on, with numbers at these places.
+/// An axis from 0, with numbers at these positions.
 struct Axis {
     inner: RangedCoordf64,
     ticks: Vec<f64>,
@@ -159,8 +159,8 @@ impl Ranged for Axis {
     }
 }
 
-/// An empty panel: its vertical axis, how the numbers there are written, how many they are,
-/// and whether each has a line.
+/// An empty panel: its vertical axis, the format and count of its numbers, and whether each has a
+/// line.
 macro_rules! panel {
     ($area:expr, $series:expr, $y:expr, $label:expr, $labels:expr, $mesh:expr) => {{
         let operations = $series.operations.max(1) as f64;
@@ -206,7 +206,7 @@ fn bytes(area: &Area<'_>, series: &Series) -> Drawn {
         series.columns.iter().flat_map(move |column| {
             let (low, high) = value(column);
             let point = |value: u64| (column.operations as f64, value as f64);
-            // Where it is one number, it is one point.
+            // If both numbers are equal, they are one point.
             [Some(point(low)), (low != high).then(|| point(high))].into_iter().flatten()
         })
     };
@@ -229,7 +229,7 @@ fn index(area: &Area<'_>, series: &Series) -> Drawn {
         let (colour, width) = style(index);
         (name, colour, width)
     });
-    head(area, "Fragmentation: how much of what is free is", &named.collect::<Vec<_>>())?;
+    head(area, "Fragmentation: share of the free memory that is", &named.collect::<Vec<_>>())?;
     let percent = |share: &f64| format!("{:.0} %", share * 100.0);
     let mut chart = panel!(area, series, 0.0..1.0, percent, 5, true);
     for index in 0..=series.pages.len() {
@@ -242,7 +242,7 @@ fn index(area: &Area<'_>, series: &Series) -> Drawn {
     Ok(())
 }
 
-/// A row for each size of block; the more there are, the stronger is the colour.
+/// A row for each size of block; more blocks have a stronger colour.
 fn blocks(
     area: &Area<'_>,
     series: &Series,
@@ -273,7 +273,7 @@ fn blocks(
     Ok(())
 }
 
-/// 0 for none, 1 for one, `SHADES` for the most, on a logarithmic scale.
+/// 0 for none, 1 for one, `SHADES` for the maximum, on a logarithmic scale.
 fn shade(count: u64, most: u64) -> u32 {
     if count == 0 {
         return 0;
@@ -282,14 +282,14 @@ fn shade(count: u64, most: u64) -> u32 {
     1 + (share * f64::from(SHADES - 1)).round() as u32
 }
 
-/// Operations through which the shade is the same.
+/// Operations with the same shade.
 struct Run {
     start: f64,
     end: f64,
     shade: u32,
 }
 
-/// At most so many. What is between two columns has the strongest of its shades.
+/// Reduces the number of spans. Between two columns, the strongest shade is kept.
 fn runs(series: &Series, columns: usize, shade: impl Fn(&Sample) -> u32) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for samples in series.samples.chunks(series.samples.len().div_ceil(columns.max(1))) {
@@ -310,7 +310,7 @@ fn runs(series: &Series, columns: usize, shade: impl Fn(&Sample) -> u32) -> Vec<
 }
 
 fn steps(area: &Area<'_>, series: &Series) -> Drawn {
-    head(area, "Steps of a call, the most expensive of those at one place (logarithmic)", &[])?;
+    head(area, "Steps of the most expensive call in each column (logarithmic)", &[])?;
     let points = series.columns.iter();
     let points = points.filter_map(|it| Some((it.operations as f64, it.steps?.max(1) as f64)));
     let most = points.clone().map(|(_, steps)| steps).fold(10.0, f64::max);

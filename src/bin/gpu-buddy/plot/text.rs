@@ -1,4 +1,4 @@
-//! A plot for the terminal: a line of small bars for each number.
+//! A plot for the terminal: one sparkline for each number.
 
 use std::io::{self, Write};
 
@@ -11,26 +11,26 @@ use crate::map::words::short_size;
 /// A number over time.
 struct Line {
     name: String,
-    /// After so many operations, the number.
+    /// A count of operations, and the number after them.
     points: Vec<(usize, f64)>,
     scale: Scale,
-    /// How it is written.
+    /// How to format the number.
     write: fn(f64) -> String,
 }
 
-/// What the highest bar stands for.
+/// The value of the highest bar.
 #[derive(Clone, Copy)]
 enum Scale {
     To(f64),
-    /// The most that there is.
+    /// The largest value.
     Most,
-    /// The same, on a logarithmic scale from 1 on.
+    /// The largest value, on a logarithmic scale from 1.
     Logarithm,
 }
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Of each of the three columns of numbers.
+/// Width of each of the three columns of numbers.
 const NUMBER: usize = 8;
 
 pub fn print(out: &mut impl Write, series: &Series, width: usize) -> io::Result<()> {
@@ -66,7 +66,7 @@ pub fn print(out: &mut impl Write, series: &Series, width: usize) -> io::Result<
     Ok(())
 }
 
-/// So many characters; each stands for the highest of its numbers.
+/// A line of `width` characters; each shows the highest of its numbers.
 fn sparkline(line: &Line, most: f64, operations: usize, width: usize) -> String {
     let place = |done: usize| (done * width / (operations + 1)).min(width - 1);
     let mut highest = vec![None::<f64>; width];
@@ -83,7 +83,7 @@ fn sparkline(line: &Line, most: f64, operations: usize, width: usize) -> String 
             Scale::Most => value / most,
             Scale::Logarithm => value.max(1.0).ln() / most.ln(),
         };
-        // There is nothing of a number that is 0.
+        // No bar for 0.
         match (value > 0.0, share.is_finite()) {
             (false, _) => ' ',
             (true, false) => BARS[0],
@@ -126,7 +126,7 @@ fn bytes(name: &str, series: &Series, points: Vec<(usize, f64)>) -> Line {
     Line { name: name.to_owned(), points, scale: Scale::To(series.size as f64), write: size }
 }
 
-/// What each line of the index is called.
+/// The names of the lines of the fragmentation index.
 pub fn index_names(series: &Series) -> impl Iterator<Item = String> {
     let pages = series.pages.iter().map(|&page| format!("in blocks below {}", format_size(page)));
     std::iter::once("outside the largest".to_owned()).chain(pages)

@@ -1,14 +1,14 @@
-//! What became of the allocations of a trace, to say why there is nothing to do.
+//! Follows the allocations of a trace, to explain why an operation has nothing to do.
 
 use std::collections::HashMap;
 
 use gpu_buddy::diff::{Id, Operation, Outcome, TraceFile};
 
-/// What became of an allocation, and in which line.
+/// The state of an allocation, and the line that led to it.
 enum Fate {
-    /// It was not made: what its call came to.
+    /// The call failed or was skipped.
     NotMade { line: usize, outcome: Outcome },
-    /// It has so many blocks. The line has freed or moved the last of those it has lost.
+    /// It has this many blocks. `line` was the last to change the number.
     Held { blocks: usize, line: usize },
     /// It is freed.
     Freed { line: usize },
@@ -26,8 +26,8 @@ impl<'a> Allocations<'a> {
         Self { file, fates: HashMap::new(), torn_down: None }
     }
 
-    /// Takes in what came of an operation. `blocks` is how many the allocation has, after
-    /// what changes that.
+    /// Records the outcome of an operation. `blocks` is the number of blocks of the allocation
+    /// after an operation that changes it.
     pub fn observe(&mut self, index: usize, outcome: Outcome, blocks: usize) {
         let line = self.file.operation(index).number();
         match &self.file.trace().operations[index] {
@@ -57,7 +57,7 @@ impl<'a> Allocations<'a> {
         }
     }
 
-    /// Why an operation had nothing to do; `None` if the trace is not the reason.
+    /// Why an operation had nothing to do; `None` if the trace does not explain it.
     pub fn why_skipped(&self, index: usize) -> Option<String> {
         if let Some(line) = self.torn_down {
             return Some(format!("nothing to do: line {line} tears the allocator down"));
@@ -72,7 +72,7 @@ impl<'a> Allocations<'a> {
                 Some(format!("nothing to do: {name} failed with {errno} in line {line}"))
             }
             (Fate::NotMade { line, .. }, _) => {
-                Some(format!("nothing to do: {name} was not asked for in line {line}"))
+                Some(format!("nothing to do: line {line}, which allocates {name}, was skipped"))
             }
             (Fate::Freed { line }, _) => {
                 Some(format!("refused: line {line} has freed {name} already"))

@@ -1,17 +1,17 @@
-//! When the whole tree is checked: as often as a bounded part of the time allows.
+//! Decides when to check the whole tree, so that the checks take a bounded part of the time.
 
 use gpu_buddy::diff::{Finding, Implementation, Lockstep, NotCreated, Trace};
 
-/// A trace whose checks visit no more blocks than this, some 0.5 s worth, has its tree
-/// checked after each operation.
+/// If the checks of a trace visit fewer blocks than this, about 0.5 s, the tree is checked after
+/// each operation.
 const CREDIT: u64 = 4 << 20;
 
-/// Each operation adds so many visits.
+/// Each operation adds this many visits.
 const CREDIT_BY_OPERATION: u64 = 64;
 
 /// Decides after which operations the whole tree is checked.
 pub struct Checks {
-    /// How many blocks may be visited.
+    /// How many blocks may still be visited.
     credit: u64,
     operations: usize,
     /// Operations so far.
@@ -26,21 +26,21 @@ impl Checks {
         Self::with_credit(operations, CREDIT)
     }
 
-    /// The same with so many visits to begin with.
+    /// The same with another number of visits at the start.
     pub fn with_credit(operations: usize, credit: u64) -> Self {
         Self { credit, operations, done: 0, checked: 0, last: None }
     }
 
-    /// Whether the next operation is checked; a check visits about so many blocks. The last
-    /// operation always is.
+    /// Whether to check after the next operation. A check visits about `blocks` blocks. The last
+    /// operation is always checked.
     pub fn next(&mut self, blocks: usize) -> bool {
         self.done += 1;
         self.credit += CREDIT_BY_OPERATION;
         self.credit >= blocks as u64 || self.done == self.operations
     }
 
-    /// The operation with this index was checked, which visited so many blocks. Returns
-    /// the one that was checked before it.
+    /// Records that the operation with this index was checked, which visited `blocks` blocks.
+    /// Returns the operation that was checked before it.
     pub fn checked(&mut self, index: usize, blocks: usize) -> Option<usize> {
         self.credit = self.credit.saturating_sub(blocks as u64);
         self.checked += 1;
@@ -53,8 +53,8 @@ impl Checks {
     }
 }
 
-/// The first operation after which a check finds what it found after operation `found`,
-/// and not after `clean`: by its index.
+/// The index of the first operation after which a check finds `finding`. It was found after
+/// operation `found`, and not after `clean`.
 pub fn first_shown<S: Implementation, R: Implementation>(
     trace: &Trace,
     start: impl Fn() -> Result<Lockstep<S, R>, NotCreated>,
@@ -72,7 +72,7 @@ pub fn first_shown<S: Implementation, R: Implementation>(
         let step = pair.step(&trace.operations[index]);
         step.findings.iter().any(|other| other.is_like(finding))
     };
-    // Most of what is found is the last operation's own.
+    // In most cases the last operation causes it.
     if found == 0 || !shows(found - 1) {
         return found;
     }
@@ -92,7 +92,7 @@ pub fn first_shown<S: Implementation, R: Implementation>(
 mod tests {
     use super::*;
 
-    /// Visits that a trace takes whose tree has so many blocks.
+    /// The visits and the checked operations of a trace whose tree has `blocks` blocks.
     fn visits(operations: usize, blocks: usize) -> (u64, usize) {
         let mut checks = Checks::new(operations);
         let mut visits = 0;
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cheap_is_checked_each_time() {
+    fn a_small_tree_is_checked_each_time() {
         assert_eq!(visits(400, 10_000), (4_000_000, 400));
         assert_eq!(visits(1_000_000, 64), (64_000_000, 1_000_000));
     }

@@ -1,4 +1,4 @@
-//! What each call of a trace costs.
+//! Prints the cost of each call of a trace.
 
 use std::io::{Write, stdout};
 
@@ -10,8 +10,8 @@ use indicatif::HumanCount;
 use crate::kernel::{Against, Pair, start_both};
 use crate::{Failure, Verdict};
 
-/// Prints each call of a trace with its cost, beside that of the base if there is one.
-/// Nothing but that is judged, so that a long trace takes little longer than the C.
+/// Prints each call of a trace with its cost, and the cost in the base if there is one. Nothing
+/// else is checked, so that a long trace takes little longer than the C itself.
 pub fn play(trace: &Trace, pair: Pair) -> Result<Result<Verdict, Failure>, NotCreated> {
     let settings =
         Settings { full_check_interval: 0, differences_only: true, ..Settings::default() };
@@ -55,13 +55,13 @@ fn play_on(trace: &Trace, mut pair: Lockstep<KernelC, KernelC>) -> Result<Verdic
         }
         let is_cost = |finding: &Finding| matches!(finding, Finding::Divergence(it) if it.aspect == Aspect::Cost);
         if pair.bug().is_some() || !step.findings.iter().all(is_cost) {
-            // From here on two different states would be compared.
+            // The two states differ from here on.
             break;
         }
     }
     if let Some((steps, operation)) = most {
         let (total, calls, steps) = (HumanCount(total), HumanCount(calls), HumanCount(steps));
-        writeln!(out, "{total} steps in {calls} calls; at most {steps}, in: {operation}")?;
+        writeln!(out, "{total} steps in {calls} calls; at most {steps}: {operation}")?;
     }
     Ok(verdict)
 }

@@ -1,15 +1,15 @@
-// The list of calls. Only the rows that are seen are in the page.
+// The list of calls. The page has only the visible rows.
 
 const HEIGHT = 24;
 const FINDING = new Set(["breach", "new", "divergence", "death"]);
 
-// How a call is marked: a finding, a known quirk or what the base breaks, or nothing.
+// The mark of a call: a finding, a known quirk, a breach of the base, or nothing.
 function markOf(step) {
   const notes = step.f ?? [];
   if (notes.some((note) => FINDING.has(note.is))) return ["✗", "bad", "finding"];
   if (notes.some((note) => note.is === "known")) return ["!", "changed", "known quirk"];
-  if (notes.some((note) => note.is === "in_base")) return ["!", "changed", "breach of both"];
-  if (notes.some((note) => note.is === "fixed")) return ["+", "good", "breach of the base alone"];
+  if (notes.some((note) => note.is === "in_base")) return ["!", "changed", "breach in both"];
+  if (notes.some((note) => note.is === "fixed")) return ["+", "good", "breach in the base only"];
   return [" ", "", ""];
 }
 

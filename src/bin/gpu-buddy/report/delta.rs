@@ -1,13 +1,13 @@
-//! What changes from one state of an allocator to the next, as numbers for a page.
+//! The changes from one state of an allocator to the next, as numbers for a page.
 
 use std::cmp::Ordering;
 
 use gpu_buddy::{BlockInfo, BlockState, Snapshot};
 
-/// The block is not there any more.
+/// The block no longer exists.
 const GONE: u64 = 0;
 
-/// The page has the same numbers.
+/// state.js has the same numbers.
 fn code(block: &BlockInfo) -> u64 {
     match (block.state, block.clear) {
         (BlockState::Split, _) => 1,
@@ -18,8 +18,8 @@ fn code(block: &BlockInfo) -> u64 {
     }
 }
 
-/// The blocks in which two states differ. Two numbers each: the chunk that it begins with,
-/// and eight times its order plus what it is in the second state.
+/// The blocks in which two states differ, two numbers each: the block's first chunk, and eight
+/// times its order plus its code in the second state.
 pub fn delta(from: Option<&Snapshot>, to: &Snapshot) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut say = |block: &BlockInfo, code: u64| {
@@ -46,12 +46,12 @@ pub fn delta(from: Option<&Snapshot>, to: &Snapshot) -> Vec<u64> {
     numbers
 }
 
-/// Where a block comes in a state: before what it is split into.
+/// The sort key of a block: it comes before its halves.
 fn place(block: &BlockInfo) -> (u64, std::cmp::Reverse<u32>) {
     (block.offset, std::cmp::Reverse(block.order))
 }
 
-/// A broken allocator may have its blocks in another order.
+/// The blocks in order. A broken allocator may have them in another order.
 fn sorted(snapshot: &Snapshot) -> Vec<&BlockInfo> {
     let mut blocks: Vec<_> = snapshot.blocks.iter().collect();
     if !blocks.is_sorted_by_key(|block| place(block)) {

@@ -1,13 +1,13 @@
-// The space as rows of blocks. Colour and pattern say what a block is.
+// Draws the space as rows of blocks. Colour and pattern show the state of a block.
 
 const ROW = 26;
 const GAP = 5;
 const GUTTER = 62;
 
-// What the style sheet has under a name.
+// A variable of the style sheet.
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// The fills, as in the pictures of `gpu-buddy map`: what is free and dirty is hatched.
+// The fills, as in the pictures of `gpu-buddy map`: free, dirty blocks are hatched.
 function fills(context, ratio) {
   const tile = document.createElement("canvas");
   tile.width = tile.height = 8 * ratio;
@@ -27,10 +27,10 @@ function fills(context, ratio) {
   return { 2: [style("--free-dirty"), hatch], 3: [style("--free-clear")], 4: allocated, 5: allocated };
 }
 
-// What is written on a block.
+// The text colour on a block.
 const inkOn = (state) => style(state >= 4 ? "--on-allocated" : "--on-free");
 
-// How many chunks a row has: a power of two, so that buddies stay together.
+// The number of chunks in a row: a power of two, so that buddies stay together.
 function chunksInRow(chunks, width) {
   const most = width < 500 ? 12 : 8;
   const rows = Math.min(most, Math.max(1, 2 ** Math.floor(Math.log2(chunks) / 2 - 2)));
@@ -47,8 +47,8 @@ function sized(canvas, width, height) {
   return [context, ratio];
 }
 
-// The part of the space around the touched blocks, in one row; `undefined` if they are large
-// enough to be seen, or far apart.
+// The part of the space around the touched blocks, in one row; `undefined` if they are visible
+// in the map, or far apart.
 function partAround(trace, sides, touched) {
   let [low, high] = [Infinity, 0];
   for (const leaves of sides) {
@@ -66,8 +66,8 @@ function partAround(trace, sides, touched) {
   return { start: start(), chunks: Math.min(size, trace.data.chunks - start()), row: size };
 }
 
-// Draws a map, or a part of it. `touched` has the keys of the blocks that get a frame. Returns
-// what is under a point.
+// Draws a map, or a part of it. `touched` has the keys of the blocks that get a frame. Returns a
+// function that finds the block at a point.
 function drawMap(canvas, trace, all, touched, part) {
   const width = Math.max(canvas.clientWidth, 100);
   const { start, chunks } = part ?? { start: 0, chunks: trace.data.chunks };
@@ -102,7 +102,7 @@ function drawMap(canvas, trace, all, touched, part) {
       context.fillRect(x, y, w, h);
     }
   };
-  // What is smaller than a pixel is added up by pixel.
+  // Blocks smaller than a pixel are added up per pixel.
   const small = new Map();
   const frames = [];
   for (const block of leaves) {

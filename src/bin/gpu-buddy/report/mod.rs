@@ -20,15 +20,15 @@ use crate::{Failure, Verdict};
 use page::{Page, Shown, Tone, Traced};
 use recording::{Is, NotRecorded, Recording, record};
 
-/// Write a page that steps through a trace: map, tree and verdict of each call
+/// Write an HTML page that steps through a trace: map, tree and verdict of each call
 ///
-/// The page is one file that needs no network. The arrow keys step through the calls, Home
-/// and End go to the first and the last, and p and n to the finding before and after. A link
-/// that ends in #step=12 opens the page at that call.
+/// The page is one file that needs no network. The arrow keys step through the calls, Home and End
+/// go to the first and last call, p and n to the previous and next finding. A link that ends in
+/// #step=12 opens the page at call 12.
 #[derive(clap::Args)]
 #[command(
-    about = "Write a page that steps through a trace: map, tree and verdict of each call",
-    after_help = "Exit codes: 0 the page is written, 2 wrong usage.\n\n\
+    about = "Write an HTML page that steps through a trace: map, tree and verdict of each call",
+    after_help = "Exit codes: 0 the page was written, 2 wrong usage.\n\n\
                   Examples:\n  gpu-buddy report failure.trace -o report.html\n  \
                   gpu-buddy report --kernel ~/linux --against 7.3 failure.trace -o report.html\n  \
                   printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy report - -o \
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// The trace; - for standard input
     file: PathBuf,
 
-    /// Where the page is written to
+    /// The HTML file to write
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
@@ -94,10 +94,10 @@ fn of_trace(
     other: Option<String>,
 ) -> Page {
     let (verdict, tone) = verdict(file, &recording, kernel, other.as_deref());
-    let against = other.as_deref().map_or("the contract alone", |other| other);
+    let against = other.as_deref().map_or("the contract only", |other| other);
     let about = vec![
         ("kernel".to_owned(), kernel.to_owned()),
-        ("held against".to_owned(), against.to_owned()),
+        ("compared with".to_owned(), against.to_owned()),
         ("written by".to_owned(), format!("gpu-buddy {}", env!("CARGO_PKG_VERSION"))),
     ];
     let shown = Shown {
@@ -121,7 +121,7 @@ fn of_trace(
     }
 }
 
-/// What a trace comes to, in a sentence: the first that is wrong.
+/// The verdict on a trace, in a sentence: its first failure, if any.
 fn verdict(
     file: &TraceFile,
     recording: &Recording,
@@ -165,7 +165,7 @@ fn verdict(
         verdict += &format!("; the same answers as {other}");
     }
     if left_out > 0 {
-        verdict += &format!("; {} left out, which not both offer", calls(left_out));
+        verdict += &format!("; {} skipped, which only one supports", calls(left_out));
     }
     (verdict, if names.is_empty() { Tone::Good } else { Tone::Changed })
 }
@@ -184,7 +184,7 @@ pub fn write(page: &Page, file: &Path) -> Result<(), Failure> {
     written.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
 }
 
-/// Says now if a page cannot be written, rather than after a long run.
+/// Fails before a long run if the page cannot be written after it.
 pub fn assert_writable(file: &Path) -> Result<(), Failure> {
     let opened = File::options().create(true).append(true).open(file);
     opened.map(drop).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
@@ -192,16 +192,16 @@ pub fn assert_writable(file: &Path) -> Result<(), Failure> {
 
 /// One way to run a trace for a page.
 pub struct Run {
-    /// Of `gpu-buddy record`.
+    /// The options of `gpu-buddy record`.
     pub options: Vec<OsString>,
     pub environment: Vec<(&'static str, OsString)>,
-    /// What runs, and what it is held against.
+    /// The kernel, and what it is compared with.
     pub kernel: String,
     pub other: Option<String>,
 }
 
-/// Runs the trace of a finding in the first of several ways that shows something; if none
-/// does, the first. `folder` is for files.
+/// Runs the trace of a finding in the first of several ways that shows something, or else in the
+/// first way. `folder` is for temporary files.
 pub fn trace(text: &str, runs: &[Run], folder: &Path) -> Result<Traced, String> {
     let file: TraceFile = text.parse().map_err(|error| format!("not replayed: {error}"))?;
     let mut first = Err("not replayed".to_owned());

@@ -1,9 +1,9 @@
-// The page: what is shown, and how one gets there.
+// The page: shows the current step, and handles navigation.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
-// An element. Whatever comes from a trace is text, and never HTML.
+// Creates an element. Text from a trace is never parsed as HTML.
 function make(name, className, ...children) {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -51,7 +51,7 @@ function facts(parent, pairs) {
     make("div", "", make("dt", "", name), make("dd", "", value))));
 }
 
-// Shows a finding, and the first thing that is wrong in its trace.
+// Shows a finding, at the first failure in its trace.
 function show(index, at) {
   const finding = DATA.findings[index];
   if (!finding) return;
@@ -112,7 +112,7 @@ function call() {
   byId("call-comments").textContent = current.c ?? "";
   byId("call-title").textContent = current.w;
   const ran = trace.wasRun(step);
-  byId("call-outcome").textContent = !ran ? "not run: the two differ, or the process has ended"
+  byId("call-outcome").textContent = !ran ? "not run: the two sides differ, or the process has ended"
     : current.p ? `${kernel}: ${current.o || "done"}\n${other}: ${current.p}`
     : current.o ? `→ ${current.o}` : "";
   byId("call-notes").replaceChildren(...(current.f ?? []).map((note) => noteBox(note)));
@@ -122,7 +122,7 @@ function call() {
     ["cost", current.s === undefined ? "" : steps(current.s)],
     [`cost, ${other}`, current.u === undefined ? "" : steps(current.u)],
     ["free", current.a ? current.a[0] : ""],
-    ["of it clear", current.a ? current.a[1] : ""],
+    ["free and clear", current.a ? current.a[1] : ""],
   ].filter(([, value]) => value));
   const before = step > 0 ? trace.after(step - 1, false) : new Map();
   const after = trace.after(step, false);
@@ -141,11 +141,11 @@ function call() {
 const TITLES = {
   breach: ["bad", "Breaks a promise"],
   new: ["bad", "Breaks a promise that the base keeps"],
-  divergence: ["bad", "The two differ in"],
-  death: ["bad", "The process does not survive this call"],
+  divergence: ["bad", "The two sides differ in"],
+  death: ["bad", "This call kills the process"],
   known: ["changed", "Known quirk"],
   in_base: ["changed", "Both break a promise"],
-  fixed: ["good", "The base breaks a promise, and this kernel does not"],
+  fixed: ["good", "Keeps a promise that the base breaks"],
 };
 
 function noteBox(note) {
@@ -214,7 +214,7 @@ function drawMaps(sides) {
   drawLegend(byId("legend"));
 }
 
-// Where a link leads.
+// Goes to the step in the page's address.
 function follow() {
   const words = new URLSearchParams(location.hash.slice(1));
   const number = (name) => (/^\d+$/.test(words.get(name) ?? "") ? Number(words.get(name)) : undefined);
@@ -241,7 +241,7 @@ const LIST_KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  // The slider has keys of its own.
+  // The slider handles its own keys.
   if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
   const isSlider = event.target === byId("slider") && event.key.length > 1;
   const inList = event.target === byId("calls-list");

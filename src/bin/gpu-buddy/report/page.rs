@@ -1,4 +1,4 @@
-//! One page: data, and the files that show it.
+//! Writes a page: the data, and the scripts that show it.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 use super::Run;
 use super::recording::{Call, Recording, is_false};
 
-/// What a page says.
+/// The content of a page.
 #[derive(Debug, Serialize)]
 pub struct Page {
-    /// What was looked at.
+    /// The trace or the kernels.
     pub title: String,
     /// In a sentence.
     pub verdict: String,
@@ -24,11 +24,11 @@ pub struct Page {
     pub parts: Vec<(String, Tone, String, String)>,
     pub notes: Vec<String>,
     pub findings: Vec<Shown>,
-    /// The page is about one trace, whether or not something is wrong with it.
+    /// The page is about one trace, with or without findings.
     pub single: bool,
 }
 
-/// How something is marked.
+/// The colour of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
@@ -38,7 +38,7 @@ pub enum Tone {
     Quiet,
 }
 
-/// One thing that was found, or the one trace of a page.
+/// A finding, or the only trace of a page.
 #[derive(Debug, Serialize)]
 pub struct Shown {
     pub label: String,
@@ -48,7 +48,7 @@ pub struct Shown {
     pub lines: Vec<String>,
     /// The trace as text.
     pub text: Option<String>,
-    /// The trace, run. Without it: why it was not run.
+    /// The trace with its outcomes; if `None`, `not_run` says why.
     pub trace: Option<Traced>,
     pub not_run: String,
 }
@@ -78,17 +78,17 @@ impl Shown {
 /// A trace with what its calls did.
 #[derive(Debug, Serialize)]
 pub struct Traced {
-    /// What ran, and what it was held against.
+    /// The kernel, and what it was compared with.
     kernel: String,
     other: Option<String>,
-    /// In bytes; as text, since a page's numbers have 53 bits.
+    /// In bytes; as text, because numbers in JavaScript have 53 bits.
     chunk: String,
     base: String,
     chunks: u64,
     lines: Vec<Line>,
-    /// Whether the end is shown, when everything is freed.
+    /// The teardown, if there are notes on it.
     end: Option<Call>,
-    /// What is to be known of how it was checked.
+    /// How often the tree was checked, if not after each call.
     remark: String,
 }
 
@@ -120,8 +120,7 @@ impl Traced {
         let done = recording.calls.len().saturating_sub(1);
         let remark = if recording.checked < done && done > 0 {
             format!(
-                "The whole tree was checked after {} of {done} operations: it is too large to be \
-                 checked after each.",
+                "The whole tree was checked after {} of {done} operations, because it is large.",
                 recording.checked
             )
         } else {
@@ -168,11 +167,11 @@ const SCRIPTS: [&str; 5] = [
 ];
 
 impl Page {
-    /// Writes it as one file that needs nothing else.
+    /// Writes the page as one self-contained file.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        // Only `<` could end the element that the data is in.
+        // Only `<` could close the element that contains the data.
         let data = serde_json::to_string(self)?.replace('<', "\\u003c");
-        // No text of the page can have the hash of the page in it.
+        // The data cannot contain its own hash.
         let nonce: String =
             Sha256::digest(&data)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let page = HTML

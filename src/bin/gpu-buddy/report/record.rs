@@ -1,5 +1,5 @@
-//! `gpu-buddy record`: runs a trace for the process that writes a page, and says in lines of
-//! JSON what each call did.
+//! `gpu-buddy record`: runs a trace for the process that writes a page, and reports each call as a
+//! line of JSON.
 
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
@@ -19,11 +19,11 @@ use crate::replay::{blocks, has_faults, outcome, read_trace};
 use crate::supervise::say;
 use crate::{Failure, Verdict};
 
-/// A page shows no more blocks of an allocation in words.
+/// Maximum number of blocks of an allocation that a page lists.
 const MOST_BLOCKS: usize = 8;
 
-/// The state is read after each operation as long as no more blocks are visited than these,
-/// some seconds' worth; then less often.
+/// The state is read after each operation until this many blocks are visited, some seconds' worth;
+/// then less often.
 const STATES: u64 = 64 << 20;
 
 /// Run a trace for the process that writes a page
@@ -103,14 +103,14 @@ fn record<S: Implementation, R: Implementation>(
         (call.cost, call.other_cost) = pair.costs();
         let is_over = *operation == Operation::Fini && step.outcome == Outcome::Done;
         let size = last.as_ref().map_or(0, |last: &Snapshot| last.blocks.len());
-        // What was torn down or is unusable has no state.
+        // An allocator that is torn down or unusable has no state.
         if !is_over && !pair.is_unusable() && states.next(size) {
             let blocks = read_state(&mut pair, &mut call, &mut last);
             states.checked(index, blocks);
         }
         say(out, &Event::Did(call))?;
         if diverged(&step) {
-            // From here on two different states would be compared.
+            // The two states differ from here on.
             return say(out, &Event::Checked(checked));
         }
     }
@@ -126,8 +126,8 @@ fn diverged(step: &Step) -> bool {
     step.findings.iter().any(differs)
 }
 
-/// Adds the state to a call. `last` is the one that was read before. Returns how many blocks
-/// there are.
+/// Adds the state to a call. `last` is the state that was read before. Returns the number of
+/// blocks.
 fn read_state<S: Implementation, R: Implementation>(
     pair: &mut Lockstep<S, R>,
     call: &mut Call,
@@ -145,7 +145,7 @@ fn read_state<S: Implementation, R: Implementation>(
     blocks
 }
 
-/// What the other side answered, if it is something else.
+/// The answer of the other side, if it differs.
 fn other_outcome<S: Implementation, R: Implementation>(
     step: &Step,
     pair: &Lockstep<S, R>,
@@ -162,7 +162,7 @@ fn other_outcome<S: Implementation, R: Implementation>(
     })
 }
 
-/// All that there is to say of a call: what is wrong first.
+/// All notes on a call, failures first.
 fn notes(step: &Step) -> Vec<Note> {
     let mut notes: Vec<_> = step.findings.iter().map(note).collect();
     let is_said = |promise: Promise| move |finding: &Finding| matches!(finding, Finding::Breach(it) if it.promise == promise);
@@ -204,16 +204,16 @@ fn note(finding: &Finding) -> Note {
     match finding {
         Finding::Breach(breach) => {
             let text = breach.to_string();
-            // It begins with the name.
+            // The text begins with the name.
             let facts = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned();
             let why = breach.promise.explanation().to_owned();
             Note { is: Is::Breach, name, text: facts, why, answers: None }
         }
-        // Its text is for developers of this crate; the page has both trees.
+        // The page shows both trees.
         Finding::Divergence(it) if it.aspect == Aspect::Snapshot => Note {
             is: Is::Divergence,
             name,
-            text: "The map and the tree below show both.".to_owned(),
+            text: "The map and the tree below show both states.".to_owned(),
             why: String::new(),
             answers: None,
         },
@@ -224,7 +224,7 @@ fn note(finding: &Finding) -> Note {
             why: String::new(),
             answers: Some((it.subject.clone(), it.reference.clone())),
         },
-        // There may be more kinds in a later version of the library.
+        // The enum is non-exhaustive.
         other => Note {
             is: Is::Breach,
             name,

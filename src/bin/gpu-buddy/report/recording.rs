@@ -1,4 +1,4 @@
-//! What a trace does, call by call, as data.
+//! The recording of a trace, call by call.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,20 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::supervise::{Status, run_trace};
 
-/// How long one call may take, with the checks that follow it.
+/// How long one call and its checks may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What came of one call. The names are short, since a page may have 10,000 of these.
+/// One call and its outcome. The names are short, because a page may have 10,000 calls.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Call {
     /// In words.
     #[serde(rename = "o", skip_serializing_if = "String::is_empty")]
     pub outcome: String,
-    /// What came of it on the other side, if that is something else.
+    /// The outcome on the other side, if it differs.
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     pub other_outcome: Option<String>,
-    /// It was not done: not both offer it, or it must be kept away from the C.
+    /// The call was skipped: only one side supports it, or it is unsafe for the C.
     #[serde(rename = "k", skip_serializing_if = "is_false")]
     pub left_out: bool,
     /// In steps.
@@ -35,10 +35,10 @@ pub struct Call {
     /// Free, and free and clear, as the allocator counts them.
     #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
     pub free: Option<(String, String)>,
-    /// What has changed since the state was read last; `None` if it was not read.
+    /// The changes since the state was last read; `None` if it was not read.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     pub delta: Option<Vec<u64>>,
-    /// In what the state of the other side differs from this one, if it does.
+    /// The changes from this state to the state of the other side.
     #[serde(rename = "e", skip_serializing_if = "Vec::is_empty")]
     pub other_delta: Vec<u64>,
     #[serde(rename = "f", skip_serializing_if = "Vec::is_empty")]
@@ -49,11 +49,11 @@ pub fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// What there is to say of a call.
+/// A note on a call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Note {
     pub is: Is,
-    /// Of the promise, the quirk or the aspect.
+    /// The name of the promise, the quirk or the aspect.
     pub name: String,
     /// The facts.
     pub text: String,
@@ -74,9 +74,9 @@ pub enum Is {
     New,
     /// The two sides differ.
     Divergence,
-    /// The process dies, or a call does not end.
+    /// The process dies, or a call hangs.
     Death,
-    /// A breach that the kernel is known for.
+    /// A known breach.
     Known,
     /// A promise that both sides break.
     InBase,
@@ -90,27 +90,27 @@ impl Is {
     }
 }
 
-/// What the process says that runs a trace, a line each.
+/// What the process that runs a trace reports, one line each.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// There is no allocator of its space.
+    /// The allocator could not be created.
     Refused(String),
-    /// An operation is begun. 0 is the creation of the allocator.
+    /// An operation begins. 0 is the creation of the allocator.
     Begun(usize),
     Did(Call),
     /// Everything is freed, and the allocator torn down.
     End(Call),
-    /// The state was checked after so many of the operations.
+    /// The state was checked after this many operations.
     Checked(usize),
 }
 
 /// What a trace has done.
 #[derive(Debug, Default)]
 pub struct Recording {
-    /// The creation of the allocator, then each operation that was done.
+    /// The creation of the allocator, then each operation that ran.
     pub calls: Vec<Call>,
-    /// The end, if all operations were done.
+    /// The teardown, if all operations ran.
     pub end: Option<Call>,
     /// After how many operations the whole tree was checked.
     pub checked: usize,
@@ -125,9 +125,9 @@ impl Recording {
 /// Why there is no recording.
 #[derive(Debug)]
 pub enum NotRecorded {
-    /// There is no allocator of its space.
+    /// The allocator could not be created.
     Refused(String),
-    /// The process could not do it, and has said why.
+    /// The process failed, and has printed the reason.
     Told(u8),
     Io(io::Error),
 }
@@ -138,9 +138,8 @@ impl From<io::Error> for NotRecorded {
     }
 }
 
-/// Runs a trace in a process of its own, since the C may crash. `arguments` are those of
-/// `gpu-buddy record`; `environment` is what the kernel needs to be loaded, and `folder` is for
-/// the files.
+/// Runs a trace in a child process, because the C may crash. `arguments` are those of `gpu-buddy
+/// record`, `environment` is needed to load the kernel, and `folder` is for temporary files.
 pub fn record(
     file: &TraceFile,
     arguments: &[OsString],
@@ -176,7 +175,7 @@ pub fn record(
                 answers: None,
             };
             let call = Call { outcome: death.to_string(), notes: vec![note], ..Call::default() };
-            // Otherwise it has died while everything was freed at the end.
+            // Otherwise it died during the teardown.
             if begun { recording.calls.push(call) } else { recording.end = Some(call) }
         }
     }

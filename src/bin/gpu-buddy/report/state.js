@@ -1,14 +1,14 @@
-// The states of an allocator, and the way from one to the next.
+// The states of an allocator, and the changes from one to the next.
 
-// What a block is, as the data has it. 0 is no block.
+// The states of a block, by the number in the data. 0 is no block.
 const SPLIT = 1;
 const STATES = ["none", "split", "free, dirty", "free, clear", "allocated", "allocated, was clear"];
 const SHORT = ["none", "split", "dirty", "clear", "taken", "taken"];
 
-// A block is one number: twice its middle, in chunks. The lowest bit that is set is its order.
+// The key of a block: twice the chunk in its middle. The lowest set bit gives the order.
 const keyOf = (chunk, order) => 2 * chunk + 2 ** order;
 
-// A trace whose states can be looked at.
+// A trace with the states of its allocator.
 class Trace {
   constructor(data) {
     this.data = data;
@@ -18,7 +18,7 @@ class Trace {
     if (data.end) {
       this.steps.push({ n: 0, w: "(everything is freed)", c: "", ...data.end });
     }
-    // By its key: where a block begins, its order and what it is.
+    // By key: the first chunk, order and state of each block.
     this.blocks = new Map();
     // What each step has replaced.
     this.undo = [];
@@ -74,7 +74,7 @@ class Trace {
     return formatSize(BigInt(chunks) * this.chunk);
   }
 
-  // The base is added, as in what the calls return.
+  // Offsets include the base, as in the outcomes of the calls.
   offset(chunk) {
     return formatSize((BigInt(chunk) * this.chunk + this.base) % (1n << 64n));
   }
@@ -84,7 +84,7 @@ class Trace {
   }
 }
 
-// With the largest suffix that leaves it whole, as the traces have it.
+// A size with the largest suffix that leaves it whole, as in traces.
 function formatSize(bytes) {
   let suffix = 0;
   while (bytes !== 0n && bytes % 1024n === 0n && suffix < 6) {
@@ -94,13 +94,13 @@ function formatSize(bytes) {
   return bytes + ["", "K", "M", "G", "T", "P", "E"][suffix];
 }
 
-// The blocks that are not split, by their place.
+// The blocks that are not split, by address.
 function leavesOf(blocks) {
   const leaves = [...blocks.values()].filter((block) => block.state !== SPLIT);
   return leaves.sort((a, b) => a.chunk - b.chunk);
 }
 
-// What a state comes to, in words.
+// A summary of a state, in words.
 function summaryOf(trace, leaves) {
   const sum = { 2: 0, 3: 0, 4: 0 };
   let largest = 0;

@@ -1,10 +1,10 @@
-// The tree around the blocks that a call has touched, as a table.
+// Shows the tree around the blocks that a call has touched, as a table.
 
-// The most blocks that are listed, and how many levels above what is touched.
+// Maximum number of blocks in the table, and of levels above the touched blocks.
 const MOST = 80;
 const ABOVE = 3;
 
-// The block that one is half of, and the other half, by place and order.
+// The parent and the buddy of a block, by chunk and order.
 const parentOf = ({ chunk, order }) => {
   const size = 2 ** (order + 1);
   return { chunk: Math.floor(chunk / size) * size, order: order + 1 };
@@ -14,8 +14,8 @@ const buddyOf = ({ chunk, order }) => {
   return { chunk: Math.floor(chunk / size) % 2 ? chunk - size : chunk + size, order };
 };
 
-// The touched blocks, their buddies, and what they are part of, up to some levels above all of
-// them. `find` gives the block of a key. Returns them by key, and how many levels are left out.
+// The touched blocks, their buddies and parents, up to some levels above all of them. `find` gives
+// the block of a key. Returns the blocks by key, and the number of levels that are left out.
 function neighbourhood(touched, find) {
   const rows = new Map();
   let left = 0;
@@ -39,7 +39,7 @@ function neighbourhood(touched, find) {
   return [rows, left];
 }
 
-// `sides` are the states that there are, with their names. `before` is the one before the call.
+// `sides` has the states with their names. `before` is the state before the call.
 function drawTree(parent, trace, touched, sides, before) {
   parent.replaceChildren();
   if (touched.size === 0) return;

@@ -1,5 +1,5 @@
-//! A trace is tried in a process of its own: `gpu-buddy candidate`, which says in lines of
-//! JSON how far it has come.
+//! Runs a trace in a child process, `gpu-buddy candidate`, which reports its progress in lines of
+//! JSON.
 
 use std::ffi::OsString;
 use std::io::{self, stdout};
@@ -15,19 +15,19 @@ use crate::kernel::{Against, Judged, start_both};
 use crate::replay::read_trace;
 use crate::{Failure, Verdict};
 
-/// What the process says, a line each.
+/// What the process reports, one line each.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Event {
-    /// An operation is begun: its index.
+    /// The operation with this index begins.
     Begun(usize),
-    /// The kernel does not offer what the trace needs.
+    /// The kernel does not support what the trace needs.
     NotOffered,
     /// Something is wrong.
     Found { kind: String, finding: String, operations: usize },
 }
 
-/// Run a trace for the process that supervises this one
+/// Run a trace for the supervisor
 #[derive(clap::Args)]
 pub struct Arguments {
     file: PathBuf,
@@ -39,7 +39,7 @@ pub struct Arguments {
     differences_only: bool,
     #[arg(long)]
     full_check_interval: u64,
-    /// Run nothing of a trace that the kernel does not offer all of
+    /// Run the trace only if the kernel supports all of it
     #[arg(long)]
     all_or_nothing: bool,
 }
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         return Ok(Verdict::Failed);
     }
     let begun = |index: usize| {
-        // If it cannot be written, the trace is taken for one that shows nothing.
+        // If this fails, the trace counts as one that shows nothing.
         let _ = say(&mut out, &Event::Begun(index));
     };
     let found = match pair.against {
@@ -89,25 +89,25 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
 /// What a trace has shown.
 pub struct Seen {
     pub kind: Kind,
-    /// The same in words.
+    /// The finding in words.
     pub finding: String,
-    /// How many operations it takes.
+    /// The number of operations up to the finding.
     pub operations: usize,
-    /// How long it took until then.
+    /// The time up to the finding.
     pub after: Duration,
 }
 
-/// Traces that show the same kind show the same.
+/// Two traces with the same kind show the same failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Death(Death),
-    /// The kernel does not offer what the trace needs.
+    /// The kernel does not support what the trace needs.
     NotOffered,
     /// A promise, or an aspect.
     Finding(String),
 }
 
-/// Runs a trace in a process of its own. `arguments` are those of `gpu-buddy candidate`.
+/// Runs a trace in a child process. `arguments` are those of `gpu-buddy candidate`.
 pub fn try_trace(
     trace: &Trace,
     arguments: &[OsString],
@@ -117,7 +117,7 @@ pub fn try_trace(
     try_trace_with(trace, arguments, &[], folder, patience)
 }
 
-/// The same, with more in the process's environment.
+/// The same, with additional environment variables.
 pub fn try_trace_with(
     trace: &Trace,
     arguments: &[OsString],
@@ -149,7 +149,7 @@ pub fn try_trace_with(
             Some(Seen { kind, finding, operations: operations(count), after })
         }
         (Status::Exited(Some(1)), Some(Event::NotOffered)) => {
-            let finding = "not offered".to_owned();
+            let finding = "not supported".to_owned();
             Some(Seen { kind: Kind::NotOffered, finding, operations: 0, after })
         }
         (Status::Exited(_), _) => None,

@@ -1,4 +1,4 @@
-//! What a child leaves behind of the episodes that it runs.
+//! The files in which a child records its episodes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,13 +19,13 @@ struct Left {
     full_check_interval: u64,
 }
 
-/// Leaves behind which episode a thread begins.
+/// Records which episode a thread begins.
 pub fn leave_episode(folder: &Path, thread: u64, episode: Option<Episode>) {
     if let Some(Episode { seed, space, operations, full_check_interval }) = episode {
         let Space { size, chunk_size, .. } = space;
         let left = Left { seed, size, chunk_size, operations, full_check_interval };
         let text = serde_json::to_string(&left).expect("numbers are JSON");
-        // Without it a crash has no trace, but all else is as it should be.
+        // If this fails, a crash has no trace; nothing else changes.
         let _ = fs::write(file(folder, thread), text);
     }
 }
@@ -37,14 +37,14 @@ pub fn episode_left(folder: &Path, thread: u64) -> Option<Episode> {
     Some(Episode { seed, space: Space::new(size, chunk_size), operations, full_check_interval })
 }
 
-/// Replays the episode that was left, and writes down each operation before it is done.
+/// Replays the recorded episode, and writes each operation to a file before it runs.
 pub fn replay_episode(options: &Options, pair: Pair, folder: &Path, thread: u64) -> io::Result<()> {
     let Some(episode) = episode_left(folder, thread) else { return Ok(()) };
     let mut file = File::create(trace_left(folder, thread))?;
     let space = Trace { space: episode.space, operations: Vec::new() };
     file.write_all(space.to_string().as_bytes())?;
     let write = |operation: &Operation| {
-        // If it cannot be written, the trace ends early, which shows.
+        // If this fails, the trace is too short to reproduce the failure.
         let _ = file.write_all(format!("{operation}\n").as_bytes());
     };
     match pair.against {

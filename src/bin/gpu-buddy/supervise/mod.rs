@@ -1,6 +1,6 @@
-//! A patched C may crash, or run for ever. So the work is done in a child process. If that
-//! dies, the last episodes are replayed to see which operation kills it, and the trace is
-//! made short in more child processes.
+//! A patched C may crash or hang, so the work runs in a child process. If the child dies, its last
+//! episodes are replayed to find the operation that kills it, and the trace is shrunk in more
+//! child processes.
 
 pub mod candidate;
 mod episodes;
@@ -23,56 +23,57 @@ pub use episodes::{leave_episode, replay_episode};
 pub use process::{Death, HANGS, Status, run_trace, say};
 use process::{INTERRUPTED, wait};
 
-/// How long the trace of a finding may be made short.
+/// How long the trace of a finding may be shrunk.
 pub const SHRINK: Duration = Duration::from_secs(60);
 
-/// How long the trace of each kind may be shrunk in a run of so many seconds that goes on.
+/// How long the trace of each kind may be shrunk in a run of this many seconds that continues
+/// after a failure.
 pub fn shrink_one(seconds: f64) -> Duration {
     Duration::from_secs_f64((seconds / 4.0).clamp(0.2, 2.0))
 }
 
-/// How long it may take to find out what killed a process, and to make its trace short.
+/// How long it may take to find what killed a process, and to shrink its trace.
 const SHRINK_DEATH: Duration = Duration::from_secs(30);
 
 /// How long one operation may take when an episode is replayed.
 const SOME_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The same in a short trace: at most, and at least.
+/// The same for a short trace: upper and lower bound.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 const LEAST_PATIENCE: Duration = Duration::from_millis(200);
 
-/// The user wants an end.
+/// The user has interrupted the run.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
-/// Work that is done in child processes.
+/// Runs work in child processes.
 pub struct Supervisor<'a> {
-    /// What the process is to be called with, besides what it has to know of this.
+    /// The arguments of the process, without those for supervision.
     pub arguments: Vec<OsString>,
-    /// What `gpu-buddy candidate` needs to see what was seen.
+    /// The arguments with which `gpu-buddy candidate` reproduces a failure.
     pub candidate: Vec<OsString>,
     pub threads: u64,
-    /// In seconds, how long a call may make no progress. What finds out which one killed the
-    /// process takes its time accordingly.
+    /// How many seconds a call may make no progress. It also limits the search for the call that
+    /// killed the process.
     pub patience: f64,
-    /// Where the child leaves which allocators it works on.
+    /// Where the child records its episodes.
     pub folder: &'a Path,
 }
 
-/// How a child has killed itself.
+/// What has killed a child.
 pub struct Found {
     pub thread: u64,
     pub finding: String,
-    /// How many operations it took, before the trace was made short.
+    /// Number of operations before shrinking.
     pub operations: u64,
     pub cut_short: bool,
     pub trace: Trace,
 }
 
-/// The standard input of the child that works: when it ends, the child is to end.
+/// The standard input of the child; closing it tells the child to stop.
 static INPUT: Mutex<Option<ChildStdin>> = Mutex::new(None);
 
 impl Supervisor<'_> {
-    /// Until when it may take to find out what killed the process.
+    /// The deadline for finding what killed the process.
     fn deadline(&self) -> Instant {
         Instant::now() + SHRINK_DEATH.min(Duration::from_secs_f64(2.0 * self.patience))
     }
@@ -83,7 +84,7 @@ impl Supervisor<'_> {
         set_input(child.stdin.take());
         static HANDLED: AtomicBool = AtomicBool::new(false);
         if !HANDLED.swap(true, Ordering::Relaxed) {
-            // Whatever asks this process to end asks the child to: its input ends.
+            // An interrupt also stops the child: its input is closed.
             ctrlc::set_handler(|| {
                 set_input(None);
                 if INTERRUPT.swap(true, Ordering::Relaxed) {
@@ -119,7 +120,7 @@ impl Supervisor<'_> {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()?;
-            // It may also have died while a trace was made short, and live now.
+            // The child may have died while it shrank a trace; then the replay does not die.
             wait(&mut child, SOME_PATIENCE, || file.metadata().map_or(0, |file| file.len()))?;
             let text = fs::read_to_string(&file).unwrap_or_default();
             let Ok(trace) = text.parse::<Trace>() else { continue };
@@ -129,7 +130,7 @@ impl Supervisor<'_> {
         Ok(found)
     }
 
-    /// Makes a trace short that kills a process, or that has shown something else by now.
+    /// Shrinks a trace that kills a process. The replay may show another failure instead.
     pub fn shrink(&self, trace: Trace) -> Option<Found> {
         self.shrink_until(self.deadline(), trace, 0, 0)
     }
@@ -149,12 +150,12 @@ impl Supervisor<'_> {
                 return None;
             }
             let seen = try_trace(trace, &arguments, self.folder, patience);
-            // The same may have ended that process, which says nothing of the trace then.
+            // The interrupt may have ended that process too; then its result is void.
             let seen = seen.ok().flatten().filter(|_| !is_interrupted())?;
             if kind.is_some_and(|kind| *kind != seen.kind) {
                 return None;
             }
-            // A shorter trace takes no longer to get there.
+            // A shorter trace takes no longer.
             patience = (4 * seen.after).clamp(LEAST_PATIENCE, LITTLE_PATIENCE);
             Some(seen)
         };
@@ -171,7 +172,7 @@ impl Supervisor<'_> {
     }
 }
 
-/// Whether the user wants an end.
+/// Whether the user has interrupted the run.
 pub fn is_interrupted() -> bool {
     INTERRUPT.load(Ordering::Relaxed)
 }
@@ -180,18 +181,18 @@ fn set_input(input: Option<ChildStdin>) {
     *INPUT.lock().unwrap_or_else(PoisonError::into_inner) = input;
 }
 
-/// Set when the user, or who supervises this process, wants an end.
+/// Returns a flag that is set when the user or the supervisor wants this process to stop.
 pub fn stop_on_interrupt() -> Result<&'static AtomicBool, Failure> {
     static ASKED: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
         INTERRUPT.store(true, Ordering::Relaxed);
         if ASKED.swap(true, Ordering::Relaxed) {
-            // Asked for a second time: at once.
+            // The second interrupt: exit at once.
             std::process::exit(INTERRUPTED);
         }
     })
     .map_err(|error| Failure::Usage(error.to_string()))?;
-    // The standard input ends when the supervisor ends, or says so.
+    // The standard input ends when the supervisor ends or closes it.
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         INTERRUPT.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! How a process ends.
+//! Runs child processes and finds out how they end.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use crate::patience::Patience;
 /// The exit code of a process that was interrupted twice.
 pub const INTERRUPTED: i32 = 130;
 
-/// The exit code of a process in which a call of the C does not end.
+/// The exit code of a process in which a call of the C hangs.
 pub const HANGS: i32 = 124;
 
 /// How a process ended.
@@ -56,24 +56,24 @@ impl fmt::Display for Death {
                     11 => " (SIGSEGV)",
                     _ => "",
                 };
-                write!(f, "crash: the process dies of signal {signal}{name}")
+                write!(f, "crash: the process is killed by signal {signal}{name}")
             }
-            Self::Hang => write!(f, "hang: a call of the C does not end"),
+            Self::Hang => write!(f, "hang: a call of the C does not return"),
         }
     }
 }
 
-/// Says something to the process that has started this one, in a line of JSON. At once: the
-/// next call of the C may kill the process.
+/// Sends an event to the parent process, as a line of JSON, and flushes it: the next call of the C
+/// may kill this process.
 pub fn say(out: &mut impl Write, event: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, event)?;
     out.write_all(b"\n")?;
     out.flush()
 }
 
-/// Runs a trace by a subcommand of this command, in a process of its own that says how far it
-/// has come. Returns how it ended, when it made its last progress, and what it said, of which
-/// the last line may have been cut off.
+/// Runs a trace with a subcommand of this command, in a child process that reports its progress.
+/// Returns how it ended, when it made its last progress, and its output; the last line may be
+/// incomplete.
 pub fn run_trace(
     subcommand: &str,
     trace: &str,
@@ -100,8 +100,8 @@ pub fn run_trace(
     Ok((status, after, fs::read_to_string(&output)?))
 }
 
-/// Waits for a child whose progress grows. One that makes none for longer than `patience`
-/// is killed. Returns how it ended, and when it made its last progress.
+/// Waits for a child, and kills it if it makes no progress for longer than `patience`. Returns how
+/// it ended, and when it made its last progress.
 pub fn wait(
     child: &mut Child,
     patience: Duration,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Against, Pair, start_both};
 
-/// Traces are made for so many kinds of calls. They fit on a screen.
+/// Number of kinds of calls that get a trace: as many as fit on a screen.
 const MOST_TRACES: usize = 12;
 
 /// How long each trace may be shrunk.
@@ -37,11 +37,11 @@ pub struct Example {
     pub operations: usize,
     pub cut_short: bool,
     pub trace: String,
-    /// Where the trace is.
+    /// The file with the trace.
     pub file: Option<PathBuf>,
 }
 
-/// Makes the traces, and writes them to files. They are not made short if there is no time.
+/// Makes the traces, and writes them to files. They are shrunk only if there is time.
 pub fn collect(
     report: &Report,
     options: &Options,
@@ -91,7 +91,7 @@ impl Example {
     }
 }
 
-/// Those with a trace, for people. `replay` are the arguments that a replay needs.
+/// Prints the calls that have a trace. `replay` has the arguments for a replay.
 pub fn print(costs: &[Cost], out: &mut impl Write, replay: &[OsString]) -> io::Result<()> {
     if costs.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the arguments of `gpu-buddy torture` come to.
+//! Translates the arguments of `gpu-buddy torture`.
 
 use std::ffi::OsString;
 
@@ -20,10 +20,10 @@ pub fn limit(arguments: &Arguments) -> Limit {
     }
 }
 
-/// What one thread is to do.
+/// The options of one thread.
 pub fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
     Ok(Options {
-        // Threads differ in the high bits, which a user's seed seldom has.
+        // Threads differ in the high bits, which a user's seed rarely uses.
         seed: arguments.seed.unwrap_or_default() ^ thread.rotate_right(16),
         operations: match limit(arguments) {
             Limit::Operations(operations) if arguments.shared => operations,
@@ -43,13 +43,13 @@ pub fn options(arguments: &Arguments, thread: u64) -> Result<Options, Failure> {
     })
 }
 
-/// The arguments that `gpu-buddy replay` needs to see what was seen.
+/// The arguments with which `gpu-buddy replay` reproduces a failure.
 pub fn replay(arguments: &Arguments) -> Vec<OsString> {
     let mut replay = Vec::new();
     if let Some(kernel) = &arguments.kernel.kernel {
         replay.extend(["--kernel".into(), kernel.clone()]);
     }
-    // If memory fails, the contract is what is asked for.
+    // With failing memory, the kernel was compared with the contract.
     let against = arguments.against.clone();
     let against = against.or_else(|| (arguments.faults > 0.0).then(|| "contract".into()));
     if let Some(against) = against {
@@ -59,7 +59,7 @@ pub fn replay(arguments: &Arguments) -> Vec<OsString> {
     replay
 }
 
-/// Those of `gpu-buddy candidate`.
+/// The arguments of `gpu-buddy candidate`.
 pub fn candidate(arguments: &Arguments) -> Vec<OsString> {
     let mut candidate = replay(arguments);
     candidate.extend((arguments.faults > 0.0).then(|| "--faults".into()));
@@ -72,7 +72,7 @@ fn space(arguments: &Arguments) -> Result<Option<Space>, Failure> {
     };
     let chunk_size = arguments.chunk.unwrap_or(4096);
     if chunk_size < 4096 || !chunk_size.is_power_of_two() {
-        return Err(Failure::Usage("--chunk takes a power of two of 4K or more".into()));
+        return Err(Failure::Usage("--chunk must be a power of two, 4K or more".into()));
     }
     if size < chunk_size {
         return Err(Failure::Usage("--size is smaller than --chunk".into()));

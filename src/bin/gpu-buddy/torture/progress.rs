@@ -1,4 +1,4 @@
-//! How far a run is.
+//! Shows the progress of a run.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use super::Limit;
 
-/// A bar on a terminal, a line now and then elsewhere.
+/// A progress bar on a terminal, otherwise a line every few seconds.
 pub struct Progress {
     bar: ProgressBar,
     seconds: Option<f64>,

@@ -1,4 +1,4 @@
-//! What is said at the end, by whoever is left to say it.
+//! The report at the end of a run.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,34 +11,35 @@ use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 use super::cost::{self, Cost};
+use crate::kernel::names;
 
-/// What one thread found.
+/// A failure that one thread found.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Found {
     pub thread: u64,
-    /// Which call shows it, and in what.
+    /// The kind of call, and what is wrong with it.
     pub kind: String,
-    /// How often it was met.
+    /// How often it occurred.
     pub count: u64,
-    /// What broke, in a line.
+    /// What is wrong, in one line.
     pub finding: String,
-    /// What was promised, and where it shows, if that is not the last operation.
+    /// What was promised, and where the failure shows if not at the last operation.
     pub notes: Vec<String>,
-    /// How many operations it took, before the trace was made short.
+    /// Number of operations before shrinking.
     pub operations: u64,
     pub shrunk_to: usize,
     pub cut_short: bool,
     pub trace: String,
-    /// Where the trace is.
+    /// The file with the trace.
     pub file: Option<PathBuf>,
 }
 
-/// A longer trace is in its file only.
+/// A trace with more lines is not printed, only written to its file.
 const MOST_LINES: usize = 40;
 
 impl Found {
-    /// Writes the trace of what was found to a file. If that fails, it is said.
-    /// Of each thread, the findings are numbered.
+    /// Writes the trace to a file, and prints an error if that fails. The failures of each
+    /// thread are numbered.
     pub fn new(
         out: &Path,
         seed: u64,
@@ -75,7 +76,7 @@ impl Found {
     fn print(&self, out: &mut impl Write, replay: &[OsString]) -> io::Result<()> {
         let count = match self.count {
             1 => String::new(),
-            count => format!(" (met {} times)", HumanCount(count)),
+            count => format!(" (seen {} times)", HumanCount(count)),
         };
         writeln!(out, "\nFAILED: {}{count}", self.finding)?;
         self.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
@@ -89,7 +90,7 @@ impl Found {
         if after <= MOST_LINES || self.file.is_none() {
             out.write_all(self.trace.as_bytes())?;
         } else {
-            writeln!(out, "(a long trace, which is in the file)")?;
+            writeln!(out, "(the trace is long: see the file)")?;
         }
         if let Some(file) = &self.file {
             write!(out, "\nreplay it: gpu-buddy replay")?;
@@ -102,12 +103,12 @@ impl Found {
     }
 }
 
-/// What a run has found.
+/// The report of a run.
 #[derive(Serialize, Deserialize)]
 pub struct Report {
     pub seed: u64,
     pub passed: bool,
-    /// What was done. A process that has died cannot say.
+    /// What was done. `None` if the process has died.
     #[serde(flatten)]
     pub done: Option<Done>,
     pub failures: Vec<Found>,
@@ -121,16 +122,16 @@ pub struct Done {
     pub allocators: u64,
     pub seconds: f64,
     pub operations_per_second: f64,
-    /// How often the C broke what it is known to break.
+    /// How often each known breach occurred.
     pub known: BTreeMap<String, u64>,
     /// How often both kernels broke a promise in the same call, and the base alone.
     pub in_base: BTreeMap<String, u64>,
     pub fixed: BTreeMap<String, u64>,
     pub not_compared: Vec<String>,
-    /// What was met how often.
+    /// How often each kind of call and outcome occurred.
     pub coverage: serde_json::Map<String, serde_json::Value>,
     pub never_met: Vec<String>,
-    /// The most expensive calls, if they were asked for.
+    /// The most expensive calls, with `--cost`.
     pub costs: Vec<Cost>,
 }
 
@@ -149,14 +150,14 @@ impl Done {
             known: named(&report.known),
             in_base: named(&report.in_base),
             fixed: named(&report.fixed),
-            not_compared: report.not_compared.iter().map(|c| format!("{c:?}")).collect(),
+            not_compared: names(report.not_compared),
             coverage: kinds.map(|met| (met.kind, met.count.into())).collect(),
             never_met: report.tally.never_met(faults),
             costs: Vec::new(),
         }
     }
 
-    /// What was met how often, by kind of call and outcome.
+    /// How often each kind of call and outcome occurred.
     fn print_coverage(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out)?;
         for (kind, count) in &self.coverage {
@@ -164,7 +165,7 @@ impl Done {
             writeln!(out, "{kind:60}{count:>14}")?;
         }
         if !self.never_met.is_empty() {
-            writeln!(out, "never met:")?;
+            writeln!(out, "never seen:")?;
             self.never_met.iter().try_for_each(|kind| writeln!(out, "  {kind}"))?;
         }
         if !self.known.is_empty() {
@@ -176,7 +177,7 @@ impl Done {
         writeln!(out)
     }
 
-    /// What a run that has passed did not see.
+    /// The limits of a run that has passed.
     fn print_limits(&self, out: &mut impl Write, coverage: bool) -> io::Result<()> {
         if !self.known.is_empty() && !coverage {
             let (times, kinds) = (self.known.values().sum(), self.known.len());
@@ -195,26 +196,26 @@ impl Done {
         }
         if !self.not_compared.is_empty() {
             let lacks = self.not_compared.join(", ");
-            writeln!(out, "not asked for, since it is not offered: {lacks}")?;
+            writeln!(out, "not tested, because it is not supported: {lacks}")?;
         }
         Ok(())
     }
 }
 
 impl Report {
-    /// What was found by a run that goes on.
+    /// The failures so far.
     pub fn before_the_end(seed: u64, failures: &[Found]) -> Self {
         Self { seed, passed: failures.is_empty(), done: None, failures: failures.to_vec() }
     }
 
-    /// Writes it for the process that supervises this one.
+    /// Writes it for the supervisor.
     pub fn leave(&self, folder: &Path) -> io::Result<()> {
         let new = folder.join("report.new");
         std::fs::write(&new, serde_json::to_string(self)?)?;
         std::fs::rename(new, folder.join(super::supervisor::REPORT))
     }
 
-    /// The verdict for people. `replay` are the arguments that a replay needs.
+    /// Prints the verdict. `replay` has the arguments for a replay.
     pub fn print(
         &self,
         out: &mut impl Write,
@@ -242,7 +243,7 @@ impl Report {
                 self.failures.len(),
                 if done.interrupted { ", interrupted" } else { "" }
             ),
-            None if self.failures.is_empty() => writeln!(out, "failed, and no trace shows it"),
+            None if self.failures.is_empty() => writeln!(out, "failed, and no trace reproduces it"),
             None => writeln!(out, "failed"),
         }?;
         cost::print(self.done.as_ref().map_or(&[], |done| &done.costs), out, replay)

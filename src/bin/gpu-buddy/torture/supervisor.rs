@@ -9,10 +9,10 @@ use super::{Arguments, Limit, candidate, limit, replay};
 use crate::supervise::{Death, Status, Supervisor, is_interrupted};
 use crate::{Failure, Verdict};
 
-/// The file that the child leaves its report in.
+/// The file to which the child writes its report.
 pub const REPORT: &str = "report.json";
 
-/// Has the work done in a child process: the C may crash, or run for ever.
+/// Runs the work in a child process, because the C may crash or hang.
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let seed = match arguments.seed {
         Some(seed) => seed,
@@ -41,7 +41,7 @@ fn go_on(arguments: &Arguments, first_seed: u64, folder: &Path) -> Result<Report
     for child in 0.. {
         let left = match limit(arguments) {
             Limit::Seconds(seconds) => seconds - started.elapsed().as_secs_f64(),
-            // How many are left is not known after a death.
+            // After a crash, the number of operations done is unknown.
             Limit::Operations(_) => 0.0,
         };
         if child > 0 && (left < 0.5 || is_interrupted()) {
@@ -61,7 +61,7 @@ fn go_on(arguments: &Arguments, first_seed: u64, folder: &Path) -> Result<Report
     Ok(whole.expect("there was a first one"))
 }
 
-/// One process. `left` are the seconds that it has, if that is not what the arguments say.
+/// Runs one process. `left` is its time in seconds, if it differs from the arguments.
 fn run_once(
     arguments: &Arguments,
     seed: u64,
@@ -70,7 +70,7 @@ fn run_once(
 ) -> Result<Report, Failure> {
     let mut again: Vec<_> = std::env::args_os().skip(1).collect();
     if left.is_some() || arguments.seed.is_none() {
-        // The last one counts.
+        // The last of several options counts.
         again.extend(["--seed".into(), seed.to_string().into()]);
     }
     if let Some(left) = left {
@@ -90,7 +90,7 @@ fn run_once(
     };
     match supervisor.work()? {
         Status::Dead(death) => {
-            // What was found before.
+            // The failures before the crash.
             let before = read().map_or_else(|_| Vec::new(), |report| report.failures);
             after_death(arguments, seed, &supervisor, death, before)
         }
@@ -99,7 +99,7 @@ fn run_once(
     }
 }
 
-/// What killed the child.
+/// Finds what killed the child.
 fn after_death(
     arguments: &Arguments,
     seed: u64,
@@ -109,7 +109,7 @@ fn after_death(
 ) -> Result<Report, Failure> {
     for found in supervisor.after_death(death)? {
         let call = gpu_buddy::diff::compare::call(found.trace.operations.last());
-        // Without what follows: which signal, or what a finding is about.
+        // Only the part before the colon, without the signal or the details.
         let what = found.finding.split(':').next().unwrap_or_default();
         let kind = format!("{call}: {what}");
         let number = (found.thread, failures.len());
@@ -121,7 +121,7 @@ fn after_death(
 }
 
 impl Report {
-    /// Adds what another process has done.
+    /// Adds the report of another process.
     fn add(&mut self, other: Self) {
         self.passed &= other.passed;
         for found in other.failures {
