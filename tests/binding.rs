@@ -239,7 +239,6 @@ fn a_read_without_the_lock_is_a_race() {
     for (number, _) in (1..).zip(MISTAKES).filter(|(_, mistake)| mistake.shows == AsRace) {
         let said = text_of(&judge(folder.path(), number, &["--seconds", "30"]));
         assert!(said.contains("ThreadSanitizer: data race"), "{said}");
-        assert!(said.contains("::avail"), "{said}");
     }
 }
 
