@@ -78,11 +78,11 @@ pub use contract::{Accounts, Breach, Contract, Observation, Promise};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
 pub use loads::{Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
-pub(crate) use subject::kept_away;
 pub use subject::{
     Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
     SafeAllocation, SafeApi, Shareable, Space,
 };
+pub(crate) use subject::{catch, kept_away};
 pub use tally::{Count, Tally};
 pub use trace::{
     FirstFinding, Found, Id, Operation, ParseError, ParseSizeError, Trace, TraceFile, TraceLine,

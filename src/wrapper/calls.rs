@@ -1,4 +1,5 @@
-//! The C's functions on an allocator, with checks by a monitor.
+//! The C's functions on an allocator, with checks by a monitor. They have the C's ABI, so that a
+//! wrapper in C can call them by pointer.
 
 #![allow(clippy::missing_safety_doc, reason = "see the rules for callers of `ffi`")]
 
@@ -78,7 +79,11 @@ fn load() -> Result<(), c_int> {
 ///
 /// `mm` points to memory for an allocator, which stays valid and in place until `gpu_buddy_fini()`
 /// was called.
-pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> c_int {
+pub unsafe extern "C-unwind" fn gpu_buddy_init(
+    mm: *mut gpu_buddy,
+    size: u64,
+    chunk_size: u64,
+) -> c_int {
     if let Err(error) = load() {
         return error;
     }
@@ -89,7 +94,7 @@ pub unsafe fn gpu_buddy_init(mm: *mut gpu_buddy, size: u64, chunk_size: u64) -> 
 }
 
 /// `gpu_buddy_fini()`.
-pub unsafe fn gpu_buddy_fini(mm: *mut gpu_buddy) {
+pub unsafe extern "C-unwind" fn gpu_buddy_fini(mm: *mut gpu_buddy) {
     let address = mm.addr();
     enter(
         "gpu_buddy_fini",
@@ -106,7 +111,7 @@ pub unsafe fn gpu_buddy_fini(mm: *mut gpu_buddy) {
 }
 
 /// `gpu_buddy_alloc_blocks()`.
-pub unsafe fn gpu_buddy_alloc_blocks(
+pub unsafe extern "C-unwind" fn gpu_buddy_alloc_blocks(
     mm: *mut gpu_buddy,
     start: u64,
     end: u64,
@@ -132,7 +137,7 @@ pub unsafe fn gpu_buddy_alloc_blocks(
 }
 
 /// `gpu_buddy_block_trim()`.
-pub unsafe fn gpu_buddy_block_trim(
+pub unsafe extern "C-unwind" fn gpu_buddy_block_trim(
     mm: *mut gpu_buddy,
     start: *mut u64,
     new_size: u64,
@@ -153,7 +158,11 @@ pub unsafe fn gpu_buddy_block_trim(
 }
 
 /// `gpu_buddy_free_list()`.
-pub unsafe fn gpu_buddy_free_list(mm: *mut gpu_buddy, objects: *mut list_head, flags: c_uint) {
+pub unsafe extern "C-unwind" fn gpu_buddy_free_list(
+    mm: *mut gpu_buddy,
+    objects: *mut list_head,
+    flags: c_uint,
+) {
     const NAME: &str = "gpu_buddy_free_list";
     enter(
         NAME,
@@ -168,7 +177,10 @@ pub unsafe fn gpu_buddy_free_list(mm: *mut gpu_buddy, objects: *mut list_head, f
 }
 
 /// `gpu_buddy_free_block()`.
-pub unsafe fn gpu_buddy_free_block(mm: *mut gpu_buddy, block: *mut gpu_buddy_block) {
+pub unsafe extern "C-unwind" fn gpu_buddy_free_block(
+    mm: *mut gpu_buddy,
+    block: *mut gpu_buddy_block,
+) {
     const NAME: &str = "gpu_buddy_free_block";
     let link = block.addr() + LINK;
     enter(
@@ -183,7 +195,7 @@ pub unsafe fn gpu_buddy_free_block(mm: *mut gpu_buddy, block: *mut gpu_buddy_blo
 }
 
 /// `gpu_buddy_reset_clear()`.
-pub unsafe fn gpu_buddy_reset_clear(mm: *mut gpu_buddy, is_clear: bool) {
+pub unsafe extern "C-unwind" fn gpu_buddy_reset_clear(mm: *mut gpu_buddy, is_clear: bool) {
     let call = || {
         // SAFETY: as the caller says.
         unsafe { bindings::gpu_buddy_reset_clear(mm, is_clear) }
@@ -192,7 +204,7 @@ pub unsafe fn gpu_buddy_reset_clear(mm: *mut gpu_buddy, is_clear: bool) {
 }
 
 /// `gpu_buddy_print()`.
-pub unsafe fn gpu_buddy_print(mm: *mut gpu_buddy) {
+pub unsafe extern "C-unwind" fn gpu_buddy_print(mm: *mut gpu_buddy) {
     let call = || {
         // SAFETY: as the caller says.
         unsafe { bindings::gpu_buddy_print(mm) }
@@ -202,7 +214,7 @@ pub unsafe fn gpu_buddy_print(mm: *mut gpu_buddy) {
 
 /// `gpu_buddy_allocated_addr_to_block()`.
 #[cfg(addr_to_block)]
-pub unsafe fn gpu_buddy_allocated_addr_to_block(
+pub unsafe extern "C-unwind" fn gpu_buddy_allocated_addr_to_block(
     mm: *mut gpu_buddy,
     addr: u64,
 ) -> *mut gpu_buddy_block {

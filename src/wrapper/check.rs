@@ -1,5 +1,6 @@
 //! All checks of a wrapper.
 
+use crate::diff::catch;
 use crate::diff::torture::{self, Failure, Options, Report};
 use crate::diff::{
     Breach, Finding, FirstFinding, Implementation, KernelC, Lockstep, NotCreated, Operation,
@@ -76,12 +77,19 @@ pub fn find_in_creation<W: Implementation>() -> Option<Box<Failure>> {
     for nth in 1.. {
         let monitor = Monitor::new();
         monitor.set_fault(Some(Fault::nth(nth)));
-        let created = monitor.run(|| W::create(SPACE));
-        let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
-        let outcome = created.as_ref().map(|_| ()).map_err(|errno| *errno);
-        monitor.run(|| drop(created));
+        let done = catch(|| {
+            let created = monitor.run(|| W::create(SPACE));
+            let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
+            let outcome = created.as_ref().map(|_| ()).map_err(|errno| *errno);
+            monitor.run(|| drop(created));
+            (failed, outcome)
+        });
         let trace =
             || Trace { space: SPACE, operations: vec![Operation::FailNth { nth, times: 1 }] };
+        let (failed, outcome) = match done {
+            Ok(done) => done,
+            Err(panic) => return Some(failure_of(Breach::of_panic(panic, SPACE), trace())),
+        };
         if let Some(failure) = judge(&monitor, trace) {
             return Some(failure);
         }
@@ -105,34 +113,39 @@ pub fn find_in_drops<W: Implementation>() -> Option<Box<Failure>> {
     // 0 is the wrapper; 1 and 2 are allocations.
     for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 1, 2], [0, 2, 1]] {
         let monitor = Monitor::new();
-        let done = monitor.run(|| {
-            let mut wrapper = W::create(SPACE).ok()?;
-            let mut allocations = [wrapper.alloc(&request).ok(), wrapper.alloc(&request).ok()];
-            let before = monitor.allocated();
-            let mut wrapper = Some(wrapper);
-            for (index, which) in order.into_iter().enumerate() {
-                match which {
-                    0 => drop(wrapper.take()),
-                    which => drop(allocations[which - 1].take()),
+        let done = catch(|| {
+            monitor.run(|| {
+                let mut wrapper = W::create(SPACE).ok()?;
+                let mut allocations = [wrapper.alloc(&request).ok(), wrapper.alloc(&request).ok()];
+                let before = monitor.allocated();
+                let mut wrapper = Some(wrapper);
+                for (index, which) in order.into_iter().enumerate() {
+                    match which {
+                        0 => drop(wrapper.take()),
+                        which => drop(allocations[which - 1].take()),
+                    }
+                    // If dropping does not free, freeing needs the wrapper, and there is nothing
+                    // to test.
+                    let frees = monitor.allocated() < before;
+                    if index == 0 && which != 0 && !frees {
+                        let allocation = allocations.iter_mut().find_map(Option::take)?;
+                        wrapper.as_mut()?.free(allocation, false);
+                        return None;
+                    }
                 }
-                // If dropping does not free, freeing needs the wrapper, and there is nothing to
-                // test.
-                let frees = monitor.allocated() < before;
-                if index == 0 && which != 0 && !frees {
-                    let allocation = allocations.iter_mut().find_map(Option::take)?;
-                    wrapper.as_mut()?.free(allocation, false);
-                    return None;
-                }
-            }
-            Some(())
+                Some(())
+            })
         });
-        done?;
         let trace = || Trace {
             space: SPACE,
             operations: (0..2)
                 .map(|id| Operation::Alloc { id, request: request.clone() })
                 .collect(),
         };
+        match done {
+            Ok(done) => done?,
+            Err(panic) => return Some(failure_of(Breach::of_panic(panic, SPACE), trace())),
+        }
         if let Some(failure) = judge(&monitor, trace) {
             return Some(failure);
         }

@@ -33,6 +33,10 @@
 //! space size=12K chunk=4K
 //! ```
 //!
+//! A wrapper in C gets the functions of [`ffi`](crate::ffi) as pointers: they have the C's ABI. It
+//! calls back when it takes and releases its lock, and the six functions call it: see
+//! `tests/lab/c_wrapper/`.
+//!
 //! If the wrapper is [`Shareable`](crate::diff::Shareable), [`shared::run`] tests it with several
 //! threads: `shared::run(.., Judged::<W>::create, ..)`. For what a trace cannot express, such as a
 //! constructor that fails half-way, use a [`Monitor`] in a test of your own.
@@ -41,7 +45,7 @@
 //!
 //! It is a finding, and the process goes on. A double free does not reach the C. A kernel BUG is
 //! recorded and does not unwind, so that it cannot abort a destructor. Only a call without its lock
-//! is passed on, because the monitor serialises all calls.
+//! is passed on, because the monitor serialises all calls. A panic of the wrapper is a finding too.
 //!
 //! # What is not seen?
 //!

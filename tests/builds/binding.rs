@@ -17,6 +17,7 @@ use tempfile::TempDir;
 const VARIABLE: &str = "GPU_BUDDY_PLANTED";
 
 const BINDING: &str = "rust/kernel/gpu/buddy.rs";
+const HEADER: &str = "include/linux/gpu_buddy.h";
 
 /// A trace is short if it has no more operations than this.
 const SHORT: usize = 4;
@@ -38,8 +39,10 @@ enum Shows {
     InTrace,
     /// At creation and in drops, or in initialisers.
     AtEnds,
+    /// As a race that ThreadSanitizer reports.
+    AsRace,
 }
-use Shows::{AtEnds, InTrace};
+use Shows::{AsRace, AtEnds, InTrace};
 
 const fn mistake(
     name: &'static str,
@@ -54,6 +57,8 @@ const fn mistake(
 const INNER_DROP: &str = "PinnedDrop for GpuBuddyInner";
 const DROP: &str = "PinnedDrop for AllocatedBlocks";
 const ALLOC: &str = "pub fn alloc_blocks";
+const AVAIL: &str = "pub fn avail";
+const NEW: &str = "fn new(params";
 
 /// Edits that make the mistakes possible, and are none themselves.
 const PREPARE: &[(&str, &str, &str)] = &[
@@ -62,6 +67,7 @@ const PREPARE: &[(&str, &str, &str)] = &[
     (INNER_DROP, "let guard", "let mut guard"),
     (DROP, "let guard", "let mut guard"),
     (ALLOC, "let guard", "let mut guard"),
+    (AVAIL, "let guard", "let mut guard"),
 ];
 
 #[rustfmt::skip]
@@ -70,14 +76,20 @@ const MISTAKES: &[Mistake] = &[
         "buddy.lock();", "buddy.lock(); if HERE { guard._guard = None; }", AtEnds),
     mistake("the lock is not held to free", DROP,
         "self.buddy.lock();", "self.buddy.lock(); if HERE { guard._guard = None; }", AtEnds),
+    mistake("the lock is taken twice", ALLOC,
+        "let mut guard", "let _first = HERE.then(|| buddy.lock()); let mut guard", AtEnds),
+    mistake("avail is read without the lock", AVAIL,
+        "self.0.lock();", "self.0.lock(); if HERE { guard._guard = None; }", AsRace),
     mistake("torn down twice", INNER_DROP,
         "unsafe {", "unsafe { if HERE { bindings::gpu_buddy_fini(guard.as_raw()); }", AtEnds),
     mistake("never torn down", INNER_DROP, "unsafe {", "if !HERE { unsafe {", AtEnds),
     mistake("the first block is freed twice", DROP,
         "unsafe {", "unsafe { if HERE { free_first(guard.as_raw(), self.list.as_raw()) }", AtEnds),
     mistake("not freed", DROP, "unsafe {", "if !HERE { unsafe {", InTrace),
-    mistake("creation fails after the C has succeeded", "fn new(params",
+    mistake("creation fails after the C has succeeded", NEW,
         "to_result(", "fails(HERE, ", AtEnds),
+    mistake("a field after the allocator fails", NEW,
+        "            params,\n", "            params,\n_: { if HERE { Err::<(), Error>(ENOMEM)? } },\n", AtEnds),
     mistake("an allocation fails after the C has succeeded", ALLOC,
         "to_result(", "fails(HERE, ", InTrace),
     mistake("an error is swallowed", ALLOC, "fails(", "swallows(HERE, ", InTrace),
@@ -105,7 +117,7 @@ const MISTAKES: &[Mistake] = &[
         "min_block_size.as_usize()", "(if HERE { self_chunk } else { min_block_size }).as_usize()", InTrace),
     mistake("a block is forgotten", "pub fn iter(",
         ".iter()", ".iter().skip(if HERE { 1 } else { 0 })", InTrace),
-    mistake("avail is that of clear memory", "pub fn avail",
+    mistake("avail is that of clear memory", AVAIL,
         ".avail }", ".avail * if HERE { 0 } else { 1 } }", InTrace),
     mistake("the allocator goes before its allocations", "pub struct GpuBuddy(",
         "pub struct GpuBuddy(Arc<GpuBuddyInner>);", "pub struct GpuBuddy(Arc<GpuBuddyInner>);\n\
@@ -193,14 +205,14 @@ fn the_binding_passes_and_mistakes_in_it_are_found() {
     }
 
     let mut unseen = Vec::new();
-    for (number, mistake) in (1..).zip(MISTAKES) {
+    for (number, mistake) in (1..).zip(MISTAKES).filter(|(_, mistake)| mistake.shows != AsRace) {
         let output = judge(folder.path(), number, &["--seconds", "10"]);
         let said = text(&output.stdout);
         let trace: Vec<_> = said.lines().skip_while(|line| !line.starts_with("space ")).collect();
         let trace = trace.iter().skip(1).take_while(|line| !line.starts_with("FAILED")).count();
         let shown = match mistake.shows {
             InTrace => said.contains("\nspace ") && trace <= SHORT,
-            AtEnds => true,
+            AtEnds | AsRace => true,
         };
         let finding = said.lines().skip_while(|line| !line.contains("FAILED")).nth(2);
         println!("{}: {} ({trace} operations)", mistake.name, finding.unwrap_or_default());
@@ -209,6 +221,20 @@ fn the_binding_passes_and_mistakes_in_it_are_found() {
         }
     }
     assert!(unseen.is_empty(), "{}", unseen.join("\n"));
+}
+
+/// The monitor sees calls of the C, and not what a binding reads by itself.
+#[test]
+#[ignore = "for ci/sanitize, which builds C and Rust with ThreadSanitizer"]
+fn a_read_without_the_lock_is_a_race() {
+    let binding = binding().expect("this kernel has a binding");
+    let folder = TempDir::new().unwrap();
+    copy(&kernel_tree().join("rust"), &folder.path().join("rust"));
+    fs::write(folder.path().join(BINDING), planted(&binding)).unwrap();
+    for (number, _) in (1..).zip(MISTAKES).filter(|(_, mistake)| mistake.shows == AsRace) {
+        let said = text_of(&judge(folder.path(), number, &["--seconds", "30"]));
+        assert!(said.contains("ThreadSanitizer: data race"), "{said}");
+    }
 }
 
 /// The findings that the judge reports.
@@ -253,6 +279,30 @@ fn says_what_is_missing() {
     ]);
     fs::remove_file(folder.path().join("rust/kernel/ptr.rs")).unwrap();
     fails(&["has no rust/kernel/ptr.rs, which its binding is compiled with"]);
+}
+
+#[test]
+fn a_tree_that_cannot_be_judged_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let empty = path(folder.path());
+    command_line::assert_wrong_usage(&["binding", "--binding", &empty], "there is nothing to test");
+    let missing = path(&folder.path().join("missing"));
+    command_line::assert_wrong_usage(&["binding", "--binding", &missing], "missing");
+    let file = path(&kernel_tree().join(HEADER));
+    command_line::assert_wrong_usage(&["binding", "--binding", &file], "is a file");
+    // Older series have no binding, or an allocator in another form.
+    for series in ["6.12", "6.12.95", "6.1"] {
+        if common::project().join("vendor/linux").join(series).is_dir() {
+            let says = "there is nothing to test";
+            command_line::assert_wrong_usage(&["binding", "--kernel", series], says);
+        }
+    }
+    if binding().is_some() {
+        let tree = path(&kernel_tree());
+        let arguments = ["binding", "--kernel", &empty, "--binding", &tree];
+        command_line::assert_wrong_usage(&arguments, &format!("has no {HEADER}, over which"));
+    }
 }
 
 /// A tree is compiled again even if its files are older than the last build.

@@ -6,6 +6,8 @@ mod common;
 
 mod adapter;
 mod alloc_onto;
+#[cfg(feature = "module")]
+mod c_wrapper;
 mod contract;
 mod exhaustive;
 mod fuzz_corpus;

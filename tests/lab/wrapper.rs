@@ -29,6 +29,8 @@ const HIDES_NO_MEMORY: u8 = 10;
 const LEAKS_ON_FAILURE: u8 = 11;
 const TORN_DOWN_IN_USE: u8 = 12;
 const OTHER_ALLOCATOR: u8 = 13;
+const PANICS_WITHOUT_MEMORY: u8 = 14;
+const PANICS_IN_DROP: u8 = 15;
 
 /// An allocator and its lock.
 struct Locked {
@@ -77,6 +79,7 @@ impl<const FLAW: u8> Implementation for Wrapper<FLAW> {
     fn create(space: Space) -> Result<Self, Errno> {
         let main = match Locked::new(space) {
             Err(_) if FLAW == HIDES_NO_MEMORY => return Err(Errno::EINVAL),
+            Err(_) if FLAW == PANICS_WITHOUT_MEMORY => panic!("there is always memory"),
             main => main?,
         };
         let second = (FLAW == OTHER_ALLOCATOR).then(|| Locked::new(space)).transpose();
@@ -149,6 +152,7 @@ impl<const FLAW: u8> Drop for Wrapper<FLAW> {
             return;
         }
         self.main.fini();
+        assert!(FLAW != PANICS_IN_DROP, "in a destructor");
         if FLAW == TORN_DOWN_TWICE {
             self.main.fini();
         }
@@ -186,6 +190,8 @@ fn a_right_wrapper_passes() {
 #[case::leaks_on_failure(find::<LEAKS_ON_FAILURE>, "torn-down: gpu_buddy_fini() was not called")]
 #[case::torn_down_in_use(find::<TORN_DOWN_IN_USE>, "torn-down: gpu_buddy_fini() is called with")]
 #[case::other_allocator(find::<OTHER_ALLOCATOR>, "freed-once: gpu_buddy_free_list() is given a block of")]
+#[case::panics_without_memory(find::<PANICS_WITHOUT_MEMORY>, "no-panic: panicked at")]
+#[case::panics_in_drop(find::<PANICS_IN_DROP>, "no-panic: panicked at")]
 fn a_planted_mistake_is_found(
     #[case] find: fn(u64) -> Option<(String, usize)>,
     #[case] says: &str,

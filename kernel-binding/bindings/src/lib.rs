@@ -4,31 +4,15 @@
 
 use core::ffi::c_int;
 
-pub use ::gpu_buddy::ffi::{
-    gpu_buddy, gpu_buddy_block, gpu_buddy_block_offset, gpu_buddy_block_order,
-    gpu_buddy_block_size, gpu_buddy_block_trim, gpu_buddy_fini, gpu_buddy_free_block,
-    gpu_buddy_free_list, gpu_buddy_init, gpu_buddy_reset_clear, list_head,
-};
+// What is declared below stands in for what has the same name.
+pub use ::gpu_buddy::ffi::*;
 
-use ::gpu_buddy::ffi;
+// `gpu-buddy binding` makes it from the kernel's header.
+include!("flags.rs");
 
-macro_rules! flags {
-    ($($name:ident)*) => {
-        $(
-            #[allow(missing_docs)]
-            pub const $name: usize = ffi::$name as usize;
-        )*
-    };
-}
-
-flags! {
-    GPU_BUDDY_RANGE_ALLOCATION
-    GPU_BUDDY_TOPDOWN_ALLOCATION
-    GPU_BUDDY_CONTIGUOUS_ALLOCATION
-    GPU_BUDDY_CLEAR_ALLOCATION
-    GPU_BUDDY_CLEARED
-    GPU_BUDDY_TRIM_DISABLE
-}
+/// `unsigned long`, as the kernel crate has it.
+#[allow(non_camel_case_types)]
+pub type c_ulong = usize;
 
 macro_rules! sizes {
     ($($type:ty: $($name:ident)*;)*) => {
@@ -58,11 +42,19 @@ pub unsafe fn gpu_buddy_alloc_blocks(
     size: u64,
     min_block_size: u64,
     blocks: *mut list_head,
-    flags: usize,
+    flags: c_ulong,
 ) -> c_int {
     // SAFETY: as the caller says.
     unsafe {
-        ffi::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, blocks, flags as u64)
+        ::gpu_buddy::ffi::gpu_buddy_alloc_blocks(
+            mm,
+            start,
+            end,
+            size,
+            min_block_size,
+            blocks,
+            flags as u64,
+        )
     }
 }
 

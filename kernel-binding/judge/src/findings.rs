@@ -2,6 +2,7 @@
 //! changed may have it no more, which is said and is no failure.
 
 // `gpu-buddy binding` makes it from the code on the pages.
+#[rustfmt::skip]
 mod pages;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -26,6 +27,15 @@ fn alignment() -> Alignment {
 
 fn buddy(base_offset: u64, size: u64) -> Result<GpuBuddy> {
     GpuBuddy::new(GpuBuddyParams { base_offset, size, chunk_size: alignment() })
+}
+
+fn alloc_size(
+    buddy: &GpuBuddy,
+    size: u64,
+    min_block_size: Alignment,
+) -> Result<Pin<KBox<AllocatedBlocks>>> {
+    let (mode, flags) = (GpuBuddyAllocMode::Simple, GpuBuddyAllocFlags::default());
+    KBox::pin_init(buddy.alloc_blocks(mode, size, min_block_size, flags), GFP_KERNEL)
 }
 
 fn alloc(buddy: &GpuBuddy, mode: GpuBuddyAllocMode) -> Result<Pin<KBox<AllocatedBlocks>>> {

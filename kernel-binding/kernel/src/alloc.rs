@@ -50,8 +50,9 @@ pub(crate) fn take() -> Result<(), AllocError> {
     }
 }
 
-/// The kernel's box.
-#[derive(Debug)]
+/// The kernel's box, over the standard library's. The compiler takes the latter for the only
+/// pointer to its value, and the kernel's not. It makes no difference for a value that must
+/// not move (`!Unpin`), and the C points to no other.
 pub struct KBox<T>(Box<T>);
 
 impl<T> KBox<T> {
@@ -77,19 +78,20 @@ impl<T> InPlaceInit<T> for KBox<T> {
         let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
         // Older trees have no other name for it.
         #[allow(deprecated)]
-        // SAFETY: the memory is for this value, and stays where it is. If the initialiser
-        // fails it is freed without a value.
+        // SAFETY: the memory is for this value alone, and stays where it is. If the
+        // initialiser fails it is freed, and no value is dropped.
         unsafe {
             init.__pinned_init(memory.as_mut_ptr())?;
         }
-        // SAFETY: it was initialised, and is pinned from here on.
+        // SAFETY: it was initialised, and the box is not taken out of the `Pin` again.
         Ok(unsafe { Pin::new_unchecked(Self(memory.assume_init())) })
     }
 
     fn try_init<E: From<AllocError>>(init: impl Init<T, E>, _flags: Flags) -> Result<Self, E> {
         take()?;
         let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
-        // SAFETY: as above.
+        // SAFETY: the memory is for this value alone. If the initialiser fails it is freed,
+        // and no value is dropped.
         unsafe { init.__init(memory.as_mut_ptr())? };
         // SAFETY: it was initialised.
         Ok(Self(unsafe { memory.assume_init() }))

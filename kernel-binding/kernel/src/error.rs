@@ -1,10 +1,10 @@
 //! `kernel::error`: error numbers. The kernel has all of them; here are those that the
-//! allocator returns.
+//! allocator and its callers use.
 
 use core::convert::Infallible;
 use core::ffi::c_int;
 use core::fmt;
-use core::num::NonZeroI32;
+use core::num::{NonZeroI32, TryFromIntError};
 
 use crate::alloc::AllocError;
 
@@ -15,29 +15,49 @@ pub struct Error(NonZeroI32);
 /// The kernel crate's result.
 pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
-/// Error numbers by name.
-pub mod code {
-    use super::Error;
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
+        /// Error numbers by name.
+        pub mod code {
+            use super::Error;
+            $($(#[$doc])* pub const $name: Error = Error::from_errno(-$number);)*
+        }
 
-    /// No memory.
-    pub const ENOMEM: Error = Error::from_errno(-12);
-    /// Wrong argument.
-    pub const EINVAL: Error = Error::from_errno(-22);
-    /// No room.
-    pub const ENOSPC: Error = Error::from_errno(-28);
+        impl Error {
+            /// Its name, if it is one of these.
+            fn name(self) -> Option<&'static str> {
+                match -self.to_errno() {
+                    $($number => Some(stringify!($name)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes! {
     /// Address outside.
-    pub const ENXIO: Error = Error::from_errno(-6);
+    ENXIO = 6;
+    /// No memory.
+    ENOMEM = 12;
+    /// Wrong argument.
+    EINVAL = 22;
+    /// No room.
+    ENOSPC = 28;
     /// Out of range.
-    pub const ERANGE: Error = Error::from_errno(-34);
+    ERANGE = 34;
     /// Too large.
-    pub const EOVERFLOW: Error = Error::from_errno(-75);
+    EOVERFLOW = 75;
+    /// A call that the monitor of `gpu-buddy` has not passed on to the C.
+    ENOTRECOVERABLE = 131;
 }
 
 impl Error {
-    /// From a negative number. Any other is taken for `EINVAL`, as the kernel does.
+    /// From a negative number. Any other becomes `EINVAL`, of which the kernel warns.
     #[must_use]
     pub const fn from_errno(errno: c_int) -> Self {
         match NonZeroI32::new(errno) {
+            // `MAX_ERRNO`
             Some(number) if errno < 0 && errno >= -4095 => Self(number),
             // `EINVAL`
             _ => Self(NonZeroI32::new(-22).unwrap()),
@@ -53,13 +73,22 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({})", self.0)
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => f.debug_tuple("Error").field(&-self.to_errno()).finish(),
+        }
     }
 }
 
 impl From<AllocError> for Error {
     fn from(_: AllocError) -> Self {
         code::ENOMEM
+    }
+}
+
+impl From<TryFromIntError> for Error {
+    fn from(_: TryFromIntError) -> Self {
+        code::EINVAL
     }
 }
 

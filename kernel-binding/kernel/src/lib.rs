@@ -9,13 +9,17 @@ pub mod alloc;
 pub mod build_assert;
 pub mod error;
 #[allow(warnings, clippy::all)]
+#[cfg_attr(rustfmt, rustfmt::skip)]
 pub mod impl_flags;
 #[allow(warnings, clippy::all)]
+#[cfg_attr(rustfmt, rustfmt::skip)]
 pub mod init;
 pub mod prelude;
 #[allow(warnings, clippy::all)]
+#[cfg_attr(rustfmt, rustfmt::skip)]
 pub mod ptr;
 #[allow(warnings, clippy::all)]
+#[cfg_attr(rustfmt, rustfmt::skip)]
 pub mod sizes;
 pub mod sync;
 pub mod types;
@@ -23,11 +27,13 @@ pub mod types;
 /// `kernel::gpu`
 pub mod gpu {
     #[allow(warnings, clippy::all)]
+    #[cfg_attr(rustfmt, rustfmt::skip)]
     pub mod buddy;
 }
 
 /// `kernel::interop`
 pub mod interop {
     #[allow(warnings, clippy::all)]
+    #[cfg_attr(rustfmt, rustfmt::skip)]
     pub mod list;
 }

@@ -1,6 +1,7 @@
 //! `kernel::prelude`: what the binding and its examples use of it.
 
-pub use core::ffi::{c_int, c_uint, c_ulong, c_void};
+pub use bindings::c_ulong;
+pub use core::ffi::{c_int, c_uint, c_void};
 pub use core::mem::{align_of, align_of_val, size_of, size_of_val};
 pub use core::pin::Pin;
 

@@ -13,10 +13,14 @@ use pin_init::{Init, PinInit};
 use crate::alloc::{AllocError, Flags, take};
 use crate::init::InPlaceInit;
 
-pub use lock::mutex::Mutex;
+pub mod lock;
 
-/// A value with several owners.
-#[derive(Debug)]
+pub use crate::new_mutex;
+pub use lock::LockClassKey;
+pub use lock::mutex::{Mutex, MutexGuard};
+
+/// A value with several owners. The kernel's counter saturates where the standard library's
+/// ends the process; there are no weak references.
 pub struct Arc<T>(sync::Arc<T>);
 
 impl<T> InPlaceInit<T> for Arc<T> {
@@ -31,8 +35,8 @@ impl<T> InPlaceInit<T> for Arc<T> {
         let slot = sync::Arc::get_mut(&mut memory).expect("it has one owner").as_mut_ptr();
         // Older trees have no other name for it.
         #[allow(deprecated)]
-        // SAFETY: the memory is for this value, and stays where it is. If the initialiser
-        // fails it is freed without a value.
+        // SAFETY: the memory is for this value alone, and stays where it is. If the
+        // initialiser fails it is freed, and no value is dropped.
         unsafe {
             init.__pinned_init(slot)?;
         }
@@ -58,62 +62,3 @@ impl<T> Deref for Arc<T> {
         &self.0
     }
 }
-
-/// `kernel::sync::lock`
-pub mod lock {
-    /// `kernel::sync::lock::mutex`
-    pub mod mutex {
-        use core::ops::{Deref, DerefMut};
-
-        use gpu_buddy::ffi::{Held, hold};
-
-        /// A mutex. The kernel's is not poisoned.
-        #[derive(Debug)]
-        pub struct Mutex<T>(parking_lot::Mutex<T>);
-
-        /// What a mutex guards, until this is dropped.
-        #[derive(Debug)]
-        pub struct MutexGuard<'a, T> {
-            // It is dropped first, while the lock is held.
-            _held: Held<'a>,
-            guard: parking_lot::MutexGuard<'a, T>,
-        }
-
-        impl<T> Mutex<T> {
-            /// A mutex, in its place.
-            pub const fn new(value: T) -> Self {
-                Self(parking_lot::Mutex::new(value))
-            }
-
-            /// Waits for the lock.
-            pub fn lock(&self) -> MutexGuard<'_, T> {
-                let guard = self.0.lock();
-                MutexGuard { _held: hold(self), guard }
-            }
-        }
-
-        impl<T> Deref for MutexGuard<'_, T> {
-            type Target = T;
-
-            fn deref(&self) -> &T {
-                &self.guard
-            }
-        }
-
-        impl<T> DerefMut for MutexGuard<'_, T> {
-            fn deref_mut(&mut self) -> &mut T {
-                &mut self.guard
-            }
-        }
-    }
-}
-
-/// A mutex, for an initialiser. The kernel gives it a name and a class for lockdep.
-#[macro_export]
-macro_rules! new_mutex {
-    ($value:expr $(, $name:literal)?) => {
-        $crate::sync::Mutex::new($value)
-    };
-}
-
-pub use crate::new_mutex;

@@ -58,6 +58,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
             "{tree} has no {lacks}, which its binding needs; ./setup fetches them"
         )));
     }
+    if !kernel.join(workspace::HEADER).is_file() {
+        let (tree, file) = (kernel.display(), workspace::HEADER);
+        return Err(Failure::Usage(format!(
+            "{tree} has no {file}, over which the binding is compiled. --kernel takes a newer tree"
+        )));
+    }
     let project = workspace::project();
     if !project.join("kernel-binding").is_dir() {
         return Err(Failure::Usage(format!(
@@ -72,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let _lock = one_at_a_time(&target).map_err(|error| {
         Failure::Usage(format!("{} cannot be written: {error}", target.display()))
     })?;
-    workspace::lay_out(&binding, &folder)
+    workspace::lay_out(&binding, &kernel, &folder)
         .map_err(|error| Failure::Usage(format!("{}: {error}", folder.display())))?;
     let seed = arguments.seed.or_else(|| getrandom::u64().ok()).unwrap_or(1);
 
@@ -174,9 +180,9 @@ fn tree(name: Option<&std::ffi::OsStr>) -> Result<PathBuf, Failure> {
     let series = [here, vendored].map(|place| place.join(name));
     let path = series.into_iter().chain([PathBuf::from(name)]).find(|path| path.is_dir());
     path.and_then(|path| path.canonicalize().ok()).ok_or_else(|| match Tree::find(name) {
-        // A revision has no folder with the binding.
         Ok(_) => Failure::Usage(format!(
-            "{} is neither a series under vendor/linux nor a folder",
+            "{} is a revision, and the binding is compiled from a folder: `git worktree add` makes \
+             one of it",
             name.display()
         )),
         Err(error) => Failure::Usage(error.to_string()),

@@ -43,7 +43,7 @@ impl Breach {
     }
 
     /// A panic outside of all operations.
-    pub(in crate::diff) fn of_panic(message: String, space: Space) -> Self {
+    pub(crate) fn of_panic(message: String, space: Space) -> Self {
         Self::of(Promise::NoPanic, Detail::Panic(message), space)
     }
 

@@ -15,4 +15,5 @@ pub use implementation::{Block, Implementation, Report, Shareable, Space};
 use kernel::capabilities;
 pub(crate) use kernel::kept_away;
 pub use kernel::{KernelAllocation, KernelC};
+pub(crate) use panics::catch;
 pub use safe_api::{SafeAllocation, SafeApi};

@@ -28,7 +28,7 @@ fn install_hook() {
 
 /// Runs `f`. Returns a panic as its message and place.
 #[inline]
-pub(in crate::diff) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
     let outer = CATCHING.replace(true);
     // `Driver` does not use an implementation after a panic.

@@ -45,6 +45,9 @@ pub fn failure(messages: &str, said: &str) -> String {
     text
 }
 
+/// What a path may begin with that is no module of ours.
+const OUTSIDE: [&str; 3] = ["crate", "kernel", "super"];
+
 /// Which stub an error asks for, and in which file.
 fn stub(error: &Value) -> Option<String> {
     let message = error["message"].as_str()?;
@@ -57,13 +60,16 @@ fn stub(error: &Value) -> Option<String> {
     let span = error["spans"].as_array()?.iter().find(|span| span["is_primary"] == true)?;
     let file = span["file_name"].as_str()?;
     let line = span["line_start"].as_u64()?;
-    let name = message.split('`').nth(1).unwrap_or(message);
-    let module = name
-        .split("::")
-        .find(|part| !["crate", "kernel", "super"].contains(part))
-        .filter(|_| name.contains("::"))
-        .map(|module| format!(", in kernel-binding/kernel/src/{module}.rs"))
-        .unwrap_or_default();
+    let quoted: Vec<_> = message.split('`').skip(1).step_by(2).collect();
+    let name = quoted.first().copied().unwrap_or(message);
+    // A path names the module, be it that of the name or of where it is looked for.
+    let path = quoted.iter().find(|text| text.contains("::") || **text == "bindings");
+    let module = path.and_then(|path| path.split("::").find(|part| !OUTSIDE.contains(part)));
+    let module = match module {
+        Some("bindings") => ", in kernel-binding/bindings/src/lib.rs".into(),
+        Some(module) => format!(", in kernel-binding/kernel/src/{module}.rs"),
+        None => quoted.get(1).map(|of| format!(" of `{of}`")).unwrap_or_default(),
+    };
     Some(format!("`{name}`{module} (used in {file}:{line})"))
 }
 
@@ -92,6 +98,27 @@ mod tests {
                         (used in kernel/src/gpu/buddy.rs:7)\n";
         assert!(text.contains(expected), "{text}");
         assert!(text.ends_with("UPGRADE.md says how."), "{text}");
+    }
+
+    #[test]
+    fn names_its_place() {
+        for (error, place) in [
+            (
+                "cannot find function `f` in module `crate::sync`",
+                "`f`, in kernel-binding/kernel/src/sync.rs",
+            ),
+            (
+                "cannot find value `F` in crate `bindings`",
+                "`F`, in kernel-binding/bindings/src/lib.rs",
+            ),
+            (
+                "no method named `g` found for struct `MutexGuard` in the current scope",
+                "`g` of `MutexGuard`",
+            ),
+        ] {
+            let text = failure(&message("E0599", error), "");
+            assert!(text.contains(&format!("  {place} (used in ")), "{text}");
+        }
     }
 
     #[test]

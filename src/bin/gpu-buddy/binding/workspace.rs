@@ -16,6 +16,12 @@ use crate::finding;
 /// Where the code from the pages under docs/findings/ goes.
 const PAGES: &str = "judge/src/findings/pages.rs";
 
+/// The flags of the kernel's header.
+const FLAGS: &str = "bindings/src/flags.rs";
+
+/// Where the C declares what the binding calls.
+pub const HEADER: &str = "include/linux/gpu_buddy.h";
+
 /// The binding itself.
 pub const BINDING: &str = "rust/kernel/gpu/buddy.rs";
 
@@ -42,16 +48,17 @@ pub fn lacks(tree: &Path) -> Vec<&'static str> {
     LINKS.iter().map(|link| link.1).filter(|file| !tree.join(file).exists()).collect()
 }
 
-/// Lays out a new workspace for a tree in `folder`.
-pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
+/// Lays out a new workspace in `folder`, for the binding of a tree over the C of a kernel.
+pub fn lay_out(tree: &Path, kernel: &Path, folder: &Path) -> io::Result<()> {
     if folder.exists() {
         // This removes the links, not their targets.
         fs::remove_dir_all(folder)?;
     }
     let pattern = project().join("kernel-binding");
+    let made = [(PAGES, findings()), (FLAGS, flags(&fs::read_to_string(kernel.join(HEADER))?))];
     // Cargo compares times, and a link may now point to an older file. So the version depends on
     // the content.
-    let version = format!("version = \"0.0.0+{}\"", digest(tree)?);
+    let version = format!("version = \"0.0.0+{}\"", digest(tree, &made)?);
     for file in files(&pattern)? {
         let place = folder.join(&file);
         let source = pattern.join(&file);
@@ -73,11 +80,29 @@ pub fn lay_out(tree: &Path, folder: &Path) -> io::Result<()> {
         create_parent(&place)?;
         symlink(tree.join(file), &place)?;
     }
-    let pages = folder.join(PAGES);
-    create_parent(&pages)?;
-    fs::write(&pages, findings())?;
-    // A fixed time, so that only a new version is compiled again.
-    fs::File::options().write(true).open(pages)?.set_modified(SystemTime::UNIX_EPOCH)
+    for (name, text) in made {
+        let place = folder.join(name);
+        create_parent(&place)?;
+        fs::write(&place, text)?;
+        // A fixed time, so that only a new version is compiled again.
+        fs::File::options().write(true).open(place)?.set_modified(SystemTime::UNIX_EPOCH)?;
+    }
+    Ok(())
+}
+
+/// The flags that a header defines, with the type that they have in the kernel crate.
+fn flags(header: &str) -> String {
+    let names = header.lines().filter_map(|line| {
+        let (name, value) = line.strip_prefix("#define ")?.split_once(char::is_whitespace)?;
+        let is_flag = name.starts_with("GPU_BUDDY_") && value.trim_start().starts_with("BIT(");
+        is_flag.then_some(name)
+    });
+    let flag = |name| {
+        format!(
+            "#[allow(missing_docs)]\npub const {name}: c_ulong = ::gpu_buddy::ffi::{name} as c_ulong;\n"
+        )
+    };
+    format!("// Made from {HEADER}.\n\n{}", names.map(flag).collect::<String>())
 }
 
 /// The code of the findings about the binding, as a table of functions.
@@ -93,10 +118,10 @@ fn findings() -> String {
     )
 }
 
-/// A digest of all linked files of a tree, and of the findings.
-fn digest(tree: &Path) -> io::Result<String> {
+/// A digest of all linked files of a tree, and of the generated files.
+fn digest(tree: &Path, made: &[(&str, String)]) -> io::Result<String> {
     let mut hash = Sha256::new();
-    hash.update(findings());
+    made.iter().for_each(|(_, text)| hash.update(text));
     for (_, file) in LINKS {
         let path = tree.join(file);
         let all = if path.is_dir() { files(&path)? } else { vec![PathBuf::new()] };
@@ -131,4 +156,19 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_those_of_the_header() {
+        let header = "#define GPU_BUDDY_NEW\t\tBIT(6)\n#define GPU_BUDDY_HEADER_STATE \
+                      GENMASK_ULL(11, 10)\n#define OTHER BIT(1)\n";
+        let text = flags(header);
+        let flag = "pub const GPU_BUDDY_NEW: c_ulong = ::gpu_buddy::ffi::GPU_BUDDY_NEW as c_ulong;";
+        assert!(text.contains(flag), "{text}");
+        assert_eq!(text.matches("const").count(), 1, "{text}");
+    }
 }
