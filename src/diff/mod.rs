@@ -80,8 +80,8 @@ pub use loads::{Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub(crate) use subject::kept_away;
 pub use subject::{
-    Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
-    SafeAllocation, SafeApi, Shareable, Space,
+    Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Printed,
+    Report, SafeAllocation, SafeApi, Shareable, Space,
 };
 pub use tally::{Count, Tally};
 pub use trace::{

@@ -183,6 +183,12 @@ pub(in crate::diff) enum Detail {
     /// In a snapshot: what is wrong at an offset.
     At(u64, &'static str),
     Inconsistency(Inconsistency),
+    /// A figure that was printed, and what it is.
+    Printed {
+        what: String,
+        printed: u64,
+        is: u64,
+    },
     Warning(Warning),
     Bug(KernelBug),
     /// What the panic said.
@@ -291,6 +297,9 @@ impl fmt::Display for Detail {
             }
             Self::At(offset, what) => write!(f, "at {}: {what}", size(offset)),
             Self::Inconsistency(found) => write!(f, "{found}"),
+            Self::Printed { what, printed, is } => {
+                write!(f, "{what} is printed as {printed}, and is {is}")
+            }
             Self::Warning(warning) => write!(f, "{warning}"),
             Self::Bug(bug) => write!(f, "{bug}"),
             Self::Panic(message) => f.write_str(message),

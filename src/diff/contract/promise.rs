@@ -76,6 +76,7 @@ promises! {
     Snapshot, "snapshot", "The tree holds what is allocated, and tiles the space.";
     Merged, "merged", "Two free buddies of the same clear state are merged.";
     Consistent, "consistent", "The allocator's own structures agree with each other.";
+    Printed, "printed", "The figures that an allocator prints of itself are those of its state.";
     NothingLeaked, "nothing-leaked",
         "When everything is freed, everything is free, and the teardown leaves nothing behind.";
     TeardownWarns, "teardown-warns", "Tearing down what is in use raises a warning.";

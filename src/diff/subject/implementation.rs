@@ -258,6 +258,12 @@ pub trait Implementation: Sized {
         Report::default()
     }
 
+    /// Prints the state, and a block of it, as for a developer: `gpu_buddy_print()` and
+    /// `gpu_buddy_block_print()`. Returns what was printed.
+    fn printed(&mut self) -> Option<Printed> {
+        None
+    }
+
     /// What is wrong in the allocator's own structures.
     fn scan(&self) -> Vec<Inconsistency> {
         Vec::new()
@@ -293,6 +299,15 @@ pub trait Shareable: Implementation<Allocation: Send> + Send {
     /// allocator saw them. The allocator counts the calls of all its handles from 1, in the
     /// order in which they take effect: under its lock, say.
     fn take_last_call(&mut self) -> Option<u64>;
+}
+
+/// What an allocator has printed of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// Of the whole, a line each.
+    pub state: Vec<String>,
+    /// Of an allocated block, if there is one.
+    pub block: Option<(Block, String)>,
 }
 
 /// What an allocator says by itself.
