@@ -1,13 +1,14 @@
 //! The command `gpu-buddy`.
 //!
 //! Exit codes: 0 passed, 1 the allocator failed a check, 2 the command was used
-//! wrongly.
+//! wrongly, 130 the user has interrupted it.
 
 mod binding;
 mod check;
 mod compare;
 mod completions;
 mod finding;
+mod follow;
 mod generate;
 mod import;
 mod info;
@@ -16,6 +17,7 @@ mod kunit;
 mod map;
 mod patience;
 mod plot;
+mod progress;
 mod replay;
 mod report;
 mod supervise;
@@ -32,7 +34,8 @@ use clap::{Parser, Subcommand};
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage.\n\n\
+    after_help = "Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage, 130 \
+                  interrupted.\n\n\
                   Example: gpu-buddy kunit"
 )]
 struct Arguments {
@@ -49,6 +52,8 @@ enum Command {
     Compare(compare::Arguments),
     Completions(completions::Arguments),
     Finding(finding::Arguments),
+    #[command(hide = true)]
+    Follow(follow::Arguments),
     Generate(generate::Arguments),
     Import(import::Arguments),
     Info(info::Arguments),
@@ -79,6 +84,8 @@ enum Failure {
     Output(io::Error),
     /// A process that it started has said why; this is its exit code.
     Told(u8),
+    /// The user did not want to wait. This is how far it came.
+    Interrupted(String),
 }
 
 impl From<io::Error> for Failure {
@@ -93,7 +100,7 @@ fn main() -> ExitCode {
     // times.
     let level = match command {
         Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
-        Command::Record(_) => "off",
+        Command::Follow(_) | Command::Record(_) => "off",
         Command::Time(_) | Command::Torture(_) => "off",
         _ => "warn",
     };
@@ -105,6 +112,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Finding(arguments) => finding::run(&arguments),
+        Command::Follow(arguments) => follow::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
@@ -129,6 +137,10 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Told(code)) => ExitCode::from(code),
+        Err(Failure::Interrupted(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(supervise::INTERRUPTED)
+        }
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}");
             ExitCode::from(2)

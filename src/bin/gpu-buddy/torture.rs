@@ -151,7 +151,7 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
         _ => Err("a number from 0 to 1 is expected".into()),
@@ -261,6 +261,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let mut done = Done::new(&report, seconds, interrupted, arguments.faults > 0.0);
     if arguments.cost {
         let place = (arguments.out.as_path(), seed);
+        let _progress = crate::progress::Progress::new("making traces of the most expensive calls");
         done.costs = cost::collect(&report, &options[0], pair, place, !interrupted);
     }
     let passed = failures.is_empty();

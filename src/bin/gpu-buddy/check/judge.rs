@@ -79,7 +79,8 @@ fn each<T: Sync, R: Send>(
         let folder = place.folder.join(lane.to_string());
         // If it cannot be made, nothing is seen, as if it were full.
         let _ = std::fs::create_dir_all(&folder);
-        Some(work(thing, &folder))
+        // What was ended by an interrupt has shown nothing of itself.
+        Some(work(thing, &folder)).filter(|_| !jobs::is_interrupted())
     })
 }
 

@@ -1,10 +1,10 @@
 //! What a trace does to the allocator, call by call: the numbers behind a plot.
 
-use gpu_buddy::diff::{NotCreated, Operation, TraceFile};
-use gpu_buddy::module::Module;
+use gpu_buddy::diff::{Operation, Outcome};
 use gpu_buddy::{BlockState, Snapshot};
+use serde::{Deserialize, Serialize};
 
-use crate::map::state::{Stopped, start};
+use crate::follow::{Observer, Pair, What};
 
 /// At most so many columns and samples, and one more at each end.
 pub const COLUMNS: usize = 600;
@@ -17,7 +17,7 @@ const VISITS: usize = 12 << 20;
 const PAGES: [u64; 2] = [64 << 10, 2 << 20];
 
 /// The state at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// After so many operations.
     pub operations: usize,
@@ -35,7 +35,7 @@ pub struct Sample {
 }
 
 /// Calls that are next to each other, and are drawn as one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Column {
     /// After so many operations, the last of them.
     pub operations: usize,
@@ -47,102 +47,95 @@ pub struct Column {
 }
 
 /// All that is drawn.
+#[derive(Serialize, Deserialize)]
 pub struct Series {
     pub chunk_size: u64,
     pub size: u64,
-    /// How many operations of the trace were done, and are shown.
+    /// How many operations were done, and are shown.
     pub operations: usize,
     pub samples: Vec<Sample>,
     /// The first one is the state before the first operation.
     pub columns: Vec<Column>,
     /// The sizes of [`Sample::unusable`].
     pub pages: Vec<u64>,
-    /// Why it is not the whole trace.
-    pub stopped: Option<Stopped>,
 }
 
-/// Runs a trace on a kernel. Nothing is judged.
-pub fn record(file: &TraceFile, module: Module) -> Result<Series, NotCreated> {
-    let operations = &file.trace().operations;
-    let mut pair = start(file, module)?;
-    let Some(first) = pair.snapshot() else { unreachable!("a kernel has a state until a BUG") };
-    let pages = PAGES
-        .into_iter()
-        .filter(|&page| first.chunk_size < page && page <= first.chunk_size << first.max_order());
-    let mut series = Series {
-        chunk_size: first.chunk_size,
-        size: first.size,
-        operations: 0,
-        samples: Vec::new(),
-        columns: Vec::new(),
-        pages: pages.collect(),
-        stopped: None,
-    };
-    let mut sampler = Sampler { calls: operations.len(), next: 0 };
-    let accounts = pair.accounts();
-    series.columns.push(Column {
-        free: (accounts.avail, accounts.avail),
-        clear: (accounts.clear_avail, accounts.clear_avail),
-        ..Column::default()
-    });
-    sampler.take(&first, 0, &mut series);
-    let width = operations.len().div_ceil(COLUMNS).max(1);
-    for (index, operation) in operations.iter().enumerate() {
-        if *operation == Operation::Fini {
-            // There is nothing to see after it.
-            series.stopped = Some(Stopped::Fini);
-            break;
-        }
-        pair.step(operation);
-        if let Some(bug) = pair.bug() {
-            series.stopped = Some(Stopped::Bug(bug));
-            break;
-        }
-        series.operations = index + 1;
+/// Takes the numbers down.
+pub struct Plotter {
+    series: Series,
+    /// How many operations are to be done, and how many are drawn as one.
+    operations: usize,
+    width: usize,
+    /// The whole state is read after so many operations.
+    next: usize,
+}
+
+impl Observer for Plotter {
+    type Seen = Series;
+    const WHAT: What = What::Series;
+
+    fn begin(operations: usize, pair: &mut Pair) -> Self {
+        let first = state(pair);
+        let largest = first.chunk_size << first.max_order();
+        let pages = PAGES.into_iter().filter(|&page| first.chunk_size < page && page <= largest);
+        let accounts = pair.accounts();
+        let column = Column {
+            free: (accounts.avail, accounts.avail),
+            clear: (accounts.clear_avail, accounts.clear_avail),
+            ..Column::default()
+        };
+        let series = Series {
+            chunk_size: first.chunk_size,
+            size: first.size,
+            operations: 0,
+            samples: Vec::new(),
+            columns: vec![column],
+            pages: pages.collect(),
+        };
+        let width = operations.div_ceil(COLUMNS).max(1);
+        let mut plotter = Self { series, operations, width, next: 0 };
+        plotter.take(&first, 0);
+        plotter
+    }
+
+    fn observe(&mut self, index: usize, _: &Operation, _: Outcome, pair: &mut Pair) {
+        let columns = &mut self.series.columns;
+        self.series.operations = index + 1;
         let (accounts, steps) = (pair.accounts(), pair.costs().0);
-        if index % width == 0 {
-            series.columns.push(Column {
-                free: (u64::MAX, 0),
-                clear: (u64::MAX, 0),
-                ..Column::default()
-            });
+        if index % self.width == 0 {
+            let none = (u64::MAX, 0);
+            columns.push(Column { free: none, clear: none, ..Column::default() });
         }
-        if let Some(column) = series.columns.last_mut() {
+        if let Some(column) = columns.last_mut() {
             let wider = |(low, high): (u64, u64), to: u64| (low.min(to), high.max(to));
             column.operations = index + 1;
             column.free = wider(column.free, accounts.avail);
             column.clear = wider(column.clear, accounts.clear_avail);
             column.steps = column.steps.max(steps);
         }
-        let ends = matches!(operations.get(index + 1), None | Some(Operation::Fini));
-        if (ends || sampler.is_due(index + 1))
-            && let Some(snapshot) = pair.snapshot()
-        {
-            sampler.take(&snapshot, index + 1, &mut series);
+        // The last state is always read.
+        if index + 1 >= self.next.min(self.operations) {
+            self.take(&state(pair), index + 1);
         }
     }
-    Ok(series)
-}
 
-/// Decides when the whole state is read.
-struct Sampler {
-    /// Of the trace.
-    calls: usize,
-    /// After so many operations.
-    next: usize,
-}
-
-impl Sampler {
-    fn is_due(&self, operations: usize) -> bool {
-        operations >= self.next
+    fn end(self, _: &mut Pair) -> Series {
+        self.series
     }
+}
 
-    fn take(&mut self, snapshot: &Snapshot, operations: usize, series: &mut Series) {
+impl Plotter {
+    fn take(&mut self, snapshot: &Snapshot, operations: usize) {
         let blocks = snapshot.blocks.len();
-        let rarely = blocks.saturating_mul(self.calls) / VISITS;
-        self.next = operations + self.calls.div_ceil(COLUMNS).max(rarely).max(1);
-        series.samples.push(sample(snapshot, operations, &series.pages));
+        let rarely = blocks.saturating_mul(self.operations) / VISITS;
+        self.next = operations + self.operations.div_ceil(COLUMNS).max(rarely).max(1);
+        self.series.samples.push(sample(snapshot, operations, &self.series.pages));
     }
+}
+
+fn state(pair: &mut Pair) -> Snapshot {
+    let Some(snapshot) = pair.snapshot() else { unreachable!("a kernel has a state until a BUG") };
+    snapshot
 }
 
 fn sample(snapshot: &Snapshot, operations: usize, pages: &[u64]) -> Sample {

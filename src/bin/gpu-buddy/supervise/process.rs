@@ -5,17 +5,19 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 
+use super::is_interrupted;
 use crate::patience::Patience;
 
-/// The exit code of a process that was interrupted twice.
-pub const INTERRUPTED: i32 = 130;
+/// The exit code of a process that was interrupted.
+pub const INTERRUPTED: u8 = 130;
 
 /// The exit code of a process in which a call of the C does not end.
 pub const HANGS: i32 = 124;
@@ -25,6 +27,8 @@ pub const HANGS: i32 = 124;
 pub enum Status {
     Exited(Option<i32>),
     Dead(Death),
+    /// It was ended, since the user wants an end.
+    Interrupted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,13 @@ pub fn say(out: &mut impl Write, event: &impl Serialize) -> io::Result<()> {
     out.flush()
 }
 
+/// Has this process end with the one that has started it: it may run into a call that does not
+/// end.
+pub fn end_with_parent() {
+    // Where that cannot be had, it ends when its work does.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+}
+
 /// Runs a trace by a subcommand of this command, in a process of its own that says how far it
 /// has come. Returns how it ended, when it made its last progress, and what it said, of which
 /// the last line may have been cut off.
@@ -91,6 +102,8 @@ pub fn run_trace(
         .args(arguments)
         .arg(&file)
         .envs(environment.iter().map(|(name, value)| (name, value)))
+        // An interrupt that a terminal sends to both would look like a crash.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)
         .stderr(stderr)
@@ -101,7 +114,8 @@ pub fn run_trace(
 }
 
 /// Waits for a child whose progress grows. One that makes none for longer than `patience`
-/// is killed. Returns how it ended, and when it made its last progress.
+/// is killed, and so is one that the user does not want to wait for. Returns how it ended, and
+/// when it made its last progress.
 pub fn wait(
     child: &mut Child,
     patience: Duration,
@@ -113,6 +127,11 @@ pub fn wait(
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok((Status::of(status), last));
+        }
+        if is_interrupted() {
+            child.kill()?;
+            child.wait()?;
+            return Ok((Status::Interrupted, last));
         }
         let now = progress();
         if now != seen {
