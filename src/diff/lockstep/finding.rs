@@ -45,7 +45,8 @@ pub enum Aspect {
     /// The tree.
     Snapshot,
     /// What the call cost: more than twice as much as it cost the base, and more than
-    /// [`cost::FLOOR`](crate::diff::cost::FLOOR).
+    /// [`cost::FLOOR`](crate::diff::cost::FLOOR), or of the teardown
+    /// [`cost::FLOOR_OF_FINI`](crate::diff::cost::FLOOR_OF_FINI).
     Cost,
 }
 
