@@ -150,7 +150,7 @@ fn a_trace_that_cannot_be_read_is_named(#[case] arguments: &[&str]) {
     fs::write(place.path("binary.trace"), [0xff, 0xfe, 0]).expect("it is written");
     for (file, says) in [
         ("nothing.trace", "nothing.trace: No such file"),
-        ("empty.trace", "empty.trace: line 1, column 1: expected 'space"),
+        ("empty.trace", "empty.trace: line 1, column 1: expected the space first"),
         ("binary.trace", "binary.trace: "),
         (".", ".: Is a directory"),
     ] {

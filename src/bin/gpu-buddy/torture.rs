@@ -7,6 +7,7 @@ pub mod report;
 mod supervisor;
 
 use std::ffi::OsString;
+use std::io::{Write, stdout};
 use std::num::NonZeroU32;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
@@ -193,7 +194,8 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let started = Instant::now();
     if !arguments.json {
         let plural = if arguments.threads == 1 { "" } else { "s" };
-        println!("seed {seed}, {} thread{plural}, {limit}", arguments.threads);
+        // Who does not read this does not read what is found either, and that is said.
+        let _ = writeln!(stdout(), "seed {seed}, {} thread{plural}, {limit}", arguments.threads);
     }
     let interrupted = supervise::stop_on_interrupt()?;
     // One thread has found something: the others have done their part.
@@ -269,7 +271,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     report.leave(folder)?;
     if parent_id() != supervisor {
         // Nobody is left to read it.
-        report.print(&mut std::io::stdout().lock(), &replay(arguments), arguments.coverage)?;
+        report.print(&mut stdout().lock(), &replay(arguments), arguments.coverage)?;
     }
     Ok(if passed { Verdict::Passed } else { Verdict::Failed })
 }
