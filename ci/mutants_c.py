@@ -30,7 +30,13 @@ TORTURE = [
 # Slow, and seldom the one that sees it.
 LAST = ["extremes", "arguments"]
 # With --torture alone, what those above left is looked for longer.
-LONG = ["torture", "--seconds", "20", "--ops", str(1 << 40)]
+LONG = ["torture", "--seconds", "20"]
+
+# What the names of the C's functions begin with, as in build/symbols.rs.
+PREFIX = "gpu_buddy_kernel_"
+
+# A fault that no run can miss: without it, a mutant may not be what is run at all.
+OBVIOUS = (r"(int gpu_buddy_init\([^)]*\)\s*\{)", r"\1 return -ENOMEM;")
 
 # In seconds, where something waits; what works for too long is ended before, by
 # the processor time that it took on the unchanged file.
@@ -236,6 +242,18 @@ class Judge:
         source = command.index("-c") + 1
         self.original = pathlib.Path(command[source])
         self.compiler = command[: source - 1]
+        # The build makes one object of all, in which only what Rust calls has a name.
+        made = ("buddy.o", "whole.o", "local.o")
+        self.others = [path for path in sorted(out.glob("*.o")) if path.name not in made]
+        symbols = subprocess.run(
+            ["nm", "--defined-only", "--extern-only", "--format=posix", out / "local.o"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        self.renames = []
+        for line in symbols.splitlines():
+            name = line.split()[0]
+            self.renames.append(f"--redefine-sym={name.removeprefix(PREFIX)}={name}")
+            self.renames.append(f"--keep-global-symbol={name}")
         self.linker = ["cc", *fast_linker()]
         self.object_digest = None
         # What each run takes on the unchanged file, which is judged first.
@@ -259,6 +277,10 @@ class Judge:
         ]  # fmt: skip
         if subprocess.run(command, capture_output=True).returncode:
             return None
+        whole = ["cc", "-r", "-nostdlib", "-fno-lto", "-o", self.folder / "whole.o"]
+        subprocess.run([*whole, self.folder / "buddy.o", *self.others], check=True)
+        rename = ["objcopy", *self.renames, self.folder / "whole.o", self.folder / "local.o"]
+        subprocess.run(rename, check=True)
         return hashlib.sha256((self.folder / "buddy.o").read_bytes()).hexdigest()
 
     def fails(self, name, arguments):
@@ -268,7 +290,7 @@ class Judge:
             # The mutant comes first, so that the original is not taken.
             arguments_file = f"@{self.executables[name] / 'arguments'}"
             subprocess.run(
-                [*self.linker, self.folder / "buddy.o", arguments_file, "-o", executable],
+                [*self.linker, self.folder / "local.o", arguments_file, "-o", executable],
                 check=True,
             )
         run = (name, *arguments)
@@ -386,6 +408,10 @@ def main():
         verdict = judge.judge(source, options.torture)
         if verdict[0] != "survived":
             print(f"The unchanged file fails: {verdict}")
+            return 2
+        planted, count = re.subn(*OBVIOUS, source)
+        if count != 1 or judge.judge(planted, options.torture)[0] == "survived":
+            print("A function that always fails was not noticed: mutants are not run.")
             return 2
         judge.object_digest = judge.compile(source)
         equivalent = listed(options.page, source)

@@ -201,7 +201,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if step.outcome == Outcome::Skipped {
             return step;
         }
-        let found = self.contract.check(
+        let mut found = self.contract.check(
             operation,
             &Observation {
                 outcome: step.outcome,
@@ -214,8 +214,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         self.bug = self.bug.or(self.subject.report.bug);
         // What a wrapper does wrong is no difference between kernels. It comes first, since
         // it is why they differ then.
-        let (misuses, found): (Vec<_>, _) = found.into_iter().partition(Breach::is_misuse);
-        step.findings.extend(misuses.into_iter().map(Finding::Breach));
+        let misuses = found.extract_if(.., |breach| breach.is_misuse());
+        step.findings.extend(misuses.map(Finding::Breach));
         let has_base = self.base.is_some();
         let mut of_subject = Vec::new();
         if has_base {

@@ -141,7 +141,7 @@ impl Tree {
     }
 
     pub(super) fn is_free(&self, name: Name) -> bool {
-        matches!(self.state(name), Some(State::Free { .. }))
+        self.rows[name.order as usize].is_free(name.number)
     }
 
     /// The free block of `order` at the highest offset.

@@ -11,6 +11,9 @@ use crate::sizes::SZ_4K;
 use super::{Id, Operation, Space, Trace};
 use simpler::{scaled, simpler};
 
+/// In a trace of no more parts than this, each pair is tried.
+const FEW: usize = 16;
+
 /// A trace that still fails, and whether it could have become shorter.
 pub(super) struct Shrunk {
     pub trace: Trace,
@@ -35,6 +38,10 @@ pub(super) fn shrink(
         shrinker.join_runs();
         shrinker.simplify_space();
         shrinker.simplify_operations();
+        if shrinker.trace == before {
+            shrinker.drop_pairs(allocations, without_allocations);
+            shrinker.drop_pairs(operations, without_operations);
+        }
         if shrinker.trace == before || shrinker.cut_short {
             break;
         }
@@ -111,6 +118,25 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
                 break;
             }
             run /= 2;
+        }
+    }
+
+    /// Leaves out any two parts of a short trace: each may be there for the other alone.
+    fn drop_pairs(
+        &mut self,
+        parts: fn(&Trace) -> usize,
+        without: fn(&Trace, Range<usize>) -> Trace,
+    ) {
+        let mut first = 0;
+        while first < parts(&self.trace) && parts(&self.trace) <= FEW && !self.cut_short {
+            let mut second = first + 1;
+            while second < parts(&self.trace) && !self.cut_short {
+                let candidate = without(&self.trace, second..second + 1);
+                if !self.try_candidate(without(&candidate, first..first + 1)) {
+                    second += 1;
+                }
+            }
+            first += 1;
         }
     }
 

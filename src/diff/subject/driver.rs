@@ -123,27 +123,29 @@ impl<I: Implementation> Driver<I> {
         if self.is_finished() {
             return Outcome::Skipped;
         }
-        let Self { implementation, allocations, blocks, free_trees, .. } = self;
+        let Self { implementation, allocations, blocks, free_trees, accounts, report, .. } = self;
         let (implementation, allocations) = (&mut **implementation, &mut **allocations);
         let done = panics::catch(|| {
             if implementation.declines(operation).is_some() {
                 return None;
             }
-            if let (Operation::ResetClear { clear }, Some(trees)) = (operation, free_trees.take()) {
-                implementation.reset_clear_as(*clear, &trees);
-                let report = implementation.report();
-                return Some((Outcome::Done, implementation.accounts(), report));
-            }
             let mut leaked = 0;
-            let outcome = apply(implementation, allocations, blocks, &mut leaked, operation);
-            let report = Report { leaked, ..implementation.report() };
-            Some((outcome, implementation.accounts(), report))
+            let outcome = match (operation, free_trees.take()) {
+                (Operation::ResetClear { clear }, Some(trees)) => {
+                    implementation.reset_clear_as(*clear, &trees);
+                    Outcome::Done
+                }
+                _ => apply(implementation, allocations, blocks, &mut leaked, operation),
+            };
+            *report = implementation.report();
+            report.leaked = leaked;
+            *accounts = implementation.accounts();
+            Some(outcome)
         });
         match done {
             Ok(None) => Outcome::Skipped,
-            Ok(Some((outcome, accounts, report))) => {
+            Ok(Some(outcome)) => {
                 self.torn_down = *operation == Operation::Fini;
-                (self.accounts, self.report) = (accounts, report);
                 outcome
             }
             Err(message) => {

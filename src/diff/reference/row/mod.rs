@@ -56,8 +56,9 @@ pub(super) struct Row {
     /// The first one is the top, unless that is the first page.
     branches: Vec<Branch>,
     pages: Vec<Page>,
-    /// The highest number of a free block: what is asked for most.
-    last: [Option<u64>; 2],
+    /// The highest number of a free block, plus 1, of each plane; 0 without one. It is asked
+    /// for most.
+    last_plus_1: [u64; 2],
 }
 
 impl Row {
@@ -69,13 +70,22 @@ impl Row {
 
     /// `None` where there is no such block: it is split, or part of a larger one.
     pub(super) fn state(&self, number: u64) -> Option<State> {
+        let (word, bit) = (self.word(number)?, bit(number, 0));
+        State::ALL.into_iter().find(|state| word[state.plane()] & bit != 0)
+    }
+
+    /// The states of the 64 blocks that `number` is among.
+    fn word(&self, number: u64) -> Option<&Word> {
         let mut index = 0;
         for level in (0..self.height).rev() {
             index = self.branches.get(index)?.below[digit(number, level + 2)] as usize;
         }
-        let word = &self.pages.get(index)?.words[digit(number, 1)];
-        let bit = bit(number, 0);
-        State::ALL.into_iter().find(|state| word[state.plane()] & bit != 0)
+        Some(&self.pages.get(index)?.words[digit(number, 1)])
+    }
+
+    /// Whether there is such a block and it is free.
+    pub(super) fn is_free(&self, number: u64) -> bool {
+        self.word(number).is_some_and(|word| (word[0] | word[1]) & bit(number, 0) != 0)
     }
 
     /// Makes or changes a block.
@@ -108,7 +118,7 @@ impl Row {
 
     /// The highest number of a free block.
     pub(super) fn last_free(&self, clear: bool) -> Option<u64> {
-        self.last[usize::from(clear)]
+        self.last_plus_1[usize::from(clear)].checked_sub(1)
     }
 
     /// The highest number of a free block that is at most `limit`.
@@ -189,7 +199,7 @@ impl Row {
         None
     }
 
-    /// Reads [`Self::last`] off the summaries.
+    /// Reads [`Self::last_free`] off the summaries.
     fn find_last(&self, plane: usize) -> Option<u64> {
         let mut number = 0;
         let mut index = 0;
@@ -297,16 +307,20 @@ impl Row {
         }
     }
 
-    /// Makes [`Self::last`] right after a change of the word of `number`, in which
+    /// Makes [`Self::last_plus_1`] right after a change of the word of `number`, in which
     /// the blocks in `free` are free now.
     fn update_last(&mut self, number: u64, free: [u64; 2]) {
+        let first = number & !63;
         for (plane, free) in free.into_iter().enumerate() {
-            let last_here = free.checked_ilog2().map(|digit| number & !63 | u64::from(digit));
-            let last = self.last[plane];
-            if last_here > last {
-                self.last[plane] = last_here;
-            } else if last.is_some_and(|last| last >> 6 == number >> 6) {
-                self.last[plane] = last_here.or_else(|| self.find_last(plane));
+            let here = free.checked_ilog2().map_or(0, |digit| first + u64::from(digit) + 1);
+            let last = self.last_plus_1[plane];
+            if here > last {
+                self.last_plus_1[plane] = here;
+            } else if last > first && last <= first + 64 {
+                self.last_plus_1[plane] = match here {
+                    0 => self.find_last(plane).map_or(0, |last| last + 1),
+                    here => here,
+                };
             }
         }
     }
