@@ -102,7 +102,7 @@ impl Observer for Plotter {
         let columns = &mut self.series.columns;
         self.series.operations = index + 1;
         let (accounts, steps) = (pair.accounts(), pair.costs().0);
-        if index % self.width == 0 {
+        if index.is_multiple_of(self.width) {
             let none = (u64::MAX, 0);
             columns.push(Column { free: none, clear: none, ..Column::default() });
         }
