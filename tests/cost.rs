@@ -254,11 +254,12 @@ fn a_teardown_may_take_some_steps_more() {
         let kind = |it: &Value| it["kind"].as_str().expect("a kind").to_owned();
         Some((tree, differences.iter().map(kind).collect::<Vec<_>>()))
     };
-    // Of 200 free blocks that do not touch, each one for each.
+    // 200 clear blocks, and as many dirty ones between them, which do not merge.
     let block =
         |index: u64| format!("x{index} = alloc 4K range={}K..{}K\n", 8 * index, 8 * index + 4);
     let blocks: String = (0..200).map(block).collect();
-    let many = format!("space size=1600K chunk=4K\n{blocks}fini\n");
+    let freed: String = (0..200).map(|index| format!("free x{index} cleared\n")).collect();
+    let many = format!("space size=1600K chunk=4K\n{blocks}{freed}fini\n");
     let Some((_tree, kinds)) = differences(ALL_TREES, &many) else { return };
     assert_eq!(kinds, ["fini: cost"]);
     let few = "space size=1020M chunk=4K\nfini\n";
