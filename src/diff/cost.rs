@@ -15,10 +15,15 @@ use crate::GpuBuddyAllocFlag;
 /// A call of up to this many steps is never too expensive.
 pub const FLOOR: u64 = 100;
 
-/// Whether a call of `steps` costs more than twice the `base`, and more than [`FLOOR`].
+/// The same for a teardown: a driver makes one when it is unloaded, and nobody waits for memory then.
+pub const FLOOR_OF_FINI: u64 = 10_000;
+
+/// Whether a call of `steps` costs more than twice the `base`, and more than [`FLOOR`] or
+/// [`FLOOR_OF_FINI`].
 #[must_use]
-pub fn is_excessive(steps: u64, base: u64) -> bool {
-    steps > FLOOR && steps > base.saturating_mul(2)
+pub fn is_excessive(operation: &Operation, steps: u64, base: u64) -> bool {
+    let floor = if *operation == Operation::Fini { FLOOR_OF_FINI } else { FLOOR };
+    steps > floor && steps > base.saturating_mul(2)
 }
 
 /// The most expensive call of each kind and size class.
@@ -214,11 +219,14 @@ mod tests {
 
     #[test]
     fn twice_the_base_and_the_floor_are_not_too_much() {
-        assert!(!is_excessive(FLOOR, 0));
-        assert!(is_excessive(FLOOR + 1, 0));
-        assert!(!is_excessive(2 * FLOOR, FLOOR));
-        assert!(is_excessive(2 * FLOOR + 1, FLOOR));
-        assert!(!is_excessive(u64::MAX, u64::MAX));
+        let reset = Operation::ResetClear { clear: true };
+        for (operation, floor) in [(reset, FLOOR), (Operation::Fini, FLOOR_OF_FINI)] {
+            assert!(!is_excessive(&operation, floor, 0));
+            assert!(is_excessive(&operation, floor + 1, 0));
+            assert!(!is_excessive(&operation, 2 * floor, floor));
+            assert!(is_excessive(&operation, 2 * floor + 1, floor));
+            assert!(!is_excessive(&operation, u64::MAX, u64::MAX));
+        }
     }
 
     /// The key distinguishes exactly what the name of a kind does.

@@ -79,8 +79,8 @@ pub use known::{KNOWN, Kernels, KnownBreach, known};
 pub use loads::{Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub use subject::{
-    Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Report,
-    SafeAllocation, SafeApi, Shareable, Space,
+    Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Printed,
+    Report, SafeAllocation, SafeApi, Shareable, Space,
 };
 pub(crate) use subject::{catch, kept_away};
 pub use tally::{Count, Tally};

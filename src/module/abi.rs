@@ -6,7 +6,7 @@ use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use crate::ffi::{list_head, lockdep_map};
 
 /// Incremented with every change of this file.
-pub const MODULE_ABI: u32 = 2;
+pub const MODULE_ABI: u32 = 3;
 
 /// What the C calls: `struct gpu_buddy_runtime`.
 #[repr(C)]
@@ -159,6 +159,7 @@ pub struct Table {
     pub reset_clear: Option<unsafe extern "C-unwind" fn(*mut c_void, bool)>,
     pub addr_to_block: Option<unsafe extern "C-unwind" fn(*mut c_void, u64) -> *const c_void>,
     pub print: unsafe extern "C-unwind" fn(*mut c_void),
+    pub block_print: Option<unsafe extern "C-unwind" fn(*mut c_void, *mut c_void)>,
     pub steps: extern "C-unwind" fn() -> u64,
     pub accounts: unsafe extern "C-unwind" fn(*const c_void, *mut State),
     pub record: unsafe extern "C-unwind" fn(*const c_void, *mut Record),

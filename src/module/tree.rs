@@ -116,7 +116,7 @@ pub const CAPABILITIES: [(&str, &str, &str); 12] = [
 ];
 
 /// A macro, the file to search, and the text that shows the feature.
-const WORDS: [(&str, Place, &str); 16] = [
+const WORDS: [(&str, Place, &str); 17] = [
     ("SHIM_FREE_TREES", Place::Header, "**free_trees;"),
     ("SHIM_FREE_TREE", Place::Header, "*free_tree;"),
     ("SHIM_HAS_TREE_NAMES", Place::Header, "BUDDY_CLEAR_TREE"),
@@ -129,6 +129,7 @@ const WORDS: [(&str, Place, &str); 16] = [
     ("SHIM_HAS_OFFSET_ALIGN", Place::Header, "subtree_max_alignment;"),
     ("SHIM_HAS_LOCKDEP", Place::Header, "lock_dep_map;"),
     ("SHIM_HAS_GET_BUDDY", Place::Header, "_get_buddy("),
+    ("SHIM_HAS_BLOCK_PRINT", Place::Header, "buddy_block_print("),
     ("SHIM_HAS_UNDO_SPLITS", Place::Source, "buddy_undo_splits("),
     ("SHIM_HAS_ROUNDS_UP", Place::Source, "round_up(size,"),
     ("SHIM_HAS_SUITE", Place::Suite, "kunit_test_suite("),

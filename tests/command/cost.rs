@@ -223,6 +223,49 @@ const REST_OF_LIST: Slow = Slow {
     kind: "f",
 };
 
+/// For each block in a tree, the teardown walks all trees.
+const ALL_TREES: &str = "size = mm->size; \
+    for (int t = 0; t < 2; t++) for (int o = 0; o <= mm->max_order; o++) \
+    for (struct rb_node *n = rb_first(&mm->free_trees[t][o]); n; n = rb_next(n)) \
+    for (int p = 0; p <= mm->max_order; p++) \
+    for (struct rb_node *m = rb_first(&mm->free_trees[0][p]); m; m = rb_next(m)) ;";
+
+/// The teardown looks into each tree once more for each root: some hundred steps.
+const EACH_ROOT: &str = "size = mm->size; \
+    for (int r = 0; r < mm->n_roots; r++) for (int o = 0; o <= mm->max_order; o++) \
+    { (void)rb_first(&mm->free_trees[0][o]); (void)rb_first(&mm->free_trees[1][o]); }";
+
+/// Nobody waits for a teardown, as long as it does not take long.
+#[test]
+fn a_teardown_may_take_some_steps_more() {
+    let (base, folder) = (kernel_tree(), TempDir::new().expect("a folder"));
+    let file = folder.path().join("a.trace");
+    let differences = |teardown, trace: &str| {
+        fs::write(&file, trace).expect("it is written");
+        let tree = planted("void gpu_buddy_fini(", "size = mm->size;", teardown)?;
+        let compare: [&dyn AsRef<OsStr>; 5] = [&"compare", &tree.path(), &base, &"--json", &file];
+        let report: Value = serde_json::from_slice(&run(&compare, &[]).stdout).expect("JSON");
+        let differences = report["differences"].as_array().expect("an array");
+        let kind = |it: &Value| it["kind"].as_str().expect("a kind").to_owned();
+        Some((tree, differences.iter().map(kind).collect::<Vec<_>>()))
+    };
+    // 200 clear blocks, and as many dirty ones between them, which do not merge.
+    let block =
+        |index: u64| format!("x{index} = alloc 4K range={}K..{}K\n", 8 * index, 8 * index + 4);
+    let blocks: String = (0..200).map(block).collect();
+    let freed: String = (0..200).map(|index| format!("free x{index} cleared\n")).collect();
+    let many = format!("space size=1600K chunk=4K\n{blocks}{freed}fini\n");
+    let Some((_tree, kinds)) = differences(ALL_TREES, &many) else { return };
+    assert_eq!(kinds, ["fini: cost"]);
+    let few = "space size=1020M chunk=4K\nfini\n";
+    let Some((tree, kinds)) = differences(EACH_ROOT, few) else { return };
+    assert_eq!(kinds, [""; 0]);
+    // Yet it is more than twice as much.
+    let slow = steps(&run(&[&"replay", &"--cost", &"--kernel", &tree.path(), &file], &[]));
+    let usual = steps(&run(&[&"replay", &"--cost", &file], &[]));
+    assert!(slow[0] > 2 * usual[0] && slow[0] > 200, "{slow:?} {usual:?}");
+}
+
 #[rstest]
 #[case::whole_tree(WHOLE_TREE)]
 #[case::whole_space(WHOLE_SPACE)]

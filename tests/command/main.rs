@@ -7,8 +7,10 @@ mod command_line;
 mod common;
 
 mod check;
+mod ci_jobs;
 mod completions;
 mod cost;
+mod examples;
 mod findings;
 mod help;
 mod import;
@@ -16,6 +18,7 @@ mod info_and_kunit;
 mod kernels;
 mod map;
 mod module;
+mod outputs;
 mod plot;
 mod replay;
 mod report;

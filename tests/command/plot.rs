@@ -12,6 +12,7 @@ use crate::command_line::{assert_wrong_usage, command, on_trace, prints};
 use crate::common::{copy_of_kernel, edit_allocator, not_found};
 use gpu_buddy::Snapshot;
 use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace, format_size};
+use rstest::rstest;
 use tempfile::TempDir;
 
 struct Place(TempDir);
@@ -206,6 +207,43 @@ fn it_stops_before_a_bug() {
     let output = prints(&mut place.plot(trace, &kernel));
     assert!(output.contains("stopped before operation 2 (line 3: reset dirty): "), "{output}");
     assert_eq!(numbers(&output, "free"), ["768K", "1M", "768K"], "{output}");
+}
+
+/// The numbers are those before the call that kills the process which runs the trace.
+#[rstest]
+#[case::crash("*(volatile int *)0 = 0;", "crash: the process is killed by signal 11 (SIGSEGV)")]
+#[case::hang("for (;;) ;", "hang: a call of the C does not return")]
+fn it_stops_before_a_call_that_is_not_survived(#[case] statement: &str, #[case] says: &str) {
+    let place = Place::new();
+    let tree = copy_of_kernel();
+    let (after, from) = ("void gpu_buddy_reset_clear(", "\n{\n");
+    if !edit_allocator(tree.path(), after, from, &format!("\n{{\n\t{statement}\n")) {
+        return not_found("a reset that is not survived", from);
+    }
+    let trace = "space size=1M chunk=4K\na = alloc 256K\nreset dirty\nb = alloc 512K\n";
+    let kernel = ["--kernel", tree.path().to_str().expect("UTF-8"), "--patience", "0.5"];
+    let output = prints(&mut place.plot(trace, &kernel));
+    let stopped = format!("stopped before operation 2 (line 3: reset dirty): {says}");
+    assert!(output.contains(&stopped), "{output}");
+    assert_eq!(numbers(&output, "free"), ["768K", "1M", "768K"], "{output}");
+}
+
+/// Failing memory is part of an episode, and is drawn like any other.
+#[test]
+fn an_episode_with_failing_memory_is_drawn() {
+    let place = Place::new();
+    let episode = ["generate", "--seed", "3", "--ops", "2000", "--faults", "0.05"];
+    let trace = prints(&mut command(&episode));
+    let faults = trace.lines().filter(|line| line.starts_with("fail-nth ")).count();
+    assert!((20..500).contains(&faults), "{faults}");
+    assert!(!prints(&mut command(&episode[..5])).contains("fail-nth"));
+    let output = prints(&mut place.plot(&trace, &[]));
+    assert!(output.starts_with("some.trace, 2000 operations; 64M in chunks of 4K\n"), "{output}");
+    let map = prints(&mut on_trace("map", &trace, place.0.path()));
+    assert!(map.starts_with("some.trace, after operation "), "{map}");
+    for (rate, says) in [("2", "from 0 to 1"), ("x", "from 0 to 1")] {
+        assert_wrong_usage(&["generate", "--faults", rate], says);
+    }
 }
 
 #[test]

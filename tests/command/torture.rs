@@ -144,7 +144,7 @@ fn a_signal_ends_it_with_a_summary(#[case] signal: &str, #[case] says: &str) {
     assert!(last.ends_with(says), "{last}");
     assert!(started.elapsed() < Duration::from_secs(60));
     let status = child.wait().expect("it ends");
-    assert_eq!(status.code(), (signal != "KILL").then_some(0));
+    assert_eq!(status.code(), (signal != "KILL").then_some(130));
 }
 
 #[test]

@@ -13,8 +13,9 @@ use gpu_buddy::diff::{Trace, TraceFile};
 use gpu_buddy::module::Module;
 
 use crate::kernel::open;
+use crate::progress::Progress;
 use crate::replay::read_trace;
-use crate::supervise::{Death, Status, Supervisor, is_interrupted};
+use crate::supervise::{Death, INTERRUPTED, Status, Supervisor, handle_interrupt, is_interrupted};
 use crate::watchdog::PATIENCE;
 use crate::{Failure, Verdict};
 use report::{Comparison, Shown};
@@ -34,7 +35,7 @@ use report::{Comparison, Shown};
     about = "Show the differences in behaviour between two kernels",
     after_help = "KERNEL and BASE are a series such as 7.2, the path of a kernel tree, or \
                   REV@PATH for a git revision.\n\n\
-                  Exit codes: 0 no difference, 1 differences, 2 wrong usage.\n\n\
+                  Exit codes: 0 no difference, 1 differences, 2 wrong usage, 130 interrupted.\n\n\
                   Examples:\n  gpu-buddy compare ~/linux 7.3\n  \
                   gpu-buddy compare ~/linux HEAD^@~/linux --seconds 60\n  \
                   gpu-buddy compare 7.3 7.2 failure.trace\n  \
@@ -100,8 +101,10 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
         Some(seed) => seed,
         None => getrandom::u64().map_err(|error| Failure::Usage(error.to_string()))?,
     };
+    handle_interrupt()?;
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
     let mut comparison = Comparison::new(kernel, base, seed, traces.len());
+    let progress = Progress::new(format!("comparing {} and {}", kernel.name(), base.name()));
     if traces.is_empty() {
         random(arguments, folder.path(), &mut comparison)?;
     } else {
@@ -109,18 +112,27 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
             let file = folder.path().join(format!("{index}.trace"));
             std::fs::write(&file, trace.to_string())?;
             let supervisor = supervisor(arguments, folder.path(), vec![file.into()]);
-            match supervisor.work()? {
-                Status::Dead(death) => {
-                    let text = |shorter: &Trace| trace.with_names(shorter).to_string();
-                    let found = supervisor.shrink(trace.trace().clone());
-                    let shown = found.map(|found| {
-                        Shown::death(&found.finding, &found.trace, text(&found.trace))
-                    });
-                    let whole =
-                        || Shown::death(&death.to_string(), trace.trace(), trace.to_string());
-                    comparison.add(shown.unwrap_or_else(whole));
-                }
-                status => told(status)?,
+            let text = |shorter: &Trace| trace.with_names(shorter).to_string();
+            let death = match supervisor.death(trace.trace())? {
+                None if !is_interrupted() => match supervisor.work()? {
+                    Status::Dead(death) => Some(death),
+                    status => {
+                        told(status)?;
+                        None
+                    }
+                },
+                death => death,
+            };
+            if is_interrupted() {
+                comparison.interrupted = true;
+                break;
+            }
+            if let Some(death) = death {
+                let found = supervisor.shrink(trace.trace().clone());
+                let shown = found
+                    .map(|found| Shown::death(&found.finding, &found.trace, text(&found.trace)));
+                let whole = || Shown::death(&death.to_string(), trace.trace(), trace.to_string());
+                comparison.add(shown.unwrap_or_else(whole));
             }
             comparison.take_in(folder.path());
         }
@@ -128,15 +140,20 @@ fn supervise(arguments: &Arguments, kernel: Module, base: Module) -> Result<Verd
 
     if let Some(file) = &arguments.html {
         let (kernel, base) = (&arguments.kernel, &arguments.base);
-        page::write(&comparison, kernel, base, folder.path(), file)?;
+        page::write(&comparison, kernel, base, folder.path(), file, &progress)?;
     }
+    drop(progress);
     let mut out = stdout().lock();
     if arguments.json {
         writeln!(out, "{}", comparison.json())?;
     } else {
         comparison.print(&mut out)?;
     }
-    Ok(if comparison.is_same() { Verdict::Passed } else { Verdict::Failed })
+    match comparison.is_same() {
+        _ if is_interrupted() => Err(Failure::Told(INTERRUPTED)),
+        true => Ok(Verdict::Passed),
+        false => Ok(Verdict::Failed),
+    }
 }
 
 /// Random operations until the time is over. After a crash, another seed goes on: it does not
@@ -191,8 +208,9 @@ fn shown_death(
 fn told(status: Status) -> Result<(), Failure> {
     match status {
         Status::Exited(Some(0 | 1)) => Ok(()),
+        Status::Exited(_) if is_interrupted() => Ok(()),
         Status::Exited(code) => Err(Failure::Told(code.unwrap_or(2) as u8)),
-        Status::Dead(_) => Ok(()),
+        Status::Dead(_) | Status::Interrupted => Ok(()),
     }
 }
 

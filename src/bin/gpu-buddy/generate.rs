@@ -7,13 +7,16 @@ use gpu_buddy::diff::{Load, Space};
 use gpu_buddy::sizes::{SZ_4K, SZ_64M};
 
 use crate::kernel::{Kernel, Pair};
-use crate::torture::size;
+use crate::map;
+use crate::progress::Progress;
+use crate::torture::{rate, size};
 use crate::{Failure, Verdict};
 
 /// Print a random trace, for example to replay it on two kernels
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  gpu-buddy generate --seed 7 --ops 1000 > seven.trace\n  \
-                        gpu-buddy generate --load xe > xe.trace\n\n\
+                        gpu-buddy generate --load xe > xe.trace\n  \
+                        gpu-buddy generate --faults 0.01 > faults.trace\n\n\
                         docs/loads.md describes the loads.")]
 pub struct Arguments {
     /// Seed; the same seed gives the same trace
@@ -36,6 +39,11 @@ pub struct Arguments {
     #[arg(long, value_parser = size)]
     chunk: Option<u64>,
 
+    /// How often the C's own allocations fail, as a part of all operations,
+    /// from 0 to 1
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
+    faults: f64,
+
     #[command(flatten)]
     kernel: Kernel,
 }
@@ -45,11 +53,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let usual = arguments.load.map_or(usual, Load::space);
     let size = arguments.size.unwrap_or(usual.size);
     let space = Space::new(size, arguments.chunk.unwrap_or(usual.chunk_size));
-    let options = Options { load: arguments.load, ..Options::default() };
-    let pair = Pair::open(&arguments.kernel, Some("contract".as_ref()), false)?;
+    let Arguments { load, faults, .. } = *arguments;
+    let options = Options { load, faults, ..Options::default() };
+    let pair = Pair::open(&arguments.kernel, Some("contract".as_ref()), faults > 0.0)?;
     let start = |space, settings| pair.start(space, settings);
+    let progress = Progress::new(format!("making {}", map::operations(arguments.ops as usize)));
     let trace = torture::trace(&options, start, arguments.seed, space, arguments.ops)
         .map_err(|error| Failure::Usage(error.to_string()))?;
+    drop(progress);
     write!(stdout().lock(), "{trace}")?;
     Ok(Verdict::Passed)
 }

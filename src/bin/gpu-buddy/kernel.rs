@@ -7,6 +7,7 @@ use gpu_buddy::diff::{Capabilities, KernelC, Lockstep, NotCreated, Settings, Spa
 use gpu_buddy::module::Module;
 
 use crate::Failure;
+use crate::progress::Progress;
 
 /// Which kernel to run.
 #[derive(Clone, clap::Args)]
@@ -25,6 +26,7 @@ impl Kernel {
 }
 
 pub fn open(kernel: &OsStr) -> Result<Module, Failure> {
+    let _progress = Progress::new(format!("compiling {}", kernel.display()));
     Module::open(kernel).map_err(|error| Failure::Usage(error.to_string()))
 }
 

@@ -1,12 +1,13 @@
 //! The command `gpu-buddy`.
 //!
-//! Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage.
+//! Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage, 130 interrupted.
 
 mod binding;
 mod check;
 mod compare;
 mod completions;
 mod finding;
+mod follow;
 mod generate;
 mod import;
 mod info;
@@ -15,6 +16,7 @@ mod kunit;
 mod map;
 mod patience;
 mod plot;
+mod progress;
 mod replay;
 mod report;
 mod supervise;
@@ -31,7 +33,8 @@ use clap::{Parser, Subcommand};
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage.\n\n\
+    after_help = "Exit codes: 0 passed, 1 the allocator failed a check, 2 wrong usage, 130 \
+                  interrupted.\n\n\
                   Example: gpu-buddy kunit"
 )]
 struct Arguments {
@@ -48,6 +51,8 @@ enum Command {
     Compare(compare::Arguments),
     Completions(completions::Arguments),
     Finding(finding::Arguments),
+    #[command(hide = true)]
+    Follow(follow::Arguments),
     Generate(generate::Arguments),
     Import(import::Arguments),
     Info(info::Arguments),
@@ -78,6 +83,8 @@ enum Failure {
     Output(io::Error),
     /// A child process has printed the reason; this is its exit code.
     Told(u8),
+    /// The user did not want to wait. This is how far it came.
+    Interrupted(String),
 }
 
 impl From<io::Error> for Failure {
@@ -92,7 +99,7 @@ fn main() -> ExitCode {
     // shrinks.
     let level = match command {
         Command::Candidate(_) | Command::Check(_) | Command::Compare(_) => "off",
-        Command::Record(_) => "off",
+        Command::Follow(_) | Command::Record(_) => "off",
         Command::Time(_) | Command::Torture(_) => "off",
         _ => "warn",
     };
@@ -104,6 +111,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Finding(arguments) => finding::run(&arguments),
+        Command::Follow(arguments) => follow::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
@@ -128,6 +136,10 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Told(code)) => ExitCode::from(code),
+        Err(Failure::Interrupted(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(supervise::INTERRUPTED)
+        }
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}");
             ExitCode::from(2)

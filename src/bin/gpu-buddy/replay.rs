@@ -4,7 +4,7 @@ pub mod allocations;
 pub mod checks;
 mod cost;
 
-use std::io::{Read, StdoutLock, Write, stdin, stdout};
+use std::io::{IsTerminal, Read, StdoutLock, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use gpu_buddy::diff::{
@@ -13,6 +13,8 @@ use gpu_buddy::diff::{
 };
 
 use crate::kernel::{Against, Judged, Pair, start_both};
+use crate::map;
+use crate::progress::Progress;
 use crate::{Failure, Verdict};
 use allocations::Allocations;
 use checks::{Checks, first_shown};
@@ -78,6 +80,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         allocations: Allocations::new(&file),
         out: stdout().lock(),
     };
+    // Otherwise the calls themselves show how far it is.
+    let _progress = (!stdout().is_terminal()).then(|| {
+        let count = file.trace().operations.len();
+        Progress::new(format!("replaying {}", map::operations(count)))
+    });
     let space = file.trace().space;
     let done = match pair.against {
         Against::Kernel(other) => {

@@ -7,6 +7,7 @@ pub mod report;
 mod supervisor;
 
 use std::ffi::OsString;
+use std::io::{Write, stdout};
 use std::num::NonZeroU32;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
@@ -152,7 +153,7 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
         _ => Err("expected a number from 0 to 1".into()),
@@ -194,7 +195,8 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let started = Instant::now();
     if !arguments.json {
         let plural = if arguments.threads == 1 { "" } else { "s" };
-        println!("seed {seed}, {} thread{plural}, {limit}", arguments.threads);
+        // Who does not read this does not read what is found either, and that is said.
+        let _ = writeln!(stdout(), "seed {seed}, {} thread{plural}, {limit}", arguments.threads);
     }
     let interrupted = supervise::stop_on_interrupt()?;
     // Set when a thread has found something: the others then stop.
@@ -262,6 +264,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     let mut done = Done::new(&report, seconds, interrupted, arguments.faults > 0.0);
     if arguments.cost {
         let place = (arguments.out.as_path(), seed);
+        let _progress = crate::progress::Progress::new("making traces of the most expensive calls");
         done.costs = cost::collect(&report, &options[0], pair, place, !interrupted);
     }
     let passed = failures.is_empty();
@@ -269,7 +272,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
     report.leave(folder)?;
     if parent_id() != supervisor {
         // The supervisor is gone, so print the report here.
-        report.print(&mut std::io::stdout().lock(), &replay(arguments), arguments.coverage)?;
+        report.print(&mut stdout().lock(), &replay(arguments), arguments.coverage)?;
     }
     Ok(if passed { Verdict::Passed } else { Verdict::Failed })
 }

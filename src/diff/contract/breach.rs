@@ -182,6 +182,12 @@ pub(in crate::diff) enum Detail {
     /// What is wrong at an offset of a snapshot.
     At(u64, &'static str),
     Inconsistency(Inconsistency),
+    /// A figure that was printed, and what it is.
+    Printed {
+        what: String,
+        printed: u64,
+        is: u64,
+    },
     Warning(Warning),
     Bug(KernelBug),
     /// The message of a panic.
@@ -290,6 +296,9 @@ impl fmt::Display for Detail {
             }
             Self::At(offset, what) => write!(f, "at {}: {what}", size(offset)),
             Self::Inconsistency(found) => write!(f, "{found}"),
+            Self::Printed { what, printed, is } => {
+                write!(f, "{what} is printed as {printed}, and is {is}")
+            }
             Self::Warning(warning) => write!(f, "{warning}"),
             Self::Bug(bug) => write!(f, "{bug}"),
             Self::Panic(message) => f.write_str(message),

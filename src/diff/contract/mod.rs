@@ -13,6 +13,7 @@ mod ledger;
 mod onto;
 mod outcome;
 mod placement;
+mod printed;
 mod promise;
 mod room;
 mod tree;

@@ -38,13 +38,17 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// The breaches in the tree of the base.
-    pub(super) fn check_base_tree(&mut self) -> Vec<Breach> {
+    pub(super) fn check_base_tree(&mut self, prints: bool) -> Vec<Breach> {
         let (Some(base), Some(reference)) = (&mut self.base, &mut self.reference) else {
             return Vec::new();
         };
         let read = reference.ask(|base| (base.scan(), base.snapshot()));
         let Some((inconsistencies, snapshot)) = read else { return Vec::new() };
-        base.check_tree(snapshot.as_ref(), &inconsistencies)
+        let mut found = base.check_tree(snapshot.as_ref(), &inconsistencies);
+        if let Some(snapshot) = snapshot.filter(|_| prints && found.is_empty()) {
+            found = Self::check_print(reference, base, &snapshot);
+        }
+        found
     }
 
     /// Sorts the breaches of both. `in_base` are those of the reference.

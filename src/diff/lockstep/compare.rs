@@ -42,7 +42,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
         // After a BUG or a teardown there is no state to compare.
         if self.contract.is_unusable() && self.subject.implementation().runs_kernel_code() {
-            return self.compare_costs(step);
+            return self.compare_costs(operation, step);
         }
         let exact = self.settings.comparison == Comparison::Exact;
         if exact && self.subject.blocks != reference.blocks {
@@ -62,13 +62,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         if self.capabilities.contains(Capability::Clear) && ours.clear_avail != theirs.clear_avail {
             step.diverge(Aspect::ClearAvail, ours.clear_avail, theirs.clear_avail);
         }
-        self.compare_costs(step);
+        self.compare_costs(operation, step);
     }
 
     /// Reported last: another difference may be the cause of this one.
-    fn compare_costs(&self, step: &mut Step) {
+    fn compare_costs(&self, operation: &Operation, step: &mut Step) {
         if let (Some(steps), Some(base)) = self.costs()
-            && cost::is_excessive(steps, base)
+            && cost::is_excessive(operation, steps, base)
         {
             step.diverge(Aspect::Cost, format!("{steps} steps"), format!("{base} steps"));
         }

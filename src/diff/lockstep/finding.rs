@@ -45,7 +45,8 @@ pub enum Aspect {
     /// The tree of blocks.
     Snapshot,
     /// The cost of the call: more than twice that of the base, and more than
-    /// [`cost::FLOOR`](crate::diff::cost::FLOOR).
+    /// [`cost::FLOOR`](crate::diff::cost::FLOOR), or in a teardown
+    /// [`cost::FLOOR_OF_FINI`](crate::diff::cost::FLOOR_OF_FINI).
     Cost,
 }
 

@@ -67,6 +67,8 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     steps: u64,
     /// The step of the next whole-tree check.
     next_full_check: u64,
+    /// The whole-tree check at or after this step prints as well.
+    next_print: u64,
     /// The BUG that the implementation under test ran into.
     bug: Option<KernelBug>,
     /// How many blocks the tree had at the last whole-tree check.
@@ -75,12 +77,19 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     next_id: Id,
 }
 
+/// A call that prints takes longer than most: of so many operations, one is followed by it.
+const PRINT_INTERVAL: u64 = 8192;
+
 impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// Changes how often the whole tree is checked, as in
     /// [`Settings::full_check_interval`].
     pub fn set_full_check_interval(&mut self, operations: u64) {
         self.settings.full_check_interval = operations;
         self.next_full_check = self.steps + operations;
+        // Who asks for each state wants all that is wrong with it.
+        if operations == 1 {
+            self.next_print = self.steps;
+        }
     }
 
     /// The implementation under test.
@@ -328,16 +337,35 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     fn check_tree(&mut self, step: &mut Step) -> usize {
         let read = self.subject.ask(|subject| (subject.scan(), subject.snapshot()));
         let Some((inconsistencies, snapshot)) = read else { return 0 };
-        let found = self.contract.check_tree(snapshot.as_ref(), &inconsistencies);
+        let mut found = self.contract.check_tree(snapshot.as_ref(), &inconsistencies);
+        // What is broken is not to be printed.
+        let prints = self.steps >= self.next_print && found.is_empty();
+        if let Some(snapshot) = snapshot.as_ref().filter(|_| prints) {
+            found = Self::check_print(&mut self.subject, &mut self.contract, snapshot);
+            self.bug = self.bug.or(self.subject.report.bug);
+            self.next_print = self.steps + PRINT_INTERVAL;
+        }
         if self.base.is_some() {
             self.compare_trees(snapshot.as_ref(), step);
-            let of_base = self.check_base_tree();
+            let of_base = self.check_base_tree(prints);
             self.record_beside_base(found, &of_base, step);
         } else {
             self.record(found, step);
             self.compare_trees(snapshot.as_ref(), step);
         }
         snapshot.map_or(0, |snapshot| snapshot.blocks.len())
+    }
+
+    /// Makes an allocator print its state, and checks the figures.
+    fn check_print<I: Implementation>(
+        driver: &mut Driver<I>,
+        contract: &mut Contract,
+        snapshot: &Snapshot,
+    ) -> Vec<Breach> {
+        let print = |it: &mut I| it.printed().map(|printed| (printed, it.report()));
+        let Some((printed, report)) = driver.ask(print).flatten() else { return Vec::new() };
+        driver.report.bug = driver.report.bug.or(report.bug);
+        contract.check_printed(&printed, &report, snapshot)
     }
 
     /// Sorts breaches into known ones and findings.

@@ -106,6 +106,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             space,
             steps: 0,
             next_full_check: settings.full_check_interval,
+            next_print: 0,
             bug: None,
             tree_blocks: 0,
             next_id: 0,

@@ -256,6 +256,12 @@ pub trait Implementation: Sized {
         Report::default()
     }
 
+    /// Prints the state, and one block, for a developer: `gpu_buddy_print()` and
+    /// `gpu_buddy_block_print()`. Returns the printed lines.
+    fn printed(&mut self) -> Option<Printed> {
+        None
+    }
+
     /// The errors in the allocator's own data structures.
     fn scan(&self) -> Vec<Inconsistency> {
         Vec::new()
@@ -291,6 +297,15 @@ pub trait Shareable: Implementation<Allocation: Send> + Send {
     /// allocator counts the calls of all handles from 1, in the order in which they take effect,
     /// for instance under its lock.
     fn take_last_call(&mut self) -> Option<u64>;
+}
+
+/// What an allocator printed of its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// The lines about the whole allocator.
+    pub state: Vec<String>,
+    /// The line about an allocated block, if there is one.
+    pub block: Option<(Block, String)>,
 }
 
 /// What an allocator reports by itself.

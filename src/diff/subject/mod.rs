@@ -11,7 +11,7 @@ mod safe_api;
 pub use capability::{Capabilities, Capability};
 pub use driver::Outcome;
 pub(super) use driver::{Driver, needs};
-pub use implementation::{Block, Implementation, Report, Shareable, Space};
+pub use implementation::{Block, Implementation, Printed, Report, Shareable, Space};
 use kernel::capabilities;
 pub(crate) use kernel::kept_away;
 pub use kernel::{KernelAllocation, KernelC};

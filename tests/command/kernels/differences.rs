@@ -193,5 +193,5 @@ fn a_signal_ends_a_comparison_with_what_was_found() {
     let stdout = child.stdout.take().expect("a pipe");
     let last = BufReader::new(stdout).lines().map(|line| line.expect("UTF-8")).last();
     assert!(last.as_ref().is_some_and(|last| last.ends_with("interrupted")), "{last:?}");
-    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }

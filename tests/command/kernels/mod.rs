@@ -4,6 +4,7 @@
 
 mod differences;
 mod lifetimes;
+mod printed;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

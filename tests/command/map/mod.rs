@@ -157,6 +157,53 @@ fn it_says_why_it_stops() {
     assert!(svg.contains("stopped before operation 5"), "{svg}");
 }
 
+/// What kills the process that runs the trace is named, and the state before it is drawn.
+#[rstest]
+#[case::crash("*(volatile int *)0 = 0;", "crash: the process is killed by signal 11 (SIGSEGV)")]
+#[case::hang("for (;;) ;", "hang: a call of the C does not return")]
+fn a_call_that_is_not_survived_is_named(#[case] statement: &str, #[case] says: &str) {
+    let place = Place::new();
+    let Some(tree) = with_statement("void gpu_buddy_reset_clear(", statement) else { return };
+    let trace = format!("{SMALL}reset dirty\nlast = alloc 4K\n");
+    let kernel = ["--kernel", tree.path().to_str().expect("UTF-8"), "--patience", "0.5"];
+    let output = prints(&mut place.map(&trace, &kernel));
+    assert!(output.contains("after operation 4 of 6"), "{output}");
+    let stopped = format!("stopped before operation 5 (line 6: reset dirty): {says}");
+    assert!(output.contains(&stopped), "{output}");
+    assert!(output.contains("allocated: 28K in 3 blocks"), "{output}");
+    let svg = place.svg_of_bug(&trace, &kernel);
+    assert!(svg.contains("stopped before operation 5"), "{svg}");
+    // Before that call, nothing is wrong.
+    let output = prints(&mut place.map(&trace, &[&kernel[..], &["--at", "4"]].concat()));
+    assert!(!output.contains("stopped"), "{output}");
+}
+
+/// A copy of the kernel, with a statement at the beginning of a function.
+fn with_statement(function: &str, statement: &str) -> Option<TempDir> {
+    let tree = copy_of_kernel();
+    let (from, to) = ("\n{\n", format!("\n{{\n\t{statement}\n"));
+    edit_allocator(tree.path(), function, from, &to).then_some(tree)
+}
+
+/// The teardown is no part of the picture. Without an allocator there is none.
+#[test]
+fn the_beginning_and_the_end_may_crash() {
+    let place = Place::new();
+    let crash = "*(volatile int *)0 = 0;";
+    let Some(tree) = with_statement("void gpu_buddy_fini(", crash) else { return };
+    let kernel = ["--kernel", tree.path().to_str().expect("UTF-8")];
+    let output = prints(&mut place.map(SMALL, &kernel));
+    assert!(output.contains("after operation 4 of 4") && !output.contains("crash"), "{output}");
+    let Some(tree) = with_statement("int gpu_buddy_init(", crash) else { return };
+    let output = place.map(SMALL, &["--kernel", tree.path().to_str().expect("UTF-8")]).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let says =
+        "some.trace: the creation of the allocator: crash: the process is killed by signal 11";
+    assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+}
+
 impl Place {
     /// The picture; the standard output must say where it stopped, too.
     fn svg_of_bug(&self, trace: &str, arguments: &[&str]) -> String {

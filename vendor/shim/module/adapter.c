@@ -143,6 +143,19 @@ static void print(void *mm)
 #endif
 }
 
+#ifdef SHIM_HAS_BLOCK_PRINT
+static void block_print(void *mm, void *block)
+{
+#ifdef SHIM_HAS_PRINTER
+	struct drm_printer printer = {};
+
+	NAME(buddy_block_print)(mm, block, &printer);
+#else
+	NAME(buddy_block_print)(mm, block);
+#endif
+}
+#endif
+
 static u64 steps(void)
 {
 	return shim_steps;
@@ -385,6 +398,9 @@ const struct gpu_buddy_module gpu_buddy_module = {
 	.addr_to_block = addr_to_block,
 #endif
 	.print = print,
+#ifdef SHIM_HAS_BLOCK_PRINT
+	.block_print = block_print,
+#endif
 	.steps = steps,
 	.accounts = accounts,
 	.record = record,

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #include <module/runtime.h>
 
-#define GPU_BUDDY_MODULE_ABI 2
+#define GPU_BUDDY_MODULE_ABI 3
 
 struct gpu_buddy_module;
 struct kunit_suite;
@@ -110,6 +110,7 @@ struct gpu_buddy_module {
 	/* Returns a block, null, or an error pointer. */
 	const void *(*addr_to_block)(void *mm, u64 addr);
 	void (*print)(void *mm);
+	void (*block_print)(void *mm, void *block);
 	/* The steps of the C on this thread so far: see steps.h. */
 	u64 (*steps)(void);
 

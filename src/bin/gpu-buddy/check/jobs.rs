@@ -6,13 +6,15 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::Patience;
+pub use crate::supervise::is_interrupted;
+use crate::supervise::{INTERRUPTED, interrupt};
 
 /// One part: a call of this command.
 pub struct Job {
@@ -38,25 +40,18 @@ pub struct Done {
     pub left_out: Option<&'static str>,
 }
 
-/// The user has interrupted the check.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 /// The running processes.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Passes an interrupt on to the processes, which then report their results so far.
 pub fn handle_interrupt() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+        if interrupt() {
             end(Signal::KILL);
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
         end(Signal::INT);
     })
-}
-
-pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 fn end(signal: Signal) {

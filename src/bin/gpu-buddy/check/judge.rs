@@ -79,7 +79,8 @@ fn each<T: Sync, R: Send>(
         let folder = place.folder.join(lane.to_string());
         // If this fails, the replay shows nothing, as on a full disk.
         let _ = std::fs::create_dir_all(&folder);
-        Some(work(thing, &folder))
+        // What was ended by an interrupt has shown nothing of itself.
+        Some(work(thing, &folder)).filter(|_| !jobs::is_interrupted())
     })
 }
 

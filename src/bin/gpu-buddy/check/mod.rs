@@ -20,8 +20,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use indicatif::ProgressBar;
-
+use crate::progress::Progress;
+use crate::supervise::INTERRUPTED;
 use crate::{Failure, Verdict};
 use build::Built;
 use report::{Kernel, Report};
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         Ok(report) => {
             print(arguments, &report)?;
             match (report.interrupted, report.verdict) {
-                (true, _) => Err(Failure::Told(130)),
+                (true, _) => Err(Failure::Told(INTERRUPTED)),
                 (_, report::Verdict::Incomplete) => {
                     Err(Failure::Told(if arguments.bisect { 128 } else { 2 }))
                 }
@@ -172,12 +172,11 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
         findings: Vec::new(),
     };
     let mut shown = Vec::new();
-    let progress = ProgressBar::new_spinner();
-    progress.enable_steady_tick(std::time::Duration::from_millis(100));
+    let progress = Progress::new("reading the trees");
     let same = if targets.patched.files().eq(targets.base.files()) {
         Some("the files of the allocator are the same".to_owned())
     } else {
-        progress.set_message("compiling");
+        progress.message("compiling");
         let built = Built::new(&targets, place)?;
         report.steps.push(built.step());
         report.notes.extend(built.notes(&targets));
@@ -187,14 +186,14 @@ fn check(arguments: &Arguments) -> Result<Report, Stopped> {
                 let left = seconds - started.elapsed().as_secs_f64();
                 steps::run(&mut report, &targets, &built, (left, seed), place, &progress)?;
                 if arguments.html.is_some() {
-                    progress.set_message("replaying the findings for the page");
+                    progress.message("replaying the findings for the page");
                     shown = page::findings(&report, &built, place);
                 }
                 None
             }
         }
     };
-    progress.finish_and_clear();
+    drop(progress);
     report.interrupted = jobs::is_interrupted();
     report.seconds = started.elapsed().as_secs_f64();
     report.decide(same.as_deref());

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gpu_buddy::module::Build;
-use indicatif::ProgressBar;
 
 use super::build::{Built, with_sanitizer};
 use super::jobs::{self, Job};
@@ -16,6 +15,7 @@ use super::run::{self, Modules, Results, Run, not_run, plural};
 use super::target::Targets;
 use super::time::Ratio;
 use super::{contract, coverage};
+use crate::progress::Progress;
 
 /// The measurements and the replays after the runs take these shares of the time.
 const MEASURED: f64 = 0.13;
@@ -31,7 +31,7 @@ pub fn run(
     built: &Built,
     (seconds, seed): (f64, u64),
     place: &Path,
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> std::io::Result<()> {
     let modules = built.modules();
     let measured = (seconds * MEASURED).clamp(0.5, 30.0);
@@ -39,14 +39,14 @@ pub fn run(
     let out = place.join("out");
     std::fs::create_dir_all(&out)?;
     let started = Instant::now();
-    progress.set_message("running both kernels");
+    progress.message("running both kernels");
     let results = run::run(&modules, runs, seed, &out, |part| {
-        progress.set_message(format!("{part} done after {:.0} s", started.elapsed().as_secs_f64()));
+        progress.message(format!("{part} done after {:.0} s", started.elapsed().as_secs_f64()));
     })?;
     report.operations = results.operations;
     report.steps.push(kunit(&results, built, &mut report.findings));
 
-    progress.set_message("replaying the findings on the other kernel");
+    progress.message("replaying the findings on the other kernel");
     let plain = Subject { module: built.patched.clone(), environment: Vec::new() };
     let deadline = started + Duration::from_secs_f64((seconds - measured).max(1.0));
     let judge = contract::Judge { patched: &plain, base: &modules.base, place, deadline };
@@ -76,7 +76,7 @@ pub fn run(
     report.steps.push(step);
     report.notes.extend(missed);
 
-    progress.set_message("measuring");
+    progress.message("measuring");
     report.steps.push(cost(built, measured, seed, costs, &mut report.findings)?);
     Ok(())
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use super::report::{Comparison, Shown};
 use crate::Failure;
+use crate::progress::Progress;
 use crate::report::page::{self, Page, Tone};
 use crate::report::{self, Run};
+use crate::supervise::is_interrupted;
 
 /// Runs the trace of each difference again, call by call, and writes the page. `folder` is for
 /// temporary files.
@@ -16,6 +18,7 @@ pub fn write(
     base: &OsStr,
     folder: &Path,
     file: &Path,
+    progress: &Progress,
 ) -> Result<(), Failure> {
     let options = ["--kernel".as_ref(), kernel, "--against".as_ref(), base];
     let mut options = options.map(OsStr::to_owned).to_vec();
@@ -27,8 +30,13 @@ pub fn write(
         kernel: names.0.to_owned(),
         other: Some(names.1.to_owned()),
     };
-    let runs = [run];
-    let findings = comparison.differences.iter().map(|shown| finding(shown, names, &runs, folder));
+    // Who interrupts it does not want to wait for what hangs.
+    let runs = if is_interrupted() { Vec::new() } else { vec![run] };
+    let count = comparison.differences.len();
+    let findings = (1..).zip(&comparison.differences).map(|(number, shown)| {
+        progress.message(format!("replaying difference {number} of {count}, for the page"));
+        finding(shown, names, &runs, folder)
+    });
     let page = Page {
         title: format!("{} and {}", names.0, names.1),
         verdict: comparison.verdict(),

@@ -201,11 +201,11 @@ impl Comparison {
             let names = self.not_asked_for.join(", ");
             facts.push(format!("not tested, only one kernel supports it: {names}"));
         }
+        let interrupted = if self.interrupted { ", interrupted" } else { "" };
         if self.traces > 0 {
-            facts.push(format!("traces replayed: {}", self.traces));
+            facts.push(format!("traces replayed: {}{interrupted}", self.traces));
             return facts;
         }
-        let interrupted = if self.interrupted { ", interrupted" } else { "" };
         facts.push(format!(
             "seed {}: {} operations on {} allocators in {:.1} s{interrupted}",
             self.seed,

@@ -36,6 +36,7 @@ pub fn run(
     }
     let start = start_both(kernel, base);
     if let Some(file) = arguments.traces.first() {
+        supervise::exit_on_interrupt()?;
         let refused = |error: NotCreated| Failure::Usage(format!("{}: {error}", file.display()));
         let file = read_trace(file)?;
         let difference = compare::trace(file.trace(), start).map_err(refused)?;

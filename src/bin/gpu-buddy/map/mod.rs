@@ -12,13 +12,16 @@ pub mod words;
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gpu_buddy::diff::TraceFile;
 
+use crate::follow::{Followed, Run, Stopped};
 use crate::kernel::Kernel;
 use crate::replay::read_trace;
+use crate::watchdog::PATIENCE;
 use crate::{Failure, Verdict};
-use state::{State, Stopped};
+use state::Looker;
 
 pub use grid::Layout;
 pub use svg::{Options, svg};
@@ -56,6 +59,10 @@ pub struct Arguments {
 
     #[command(flatten)]
     kernel: Kernel,
+
+    /// How long a call may make no progress
+    #[arg(long, hide = true, value_name = "S", default_value = PATIENCE, value_parser = crate::torture::seconds)]
+    patience: f64,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
@@ -68,13 +75,15 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         let count = operations(count);
         return Err(Failure::Usage(format!("--at {at}: the trace has only {count}")));
     }
-    let module = arguments.kernel.open()?;
-    let state = state::state(&file, module, at)
-        .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.file.display())))?;
-    let title = format!("{}, {}", file_name(&arguments.file), when(&file, &state));
-    let subtitle =
-        state.stopped.as_ref().map(|why| stopped(&file, state.operations, why)).unwrap_or_default();
+    arguments.kernel.open()?;
+    let patience = Duration::from_secs_f64(arguments.patience);
+    let run = Run { file: &file, path: &arguments.file, kernel: &arguments.kernel, patience };
+    let Followed { seen: state, operations, stopped: why } = run.follow::<Looker>(at)?;
+    let title = format!("{}, {}", file_name(&arguments.file), when(&file, operations));
+    let subtitle = why.map(|why| stopped(&file, operations, &why)).unwrap_or_default();
     let base = file.trace().space.base;
+    let name = |(offset, id)| (offset, file.name(id).unwrap_or_default().to_owned());
+    let names = state.owners.into_iter().map(name).collect();
     match output {
         Some(output) => {
             let options = Options {
@@ -83,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
                 base,
                 layout: arguments.layout,
                 labels: arguments.labels,
-                names: Some(&state.names),
+                names: Some(&names),
                 id: "",
             };
             write_file(output, &svg(&state.snapshot, &options))?;
@@ -141,15 +150,14 @@ pub fn operations(count: usize) -> String {
 }
 
 /// The operation after which the state is shown, in words.
-fn when(file: &TraceFile, state: &State) -> String {
+fn when(file: &TraceFile, operations: usize) -> String {
     let count = file.trace().operations.len();
-    match state.operations.checked_sub(1) {
+    match operations.checked_sub(1) {
         None => "before the first operation".to_owned(),
         Some(last) => {
             let line = file.operation(last);
             format!(
-                "after operation {} of {count} (line {}: {})",
-                state.operations,
+                "after operation {operations} of {count} (line {}: {})",
                 line.number(),
                 line.words()
             )
@@ -161,8 +169,8 @@ fn when(file: &TraceFile, state: &State) -> String {
 pub fn stopped(file: &TraceFile, operations: usize, stopped: &Stopped) -> String {
     let line = file.operation(operations);
     let why = match stopped {
-        Stopped::Bug(bug) => bug.to_string(),
-        Stopped::Fini => "nothing is left after it".to_owned(),
+        Stopped::Failed(why) => why,
+        Stopped::Fini => "nothing is left after it",
     };
     let (number, words) = (line.number(), line.words());
     format!("stopped before operation {} (line {number}: {words}): {why}", operations + 1)

@@ -2,87 +2,37 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gpu_buddy::diff::{
-    Block, Id, KernelC, Lockstep, NotCreated, Operation, Outcome, Settings, TraceFile,
-};
-use gpu_buddy::module::Module;
-use gpu_buddy::{KernelBug, Snapshot};
+use gpu_buddy::diff::{Block, Id, Operation, Outcome};
+use gpu_buddy::{BlockInfo, BlockState, Snapshot};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::follow::{Observer, Pair, What};
 
 /// The state after some operations of a trace.
+#[derive(Serialize, Deserialize)]
 pub struct State {
+    #[serde(serialize_with = "write", deserialize_with = "read")]
     pub snapshot: Snapshot,
-    /// Number of operations before it.
-    pub operations: usize,
-    /// The name of a block's allocation, by the block's offset.
-    pub names: BTreeMap<u64, String>,
-    /// Why it is not the requested state.
-    pub stopped: Option<Stopped>,
+    /// The allocation of each block, by the block's offset.
+    pub owners: BTreeMap<u64, Id>,
 }
 
-/// Why there is no state after an operation.
-pub enum Stopped {
-    Bug(KernelBug),
-    Fini,
-}
-
-/// Runs a number of operations of a trace on a kernel, without checks. Stops early if an operation
-/// leaves no state.
-pub fn state(file: &TraceFile, module: Module, operations: usize) -> Result<State, NotCreated> {
-    let (run, stopped) = Run::to(file, module, operations)?;
-    let run = match stopped {
-        None => run,
-        // The state before it needs another run.
-        Some(_) => Run::to(file, module, run.done - 1)?.0,
-    };
-    let Run { mut pair, done, allocations, .. } = run;
-    let Some(snapshot) = pair.snapshot() else { unreachable!("a kernel has a state until a BUG") };
-    let mut names = BTreeMap::new();
-    for (id, blocks) in allocations {
-        for block in blocks {
-            names.insert(block.offset, file.name(id).unwrap_or_default().to_owned());
-        }
-    }
-    Ok(State { snapshot, operations: done, names, stopped })
-}
-
-/// An allocator of a kernel, without a second one to compare it with.
-pub fn start(file: &TraceFile, module: Module) -> Result<Lockstep<KernelC, KernelC>, NotCreated> {
-    let settings =
-        Settings { full_check_interval: 0, differences_only: true, ..Settings::default() };
-    let space = file.trace().space;
-    Lockstep::only(KernelC::new(module, space), space, settings)
-}
-
-struct Run {
-    pair: Lockstep<KernelC, KernelC>,
-    done: usize,
+/// Records which block belongs to which allocation.
+#[derive(Default)]
+pub struct Looker {
     /// The blocks of each allocation.
     allocations: HashMap<Id, Vec<Block>>,
 }
 
-impl Run {
-    /// Ends early after an operation that leaves no state.
-    fn to(
-        file: &TraceFile,
-        module: Module,
-        operations: usize,
-    ) -> Result<(Self, Option<Stopped>), NotCreated> {
-        let mut run = Self { pair: start(file, module)?, done: 0, allocations: HashMap::new() };
-        for operation in &file.trace().operations[..operations] {
-            let outcome = run.pair.step(operation).outcome;
-            run.done += 1;
-            if let Some(bug) = run.pair.bug() {
-                return Ok((run, Some(Stopped::Bug(bug))));
-            }
-            if *operation == Operation::Fini {
-                return Ok((run, Some(Stopped::Fini)));
-            }
-            run.observe(operation, outcome);
-        }
-        Ok((run, None))
+impl Observer for Looker {
+    type Seen = State;
+    const WHAT: What = What::State;
+
+    fn begin(_: usize, _: &mut Pair) -> Self {
+        Self::default()
     }
 
-    fn observe(&mut self, operation: &Operation, outcome: Outcome) {
+    fn observe(&mut self, _: usize, operation: &Operation, outcome: Outcome, pair: &mut Pair) {
         if outcome == Outcome::Skipped {
             return;
         }
@@ -90,7 +40,7 @@ impl Run {
             Operation::Alloc { id, .. }
             | Operation::AllocOnto { id, .. }
             | Operation::Trim { id, .. } => {
-                self.allocations.insert(id, self.pair.blocks().to_vec());
+                self.allocations.insert(id, pair.blocks().to_vec());
             }
             Operation::Free { id, .. } => {
                 self.allocations.remove(&id);
@@ -107,4 +57,41 @@ impl Run {
             | Operation::Fini => {}
         }
     }
+
+    fn end(self, pair: &mut Pair) -> State {
+        let Some(snapshot) = pair.snapshot() else {
+            unreachable!("a kernel has a state until a BUG")
+        };
+        let owners = self
+            .allocations
+            .into_iter()
+            .flat_map(|(id, blocks)| blocks.into_iter().map(move |block| (block.offset, id)));
+        State { snapshot, owners: owners.collect() }
+    }
+}
+
+/// Offset, order, state and whether it is clear.
+type Plain = (u64, u32, u8, bool);
+
+const STATES: [BlockState; 3] = [BlockState::Free, BlockState::Allocated, BlockState::Split];
+
+fn write<S: Serializer>(snapshot: &Snapshot, serializer: S) -> Result<S::Ok, S::Error> {
+    let Snapshot { chunk_size, size, avail, clear_avail, blocks } = snapshot;
+    let plain = |block: &BlockInfo| -> Plain {
+        (block.offset, block.order, block.state as u8, block.clear)
+    };
+    let blocks: Vec<_> = blocks.iter().map(plain).collect();
+    (chunk_size, size, avail, clear_avail, blocks).serialize(serializer)
+}
+
+fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Snapshot, D::Error> {
+    let (chunk_size, size, avail, clear_avail, blocks) =
+        <(u64, u64, u64, u64, Vec<Plain>)>::deserialize(deserializer)?;
+    let block = |(offset, order, state, clear): Plain| {
+        let state = STATES.into_iter().find(|&it| it as u8 == state);
+        let state = state.ok_or_else(|| serde::de::Error::custom("an unknown state"))?;
+        Ok(BlockInfo { offset, order, state, clear })
+    };
+    let blocks = blocks.into_iter().map(block).collect::<Result<_, _>>()?;
+    Ok(Snapshot { chunk_size, size, avail, clear_avail, blocks })
 }

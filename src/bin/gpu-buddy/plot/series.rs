@@ -1,10 +1,10 @@
 //! Records the numbers for a plot, call by call.
 
-use gpu_buddy::diff::{NotCreated, Operation, TraceFile};
-use gpu_buddy::module::Module;
+use gpu_buddy::diff::{Operation, Outcome};
 use gpu_buddy::{BlockState, Snapshot};
+use serde::{Deserialize, Serialize};
 
-use crate::map::state::{Stopped, start};
+use crate::follow::{Observer, Pair, What};
 
 /// Maximum number of columns and samples, plus one at each end.
 pub const COLUMNS: usize = 600;
@@ -17,7 +17,7 @@ const VISITS: usize = 12 << 20;
 const PAGES: [u64; 2] = [64 << 10, 2 << 20];
 
 /// The state after some operations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Number of operations before it.
     pub operations: usize,
@@ -34,7 +34,7 @@ pub struct Sample {
 }
 
 /// Adjacent calls that are drawn as one column.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Column {
     /// Number of operations up to the last of them.
     pub operations: usize,
@@ -46,6 +46,7 @@ pub struct Column {
 }
 
 /// All numbers of a plot.
+#[derive(Serialize, Deserialize)]
 pub struct Series {
     pub chunk_size: u64,
     pub size: u64,
@@ -56,92 +57,84 @@ pub struct Series {
     pub columns: Vec<Column>,
     /// The sizes of [`Sample::unusable`].
     pub pages: Vec<u64>,
-    /// Why the trace stopped early, if it did.
-    pub stopped: Option<Stopped>,
 }
 
-/// Runs a trace on a kernel, without checks.
-pub fn record(file: &TraceFile, module: Module) -> Result<Series, NotCreated> {
-    let operations = &file.trace().operations;
-    let mut pair = start(file, module)?;
-    let Some(first) = pair.snapshot() else { unreachable!("a kernel has a state until a BUG") };
-    let pages = PAGES
-        .into_iter()
-        .filter(|&page| first.chunk_size < page && page <= first.chunk_size << first.max_order());
-    let mut series = Series {
-        chunk_size: first.chunk_size,
-        size: first.size,
-        operations: 0,
-        samples: Vec::new(),
-        columns: Vec::new(),
-        pages: pages.collect(),
-        stopped: None,
-    };
-    let mut sampler = Sampler { calls: operations.len(), next: 0 };
-    let accounts = pair.accounts();
-    series.columns.push(Column {
-        free: (accounts.avail, accounts.avail),
-        clear: (accounts.clear_avail, accounts.clear_avail),
-        ..Column::default()
-    });
-    sampler.take(&first, 0, &mut series);
-    let width = operations.len().div_ceil(COLUMNS).max(1);
-    for (index, operation) in operations.iter().enumerate() {
-        if *operation == Operation::Fini {
-            // Nothing is left after it.
-            series.stopped = Some(Stopped::Fini);
-            break;
-        }
-        pair.step(operation);
-        if let Some(bug) = pair.bug() {
-            series.stopped = Some(Stopped::Bug(bug));
-            break;
-        }
-        series.operations = index + 1;
+/// Records the numbers.
+pub struct Plotter {
+    series: Series,
+    /// The number of operations, and how many of them are drawn as one column.
+    operations: usize,
+    width: usize,
+    /// The number of operations after which the whole state is read next.
+    next: usize,
+}
+
+impl Observer for Plotter {
+    type Seen = Series;
+    const WHAT: What = What::Series;
+
+    fn begin(operations: usize, pair: &mut Pair) -> Self {
+        let first = state(pair);
+        let largest = first.chunk_size << first.max_order();
+        let pages = PAGES.into_iter().filter(|&page| first.chunk_size < page && page <= largest);
+        let accounts = pair.accounts();
+        let column = Column {
+            free: (accounts.avail, accounts.avail),
+            clear: (accounts.clear_avail, accounts.clear_avail),
+            ..Column::default()
+        };
+        let series = Series {
+            chunk_size: first.chunk_size,
+            size: first.size,
+            operations: 0,
+            samples: Vec::new(),
+            columns: vec![column],
+            pages: pages.collect(),
+        };
+        let width = operations.div_ceil(COLUMNS).max(1);
+        let mut plotter = Self { series, operations, width, next: 0 };
+        plotter.take(&first, 0);
+        plotter
+    }
+
+    fn observe(&mut self, index: usize, _: &Operation, _: Outcome, pair: &mut Pair) {
+        let columns = &mut self.series.columns;
+        self.series.operations = index + 1;
         let (accounts, steps) = (pair.accounts(), pair.costs().0);
-        if index % width == 0 {
-            series.columns.push(Column {
-                free: (u64::MAX, 0),
-                clear: (u64::MAX, 0),
-                ..Column::default()
-            });
+        if index.is_multiple_of(self.width) {
+            let none = (u64::MAX, 0);
+            columns.push(Column { free: none, clear: none, ..Column::default() });
         }
-        if let Some(column) = series.columns.last_mut() {
+        if let Some(column) = columns.last_mut() {
             let wider = |(low, high): (u64, u64), to: u64| (low.min(to), high.max(to));
             column.operations = index + 1;
             column.free = wider(column.free, accounts.avail);
             column.clear = wider(column.clear, accounts.clear_avail);
             column.steps = column.steps.max(steps);
         }
-        let ends = matches!(operations.get(index + 1), None | Some(Operation::Fini));
-        if (ends || sampler.is_due(index + 1))
-            && let Some(snapshot) = pair.snapshot()
-        {
-            sampler.take(&snapshot, index + 1, &mut series);
+        // The last state is always read.
+        if index + 1 >= self.next.min(self.operations) {
+            self.take(&state(pair), index + 1);
         }
     }
-    Ok(series)
-}
 
-/// Decides when to read the whole state.
-struct Sampler {
-    /// Number of calls of the trace.
-    calls: usize,
-    /// The number of operations after which to read it next.
-    next: usize,
-}
-
-impl Sampler {
-    fn is_due(&self, operations: usize) -> bool {
-        operations >= self.next
+    fn end(self, _: &mut Pair) -> Series {
+        self.series
     }
+}
 
-    fn take(&mut self, snapshot: &Snapshot, operations: usize, series: &mut Series) {
+impl Plotter {
+    fn take(&mut self, snapshot: &Snapshot, operations: usize) {
         let blocks = snapshot.blocks.len();
-        let rarely = blocks.saturating_mul(self.calls) / VISITS;
-        self.next = operations + self.calls.div_ceil(COLUMNS).max(rarely).max(1);
-        series.samples.push(sample(snapshot, operations, &series.pages));
+        let rarely = blocks.saturating_mul(self.operations) / VISITS;
+        self.next = operations + self.operations.div_ceil(COLUMNS).max(rarely).max(1);
+        self.series.samples.push(sample(snapshot, operations, &self.series.pages));
     }
+}
+
+fn state(pair: &mut Pair) -> Snapshot {
+    let Some(snapshot) = pair.snapshot() else { unreachable!("a kernel has a state until a BUG") };
+    snapshot
 }
 
 fn sample(snapshot: &Snapshot, operations: usize, pages: &[u64]) -> Sample {

@@ -9,13 +9,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gpu_buddy::diff::TraceFile;
-use indicatif::ProgressBar;
 
 use crate::kernel::{Against, Judged};
+use crate::progress::Progress;
 use crate::replay::{has_faults, read_trace};
+use crate::supervise::{INTERRUPTED, handle_interrupt};
 use crate::{Failure, Verdict};
 use page::{Page, Shown, Tone, Traced};
 use recording::{Is, NotRecorded, Recording, record};
@@ -28,7 +28,7 @@ use recording::{Is, NotRecorded, Recording, record};
 #[derive(clap::Args)]
 #[command(
     about = "Write an HTML page that steps through a trace: map, tree and verdict of each call",
-    after_help = "Exit codes: 0 the page was written, 2 wrong usage.\n\n\
+    after_help = "Exit codes: 0 the page was written, 2 wrong usage, 130 interrupted.\n\n\
                   Examples:\n  gpu-buddy report failure.trace -o report.html\n  \
                   gpu-buddy report --kernel ~/linux --against 7.3 failure.trace -o report.html\n  \
                   printf 'space size=16M chunk=4K\\na = alloc 8M\\n' | gpu-buddy report - -o \
@@ -59,12 +59,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         options.extend(["--against".into(), against.clone()]);
     }
     options.extend(judged.strict.then(|| "--strict".into()));
+    assert_writable(&arguments.output)?;
+    handle_interrupt()?;
     let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
-    let progress = ProgressBar::new_spinner();
-    progress.enable_steady_tick(Duration::from_millis(100));
-    progress.set_message(format!("running {}", calls(file.trace().operations.len())));
+    let progress = Progress::new(format!("running {}", calls(file.trace().operations.len())));
     let recorded = record(&file, &options, &[], folder.path());
-    progress.finish_and_clear();
+    drop(progress);
     let recording = recorded.map_err(|why| match why {
         NotRecorded::Refused(why) => Failure::Usage(format!("{}: {why}", arguments.file.display())),
         NotRecorded::Told(code) => Failure::Told(code),
@@ -79,10 +79,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         Some(name) if arguments.file.as_os_str() != "-" => name.to_string_lossy().into_owned(),
         _ => "trace".to_owned(),
     };
+    let interrupted = recording.interrupted;
     let page = of_trace(&file, recording, name, pair.module.name(), other);
     write(&page, &arguments.output)?;
     writeln!(stdout(), "{}: {}", arguments.output.display(), page.verdict)?;
-    Ok(Verdict::Passed)
+    if interrupted { Err(Failure::Told(INTERRUPTED)) } else { Ok(Verdict::Passed) }
 }
 
 /// The page of one trace.
@@ -167,7 +168,12 @@ fn verdict(
     if left_out > 0 {
         verdict += &format!("; {} skipped, which only one supports", calls(left_out));
     }
-    (verdict, if names.is_empty() { Tone::Good } else { Tone::Changed })
+    if recording.interrupted {
+        verdict +=
+            &format!("; interrupted, {} not run", calls(file.trace().operations.len() - done));
+    }
+    let good = names.is_empty() && !recording.interrupted;
+    (verdict, if good { Tone::Good } else { Tone::Changed })
 }
 
 fn calls(count: usize) -> String {
@@ -186,8 +192,14 @@ pub fn write(page: &Page, file: &Path) -> Result<(), Failure> {
 
 /// Fails before a long run if the page cannot be written after it.
 pub fn assert_writable(file: &Path) -> Result<(), Failure> {
+    let is_new = !file.exists();
     let opened = File::options().create(true).append(true).open(file);
-    opened.map(drop).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+    opened.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+    if is_new {
+        // There may be no page in the end.
+        std::fs::remove_file(file)?;
+    }
+    Ok(())
 }
 
 /// One way to run a trace for a page.

@@ -16,7 +16,7 @@ use crate::kernel::{Against, Judged, start_both};
 use crate::replay::allocations::Allocations;
 use crate::replay::checks::Checks;
 use crate::replay::{blocks, has_faults, outcome, read_trace};
-use crate::supervise::say;
+use crate::supervise::{end_with_parent, say};
 use crate::{Failure, Verdict};
 
 /// Maximum number of blocks of an allocation that a page lists.
@@ -37,6 +37,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    end_with_parent();
     let file = read_trace(&arguments.file)?;
     let pair = arguments.judged.open(has_faults(&file))?;
     let settings = Settings {

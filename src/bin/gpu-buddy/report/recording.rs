@@ -114,6 +114,8 @@ pub struct Recording {
     pub end: Option<Call>,
     /// After how many operations the whole tree was checked.
     pub checked: usize,
+    /// The user did not want to wait for the rest.
+    pub interrupted: bool,
 }
 
 impl Recording {
@@ -165,6 +167,7 @@ pub fn record(
     }
     match status {
         Status::Exited(Some(0)) => {}
+        Status::Interrupted => recording.interrupted = true,
         Status::Exited(code) => return Err(NotRecorded::Told(code.unwrap_or(2) as u8)),
         Status::Dead(death) => {
             let note = Note {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use gpu_buddy::diff::{FirstFinding, NotCreated, Settings, Trace};
 use serde::{Deserialize, Serialize};
 
-use super::process::{Death, Status, run_trace, say};
+use super::process::{Death, Status, end_with_parent, run_trace, say};
 use crate::kernel::{Against, Judged, start_both};
 use crate::replay::read_trace;
 use crate::{Failure, Verdict};
@@ -45,6 +45,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
+    end_with_parent();
     let file = read_trace(&arguments.file)?;
     let settings = Settings {
         full_check_interval: arguments.full_check_interval,
@@ -152,7 +153,7 @@ pub fn try_trace_with(
             let finding = "not supported".to_owned();
             Some(Seen { kind: Kind::NotOffered, finding, operations: 0, after })
         }
-        (Status::Exited(_), _) => None,
+        (Status::Exited(_) | Status::Interrupted, _) => None,
     };
     Ok(seen)
 }

@@ -17,11 +17,11 @@ use std::{env, fs, io, thread};
 use gpu_buddy::diff::{Trace, torture};
 
 use crate::Failure;
-use candidate::{Kind, try_trace};
+use candidate::{Kind, Seen, try_trace};
 use episodes::{episode_left, trace_left};
 pub use episodes::{leave_episode, replay_episode};
-pub use process::{Death, HANGS, Status, run_trace, say};
-use process::{INTERRUPTED, wait};
+use process::wait;
+pub use process::{Death, HANGS, INTERRUPTED, Status, end_with_parent, run_trace, say};
 
 /// How long the trace of a finding may be shrunk.
 pub const SHRINK: Duration = Duration::from_secs(60);
@@ -82,16 +82,9 @@ impl Supervisor<'_> {
     pub fn work(&self) -> Result<Status, Failure> {
         let mut child = self.again()?.stdin(Stdio::piped()).spawn()?;
         set_input(child.stdin.take());
-        static HANDLED: AtomicBool = AtomicBool::new(false);
-        if !HANDLED.swap(true, Ordering::Relaxed) {
-            // An interrupt also stops the child: its input is closed.
-            ctrlc::set_handler(|| {
-                set_input(None);
-                if INTERRUPT.swap(true, Ordering::Relaxed) {
-                    std::process::exit(INTERRUPTED);
-                }
-            })
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        handle_interrupt()?;
+        if is_interrupted() {
+            set_input(None);
         }
         Ok(Status::of(child.wait()?))
     }
@@ -128,6 +121,16 @@ impl Supervisor<'_> {
             found.extend(self.shrink_until(deadline, trace, thread, interval));
         }
         Ok(found)
+    }
+
+    /// How a trace kills a process, if it does.
+    pub fn death(&self, trace: &Trace) -> Result<Option<Death>, Failure> {
+        let arguments = [&self.candidate[..], &["--full-check-interval=0".into()]].concat();
+        let patience = Duration::from_secs_f64(self.patience);
+        Ok(match try_trace(trace, &arguments, self.folder, patience)? {
+            Some(Seen { kind: Kind::Death(death), .. }) => Some(death),
+            _ => None,
+        })
     }
 
     /// Shrinks a trace that kills a process. The replay may show another failure instead.
@@ -172,6 +175,27 @@ impl Supervisor<'_> {
     }
 }
 
+/// Records an interrupt. Returns whether there was one before.
+pub fn interrupt() -> bool {
+    INTERRUPT.swap(true, Ordering::Relaxed)
+}
+
+/// Makes an interrupt end what this process waits for, so that it reports its results so far.
+pub fn handle_interrupt() -> Result<(), Failure> {
+    static HANDLED: AtomicBool = AtomicBool::new(false);
+    if HANDLED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    // An interrupt also stops the child: its input is closed.
+    let ask = || {
+        set_input(None);
+        if interrupt() {
+            std::process::exit(INTERRUPTED.into());
+        }
+    };
+    ctrlc::set_handler(ask).map_err(|error| Failure::Usage(error.to_string()))
+}
+
 /// Whether the user has interrupted the run.
 pub fn is_interrupted() -> bool {
     INTERRUPT.load(Ordering::Relaxed)
@@ -181,6 +205,17 @@ fn set_input(input: Option<ChildStdin>) {
     *INPUT.lock().unwrap_or_else(PoisonError::into_inner) = input;
 }
 
+/// Exits when the user or the supervisor wants this process to stop.
+pub fn exit_on_interrupt() -> Result<(), Failure> {
+    let exit = || std::process::exit(INTERRUPTED.into());
+    ctrlc::set_handler(exit).map_err(|error| Failure::Usage(error.to_string()))?;
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        exit();
+    });
+    Ok(())
+}
+
 /// Returns a flag that is set when the user or the supervisor wants this process to stop.
 pub fn stop_on_interrupt() -> Result<&'static AtomicBool, Failure> {
     static ASKED: AtomicBool = AtomicBool::new(false);
@@ -188,7 +223,7 @@ pub fn stop_on_interrupt() -> Result<&'static AtomicBool, Failure> {
         INTERRUPT.store(true, Ordering::Relaxed);
         if ASKED.swap(true, Ordering::Relaxed) {
             // The second interrupt: exit at once.
-            std::process::exit(INTERRUPTED);
+            std::process::exit(INTERRUPTED.into());
         }
     })
     .map_err(|error| Failure::Usage(error.to_string()))?;

@@ -5,17 +5,19 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 
+use super::is_interrupted;
 use crate::patience::Patience;
 
-/// The exit code of a process that was interrupted twice.
-pub const INTERRUPTED: i32 = 130;
+/// The exit code of a process that was interrupted.
+pub const INTERRUPTED: u8 = 130;
 
 /// The exit code of a process in which a call of the C hangs.
 pub const HANGS: i32 = 124;
@@ -25,6 +27,8 @@ pub const HANGS: i32 = 124;
 pub enum Status {
     Exited(Option<i32>),
     Dead(Death),
+    /// It was ended, since the user wants an end.
+    Interrupted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,12 @@ pub fn say(out: &mut impl Write, event: &impl Serialize) -> io::Result<()> {
     out.flush()
 }
 
+/// Makes this process end with its parent: it may run into a call that hangs.
+pub fn end_with_parent() {
+    // Without that, it ends when its work does.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+}
+
 /// Runs a trace with a subcommand of this command, in a child process that reports its progress.
 /// Returns how it ended, when it made its last progress, and its output; the last line may be
 /// incomplete.
@@ -91,6 +101,8 @@ pub fn run_trace(
         .args(arguments)
         .arg(&file)
         .envs(environment.iter().map(|(name, value)| (name, value)))
+        // An interrupt that a terminal sends to both would look like a crash.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)
         .stderr(stderr)
@@ -100,8 +112,8 @@ pub fn run_trace(
     Ok((status, after, fs::read_to_string(&output)?))
 }
 
-/// Waits for a child, and kills it if it makes no progress for longer than `patience`. Returns how
-/// it ended, and when it made its last progress.
+/// Waits for a child, and kills it if it makes no progress for longer than `patience`, or if the user
+/// interrupts. Returns how it ended, and when it made its last progress.
 pub fn wait(
     child: &mut Child,
     patience: Duration,
@@ -113,6 +125,11 @@ pub fn wait(
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok((Status::of(status), last));
+        }
+        if is_interrupted() {
+            child.kill()?;
+            child.wait()?;
+            return Ok((Status::Interrupted, last));
         }
         let now = progress();
         if now != seen {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::report::{Done, Found, Report};
 use super::{Arguments, Limit, candidate, limit, replay};
-use crate::supervise::{Death, Status, Supervisor, is_interrupted};
+use crate::supervise::{Death, INTERRUPTED, Status, Supervisor, is_interrupted};
 use crate::{Failure, Verdict};
 
 /// The file to which the child writes its report.
@@ -31,7 +31,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     } else {
         report.print(&mut out, &replay(arguments), arguments.coverage)?;
     }
-    Ok(if report.passed { Verdict::Passed } else { Verdict::Failed })
+    match report.passed {
+        _ if is_interrupted() => Err(Failure::Told(INTERRUPTED)),
+        true => Ok(Verdict::Passed),
+        false => Ok(Verdict::Failed),
+    }
 }
 
 /// Starts another process, with another seed, when one has died and there is time left.
@@ -96,6 +100,7 @@ fn run_once(
         }
         Status::Exited(Some(0 | 1)) => Ok(read()?),
         Status::Exited(code) => Err(Failure::Told(code.unwrap_or(2) as u8)),
+        Status::Interrupted => Err(Failure::Told(INTERRUPTED)),
     }
 }
 

@@ -5,11 +5,12 @@ use core::ptr;
 use std::sync::Arc;
 
 use crate::diff::{
-    Accounts, Block, Capabilities, Implementation, Operation, Report, Shareable, Space,
+    Accounts, Block, Capabilities, Implementation, Operation, Printed, Report, Shareable, Space,
 };
 use crate::fault::Fault;
+use crate::module::abi::RECORD_ALLOCATED;
 use crate::module::{Features, Module};
-use crate::{AllocRequest, Errno, FreeTrees, Inconsistency, Snapshot, ffi, integrity};
+use crate::{AllocRequest, Errno, FreeTrees, Inconsistency, LogLine, Snapshot, ffi, integrity};
 
 use super::shared::{Shared, State, take_last_call};
 use super::{KernelAllocation, KernelC, capabilities};
@@ -206,6 +207,24 @@ impl Implementation for KernelC {
             creations.push((outcome, Report { bug, warnings, leaked, ..Report::default() }));
         }
         creations
+    }
+
+    fn printed(&mut self) -> Option<Printed> {
+        let text =
+            |lines: Vec<LogLine>| -> Vec<_> { lines.into_iter().map(|line| line.text).collect() };
+        let state = text(self.print());
+        let block_print = self.shared.module.table().block_print;
+        let allocated = self.inspect(|_, inspection, _| {
+            let mut records = inspection.records.iter();
+            records.rfind(|record| record.state == RECORD_ALLOCATED).copied()
+        });
+        let block = allocated.flatten().zip(block_print).and_then(|(record, block_print)| {
+            // SAFETY: `mm` is initialised and its lock is held; the block is allocated, since
+            // nothing was called after it was found to be.
+            let lines = self.lines(|mm| unsafe { block_print(mm, record.block.cast_mut()) });
+            Some((record.info().into(), text(lines).into_iter().next()?))
+        });
+        Some(Printed { state, block })
     }
 
     fn free_trees(&self) -> Option<FreeTrees> {

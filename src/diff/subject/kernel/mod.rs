@@ -110,7 +110,14 @@ impl KernelC {
     pub fn print(&self) -> Vec<LogLine> {
         let print = self.shared.module.table().print;
         // SAFETY: `mm` is initialised and its lock is held.
-        let printed = self.shared.call_with_events(|mm| unsafe { print(mm) });
+        self.lines(|mm| unsafe { print(mm) })
+    }
+
+    /// What a call of the C prints.
+    fn lines(&self, call: impl FnOnce(*mut c_void)) -> Vec<LogLine> {
+        let printed = self.shared.call_with_events(call);
+        // It is the calls of a trace whose cost is reported.
+        self.shared.state.lock().cost = None;
         let lines = printed.map(|((), events)| events).unwrap_or_default();
         let line = |event| match event {
             Event::Log(line) => Some(line),

@@ -1,0 +1,133 @@
+//! What an allocator prints of itself, held against its state.
+
+use crate::diff::Printed;
+use crate::{OrderStatistics, Snapshot};
+
+use super::{Block, Breach, Contract, Detail, Promise, Report};
+
+impl Contract {
+    /// Judges what was printed, and what the allocator said by itself as it printed.
+    ///
+    /// The words are the allocator's own. A figure is judged if its name and its unit are known
+    /// here: nothing promises the others.
+    pub(in crate::diff) fn check_printed(
+        &mut self,
+        printed: &Printed,
+        report: &Report,
+        snapshot: &Snapshot,
+    ) -> Vec<Breach> {
+        self.check_report(report);
+        if self.found.is_empty() {
+            let statistics = snapshot.statistics();
+            for line in &printed.state {
+                match order(line) {
+                    None => self.check_totals(line, snapshot),
+                    Some((number, rest)) => {
+                        let order = statistics.get(number as usize);
+                        self.check_order(number, rest, order, snapshot.chunk_size);
+                    }
+                }
+            }
+            if let Some((block, line)) = &printed.block {
+                self.check_line_of_block(*block, line);
+            }
+        }
+        core::mem::take(&mut self.found)
+    }
+
+    fn check_report(&mut self, report: &Report) {
+        if let Some(bug) = report.bug {
+            self.unusable = true;
+            self.breach(Promise::NoBug, Detail::Bug(bug));
+        }
+        if let Some(&warning) = report.warnings.first() {
+            self.breach(Promise::NoWarning, Detail::Warning(warning));
+        }
+    }
+
+    fn check_totals(&mut self, line: &str, snapshot: &Snapshot) {
+        let Snapshot { chunk_size, size, avail, clear_avail, .. } = *snapshot;
+        for (name, printed, unit) in figures(line) {
+            let is = match name {
+                "chunk_size" => chunk_size,
+                "total" => size,
+                "free" => avail,
+                "clear_free" => clear_avail,
+                _ => continue,
+            };
+            self.check_bytes(name, printed, unit, is);
+        }
+    }
+
+    fn check_order(
+        &mut self,
+        number: u32,
+        line: &str,
+        order: Option<&OrderStatistics>,
+        chunk_size: u64,
+    ) {
+        let OrderStatistics { allocated, .. } = order.copied().unwrap_or_default();
+        let free = order.map_or(0, OrderStatistics::free);
+        let bytes = |count: u64| count * chunk_size.checked_shl(number).unwrap_or(0);
+        for (name, printed, unit) in figures(line) {
+            let what = format!("{name} of order {number}");
+            match name {
+                "free" => self.check_bytes(&what, printed, unit, bytes(free)),
+                "used" => self.check_bytes(&what, printed, unit, bytes(allocated)),
+                "blocks" | "free_blocks" => self.check_figure(&what, printed, free),
+                "used_blocks" => self.check_figure(&what, printed, allocated),
+                _ => {}
+            }
+        }
+    }
+
+    fn check_line_of_block(&mut self, block: Block, line: &str) {
+        let Some((range, size)) = line.split_once(": ") else { return };
+        let address = |text: &str| u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok();
+        let Some((start, end)) = range.split_once('-') else { return };
+        let (Some(start), Some(end), Ok(size)) = (address(start), address(end), size.parse())
+        else {
+            return;
+        };
+        let is = self.size_of(&block);
+        self.check_figure("the start of a block", start, block.offset);
+        self.check_figure("the end of a block", end, block.offset.wrapping_add(is));
+        self.check_figure("the size of a block", size, is);
+    }
+
+    /// What is below the unit is not printed.
+    fn check_bytes(&mut self, what: &str, printed: u64, unit: &str, is: u64) {
+        let shift = match unit {
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return,
+        };
+        self.check_figure(&format!("{what} in {unit}"), printed, is >> shift);
+    }
+
+    fn check_figure(&mut self, what: &str, printed: u64, is: u64) {
+        if printed != is {
+            self.breach(Promise::Printed, Detail::Printed { what: what.to_owned(), printed, is });
+        }
+    }
+}
+
+/// The order that a line is about, and the rest of the line.
+fn order(line: &str) -> Option<(u32, &str)> {
+    let rest = line.strip_prefix("order-")?.trim_start();
+    let end = rest.find(|c: char| !c.is_ascii_digit())?;
+    let (number, rest) = rest.split_at(end);
+    Some((number.parse().ok()?, rest))
+}
+
+/// The figures of a line such as `total: 16MiB, free: 8 MiB`: a name, a number and a unit each.
+fn figures(line: &str) -> impl Iterator<Item = (&str, u64, &str)> {
+    line.split(',').filter_map(|figure| {
+        let (name, value) = figure.split_once(':')?;
+        let value = value.trim();
+        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let (number, unit) = value.split_at(end);
+        Some((name.trim(), number.parse().ok()?, unit.trim()))
+    })
+}
