@@ -16,11 +16,12 @@ import sys
 import tempfile
 import time
 
-# The tests of a mutant; the first that fails ends them. The kernel's own suite comes
-# first, to measure it alone, then the quick ones.
+# The tests of a mutant, each with its filter; the first that fails ends them. The kernel's
+# own suite comes first, to measure it alone, then the quick ones.
 TESTS = [
-    "kunit", "trace", "api", "faults", "contract", "runtime", "coverage_scenarios",
-    "raw_findings", "no_heap", "lockstep", "gpu_buddy",
+    ("kunit", []), ("lab", ["trace::"]), ("kernel", ["api::"]), ("kernel", ["faults::"]),
+    ("lab", ["contract::"]), ("runtime", []), ("kernel", ["raw_findings::"]), ("no_heap", []),
+    ("lab", ["lockstep::"]), ("gpu_buddy", []),
 ]  # fmt: skip
 TORTURE = [
     ["torture", "--ops", "100000", "--seed", str(seed), *faults]
@@ -28,7 +29,7 @@ TORTURE = [
     for seed in (1, 2, 3)
 ]
 # Slow tests, which seldom detect a mutant.
-LAST = ["extremes", "arguments"]
+LAST = [("kernel", ["extremes::"]), ("kernel", ["arguments::"])]
 # Only with --torture: a longer search for the mutants that survived.
 LONG = ["torture", "--seconds", "20"]
 
@@ -345,11 +346,11 @@ class Judge:
         if torture_alone:
             runs += [("command", [*LONG, *out])]
         else:
-            runs = [(name, []) for name in TESTS] + runs + [(name, []) for name in LAST]
+            runs = TESTS + runs + LAST
         for name, arguments in runs:
             how = self.fails(name, arguments)
             if how:
-                return arguments[0] if arguments else name, how
+                return arguments[0].removesuffix("::") if arguments else name, how
         return "survived", ""
 
 

@@ -35,7 +35,7 @@
 //!
 //! A wrapper in C gets the functions of [`ffi`](crate::ffi) as pointers: they have the C's ABI. It
 //! calls back when it takes and releases its lock, and the six functions call it: see
-//! `tests/c_wrapper/`.
+//! `tests/lab/c_wrapper/`.
 //!
 //! If the wrapper is [`Shareable`](crate::diff::Shareable), [`shared::run`] tests it with several
 //! threads: `shared::run(.., Judged::<W>::create, ..)`. For what a trace cannot express, such as a

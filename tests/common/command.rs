@@ -1,5 +1,5 @@
 //! The command, as a user runs it.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -25,7 +25,7 @@ pub fn on_trace(subcommand: &str, trace: &str, folder: &Path) -> Command {
     command
 }
 
-/// What it prints. It says nothing on the standard error, and exits with 0.
+/// Returns what the command prints. It must say nothing on the standard error, and exit with 0.
 pub fn prints(command: &mut Command) -> String {
     let output = command.output().expect("it runs");
     assert_eq!(text(&output.stderr), "");
@@ -44,7 +44,7 @@ pub fn finding_file(name: &str) -> String {
     file
 }
 
-/// It exits with 2, prints nothing, and says this on the standard error.
+/// Checks that the command exits with 2, prints nothing, and says this on the standard error.
 pub fn assert_wrong_usage(arguments: &[&str], says: &str) {
     let output = run(arguments);
     let stderr = text(&output.stderr);

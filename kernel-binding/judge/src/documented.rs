@@ -1,11 +1,11 @@
-//! What the binding is compared with: the C, and this crate's own API. Both do what the
-//! binding does on top of the C: it refuses a range that is empty or inverted.
+//! The references of the binding: the C, and this crate's own API. Both get the check that the
+//! binding adds to the C: it refuses an empty or inverted range.
 
 use gpu_buddy::diff::{Accounts, Block, Capabilities, Implementation, Operation, Report, Space};
 use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, FreeTrees, Inconsistency, Snapshot};
 
-/// An implementation that refuses a range that is empty or inverted.
+/// An implementation that refuses an empty or inverted range.
 pub struct Documented<I>(I);
 
 impl<I: Implementation> Implementation for Documented<I> {

@@ -1,5 +1,5 @@
-//! What only initialisers in place can get wrong: each way in which one ends early, and
-//! values that outlive each other.
+//! Tests in-place initialisers: each way in which one ends early, and values that outlive each
+//! other.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ const _: () = is_send_and_sync::<GpuBuddy>();
 const _: () = is_send_and_sync::<AllocatedBlocks>();
 const _: () = is_send_and_sync::<AllocatedBlock<'static>>();
 
-/// What is wrong.
+/// The failure, as text.
 type Verdict = core::result::Result<(), String>;
 
 fn buddy() -> Result<GpuBuddy> {
@@ -34,7 +34,7 @@ fn buddy() -> Result<GpuBuddy> {
 
 fn blocks(buddy: &GpuBuddy) -> impl PinInit<AllocatedBlocks, Error> + use<> {
     let alignment = Alignment::new::<{ CHUNK as usize }>();
-    // Three chunks are two blocks.
+    // Three chunks give two blocks.
     let flags = GpuBuddyAllocFlags::default();
     buddy.alloc_blocks(GpuBuddyAllocMode::Simple, 3 * CHUNK, alignment, flags)
 }
@@ -48,7 +48,7 @@ fn expect<T: PartialEq + Debug>(what: &str, is: T, expected: T) -> Verdict {
     if is == expected { Ok(()) } else { Err(format!("{what}: {is:?}, not {expected:?}")) }
 }
 
-/// All is given back, and no rule was broken.
+/// Checks that everything is freed, and no rule was broken.
 fn clean(monitor: &Monitor, case: &str) -> Verdict {
     let seen = monitor.take_seen();
     if let Some(bug) = seen.bug {
@@ -60,7 +60,7 @@ fn clean(monitor: &Monitor, case: &str) -> Verdict {
     }
 }
 
-/// The memory of Rust values fails, at each place in turn.
+/// Memory for Rust values fails, at each place in turn.
 fn rust_memory_fails() -> Verdict {
     for count in 0..3 {
         let monitor = Monitor::new();
@@ -81,8 +81,8 @@ fn rust_memory_fails() -> Verdict {
     Ok(())
 }
 
-/// The memory of the C fails, at each place in turn. It may find smaller blocks then, so that
-/// whether the call fails is the C's business; that nothing is left is the binding's.
+/// Memory for the C fails, at each place in turn. The C may then find smaller blocks, so the call
+/// may succeed or fail. The binding must leave nothing behind.
 fn c_memory_fails() -> Verdict {
     for nth in 1.. {
         let monitor = Monitor::new();
@@ -94,7 +94,7 @@ fn c_memory_fails() -> Verdict {
         });
         let failed = monitor.set_fault(None).is_some_and(|fault| fault.failed() > 0);
         let case = format!("allocation {nth} of the C fails");
-        // Kernels that do not survive it are stopped.
+        // A kernel that does not survive it is stopped.
         if monitor.take_seen().bug.is_some() {
             return Ok(());
         }
@@ -107,8 +107,8 @@ fn c_memory_fails() -> Verdict {
     Ok(())
 }
 
-/// An initialiser fails after the C has succeeded, is never run, or is run when its
-/// allocator's handle is gone.
+/// An initialiser fails after the C has succeeded, is never run, or is run after the last handle is
+/// dropped.
 fn ends_early() -> Verdict {
     let monitor = Monitor::new();
     monitor.run(|| {
@@ -129,14 +129,15 @@ fn ends_early() -> Verdict {
     clean(&monitor, "initialisers that end early")
 }
 
-/// Allocations are made in one thread and dropped in another, while others are read.
+/// Allocations are made in one thread and dropped in another, while another allocation is read.
 fn changes_threads() -> Verdict {
     let monitor = Monitor::new();
     monitor.run(|| {
         let owner = buddy().map_err(|error| format!("{error:?}"))?;
         let kept = KBox::pin_init(blocks(&owner), GFP_KERNEL);
         let kept = kept.map_err(|error| format!("{error:?}"))?;
-        // No channel, and no end of a scope, which ThreadSanitizer does not see through.
+        // Without a channel or the end of a scope: ThreadSanitizer does not see their
+        // synchronisation.
         let handed_over = Mutex::new(Vec::<Pin<KBox<AllocatedBlocks>>>::new());
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -171,7 +172,7 @@ fn changes_threads() -> Verdict {
     clean(&monitor, "threads that hand allocations over")
 }
 
-/// All of it.
+/// Runs all tests.
 pub fn check() -> Verdict {
     rust_memory_fails()?;
     c_memory_fails()?;

@@ -21,7 +21,7 @@ use subject::Binding;
 
 const THREADS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
-/// What a part of the run has found.
+/// The result of a part of the run.
 type Found = Result<String, Box<Failure>>;
 
 fn main() -> ExitCode {
@@ -72,7 +72,7 @@ fn options(seed: u64) -> Options {
     Options { seed, operations: u64::MAX, ..Options::default() }
 }
 
-/// Says what a run did, in what time.
+/// Describes a run, and its time.
 fn verdict((report, failure): (Report, Option<Box<Failure>>), start: Instant) -> Found {
     if let Some(failure) = failure {
         return Err(failure);

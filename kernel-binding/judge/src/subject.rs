@@ -14,8 +14,8 @@ use kernel::gpu::buddy::{
 use kernel::prelude::*;
 use kernel::ptr::Alignment;
 
-/// Where the space begins unless somebody says: so that a base that is forgotten, or added
-/// twice, shows in each block.
+/// The default base. It is not 0, so that a base that is forgotten or added twice shows in each
+/// block.
 const BASE: u64 = 1 << 40;
 
 /// An allocator of the kernel's binding.
@@ -30,7 +30,7 @@ pub fn errno(error: Error) -> Errno {
     Errno::check(error.to_errno()).err().unwrap_or(Errno::EINVAL)
 }
 
-/// What the types of the binding can say, if the kernel can do it.
+/// The capabilities that the binding's types can express and the kernel has.
 fn capabilities() -> Capabilities {
     static OFFERED: OnceLock<Capabilities> = OnceLock::new();
     *OFFERED.get_or_init(|| {
@@ -112,7 +112,7 @@ impl Implementation for Binding {
         for block in allocation.iter() {
             let (offset, order) = (block.offset().wrapping_sub(self.base), block.order());
             assert_eq!(block.size(), self.chunk_size << order, "size() of order {order}");
-            // The binding does not say whether a block is clear, and has no way to make one so.
+            // The binding does not tell whether a block is clear, and cannot free one as cleared.
             blocks.push(Block { offset, order, clear: false });
         }
         assert_eq!(allocation.is_empty(), blocks.len() == before, "is_empty()");

@@ -1,6 +1,6 @@
-//! `kernel::build_assert`: conditions that are checked when the code is built.
+//! `kernel::build_assert`: conditions that are checked at build time.
 //!
-//! In the kernel a `build_error!` that can be reached does not link. Here it panics.
+//! In the kernel, a reachable `build_error!` fails to link. Here it panics.
 
 /// A condition of constants.
 #[macro_export]
@@ -18,7 +18,7 @@ macro_rules! static_assert {
     };
 }
 
-/// What must not be reached.
+/// Code that must not be reached.
 #[macro_export]
 macro_rules! build_error {
     () => {
@@ -29,7 +29,7 @@ macro_rules! build_error {
     };
 }
 
-/// A condition that the compiler has to see.
+/// A condition that the compiler must be able to prove.
 #[macro_export]
 macro_rules! build_assert {
     ($condition:expr $(, $message:expr)?) => {

@@ -1,0 +1,21 @@
+//! The laboratory as a library: traces, lockstep, the contract, the twin, and what judges a
+//! user's allocator. `.ci/run` runs this again for each series, since the C takes part in it.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod adapter;
+mod alloc_onto;
+#[cfg(feature = "module")]
+mod c_wrapper;
+mod contract;
+mod exhaustive;
+mod fuzz_corpus;
+mod loads;
+mod lockstep;
+mod own_allocator;
+mod public_crates;
+mod strategy;
+mod trace;
+mod trace_file;
+mod wrapper;
