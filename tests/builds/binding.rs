@@ -286,10 +286,7 @@ fn a_tree_that_cannot_be_judged_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let empty = path(folder.path());
-    command_line::assert_wrong_usage(
-        &["binding", "--binding", &empty],
-        "there is nothing to judge",
-    );
+    command_line::assert_wrong_usage(&["binding", "--binding", &empty], "there is nothing to test");
     let missing = path(&folder.path().join("missing"));
     command_line::assert_wrong_usage(&["binding", "--binding", &missing], "missing");
     let file = path(&kernel_tree().join(HEADER));
@@ -297,7 +294,7 @@ fn a_tree_that_cannot_be_judged_is_refused() {
     // Older series have no binding, or an allocator in another form.
     for series in ["6.12", "6.12.95", "6.1"] {
         if common::project().join("vendor/linux").join(series).is_dir() {
-            let says = "there is nothing to judge";
+            let says = "there is nothing to test";
             command_line::assert_wrong_usage(&["binding", "--kernel", series], says);
         }
     }
