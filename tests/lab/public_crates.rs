@@ -1,11 +1,11 @@
 //! Allocators from public crates keep the contract, or break it, as `docs/public-crates.md` says.
 
-#[path = "../../examples/public_crates.rs"]
-#[allow(dead_code, reason = "its `main` is not run")]
-mod public_crates;
 #[path = "../../examples/public_heaps.rs"]
 #[allow(dead_code, reason = "its `main` is not run")]
-mod public_heaps;
+mod heaps;
+#[path = "../../examples/public_crates.rs"]
+#[allow(dead_code, reason = "its `main` is not run")]
+mod runs;
 
 use std::fs;
 use std::path::Path;
@@ -13,9 +13,9 @@ use std::path::Path;
 use gpu_buddy::diff::adapter::{Heap, RunAllocator, Runs, check};
 use gpu_buddy::diff::torture::{Options, Report};
 use gpu_buddy::diff::{Comparison, Implementation, Trace};
-use public_crates::{BuddySystem, Offset, RangeAlloc};
-use public_heaps::{LinkedList, Talc, Tlsf};
+use heaps::{LinkedList, Talc, Tlsf};
 use rstest::rstest;
+use runs::{BuddySystem, Offset, RangeAlloc};
 
 /// The name of a crate, and how to check it.
 type Check = (&'static str, fn(&Options) -> Report);
