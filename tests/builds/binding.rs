@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::command_line::{self, text};
@@ -192,7 +192,7 @@ fn binding() -> Option<String> {
 #[test]
 fn the_binding_passes_and_mistakes_in_it_are_found() {
     let Some(binding) = binding() else { return };
-    let _lock = ONE_AT_A_TIME.lock().unwrap();
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = TempDir::new().unwrap();
     copy(&kernel_tree().join("rust"), &folder.path().join("rust"));
     fs::write(folder.path().join(BINDING), planted(&binding)).unwrap();
@@ -260,7 +260,7 @@ fn findings_that_are_told() -> Vec<String> {
 #[test]
 fn says_what_is_missing() {
     let Some(binding) = binding() else { return };
-    let _lock = ONE_AT_A_TIME.lock().unwrap();
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = TempDir::new().unwrap();
     let fails = |says: &[&str]| {
         let output = judge(folder.path(), 0, &[]);
@@ -278,7 +278,7 @@ fn says_what_is_missing() {
         "UPGRADE.md says how.",
     ]);
     fs::remove_file(folder.path().join("rust/kernel/ptr.rs")).unwrap();
-    fails(&["has no rust/kernel/ptr.rs, which its binding is compiled with"]);
+    fails(&["has no rust/kernel/ptr.rs, which its binding needs"]);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_tree_that_cannot_be_judged_is_refused() {
 #[test]
 fn takes_what_is_there_and_not_what_was() {
     let Some(binding) = binding() else { return };
-    let _lock = ONE_AT_A_TIME.lock().unwrap();
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = TempDir::new().unwrap();
     copy(&kernel_tree().join("rust"), &folder.path().join("rust"));
     let path = folder.path().join(BINDING);
