@@ -39,6 +39,9 @@ PREFIX = "gpu_buddy_kernel_"
 # A fault that every run must see. If it is not seen, the mutants are not what is run.
 OBVIOUS = (r"(int gpu_buddy_init\([^)]*\)\s*\{)", r"\1 return -ENOMEM;")
 
+# The worker of a supervised torture stops if its standard input is closed.
+NEVER_CLOSED, _KEPT_OPEN = os.pipe()
+
 # In seconds, for tests that wait. Tests that compute are ended earlier, by the CPU time
 # that they took on the unchanged file.
 TIMEOUT = 600
@@ -310,7 +313,7 @@ class Judge:
                 env={**os.environ, "CARGO_MANIFEST_DIR": os.getcwd(), "RUST_BACKTRACE": "0"},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                stdin=subprocess.DEVNULL,
+                stdin=NEVER_CLOSED,
                 timeout=TIMEOUT,
                 preexec_fn=limit,
             )
@@ -341,7 +344,8 @@ class Judge:
             return "invalid", ""
         if digest == self.object_digest:
             return "same", ""
-        out = ["--out", self.folder]
+        # Without a supervisor, which would only shrink what kills the process.
+        out = ["--out", self.folder, "--supervised", self.folder]
         runs = [("command", [*arguments, *out]) for arguments in TORTURE]
         if torture_alone:
             runs += [("command", [*LONG, *out])]
