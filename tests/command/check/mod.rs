@@ -216,6 +216,7 @@ fn what_crashes_and_what_hangs_is_broken() {
         let sentence = report["sentence"].as_str().expect("text");
         assert_eq!(code, Some(1), "{report:#}");
         assert!(sentence.contains(says), "{report:#}");
-        assert!(report["seconds"].as_f64() < Some(60.0), "{report:#}");
+        // It ends, also on a busy machine.
+        assert!(report["seconds"].as_f64() < Some(180.0), "{report:#}");
     }
 }
