@@ -101,7 +101,7 @@ impl RunAllocator for Few {
 }
 
 #[rstest]
-#[case::too_few("offset-allocator: two allocations fewer than said", replay::<Few>)]
+#[case::too_few("offset-allocator: two allocations fewer than documented", replay::<Few>)]
 #[case::bins("offset-allocator: not every size that fits", replay::<AllSizes<Offset>>)]
 #[case::classes("rlsf: not every size that fits", replay::<AllSizes<Heap<Tlsf>>>)]
 fn a_documented_limit_is_there(#[case] heading: &str, #[case] replay: fn(&Trace) -> String) {

@@ -98,7 +98,7 @@ fn wrong_usage_says_what_to_do() {
     let (good, bad, none) = (good.expect("UTF-8"), bad.expect("UTF-8"), none.expect("UTF-8"));
     assert_wrong_usage(&["report", good], "--output");
     assert_wrong_usage(&["report", bad, "-o", "page.html"], "bad.trace: line 2");
-    assert_wrong_usage(&["report", none, "-o", "page.html"], "none.trace: no allocator has");
+    assert_wrong_usage(&["report", none, "-o", "page.html"], "none.trace: no allocator can manage");
     assert_wrong_usage(&["report", good, "-o", "/no/such/page.html"], "/no/such/page.html");
     let series = gpu_buddy::KERNEL.series;
     let compare = ["compare", series, series, good, "--html", "/no/such/page.html"];

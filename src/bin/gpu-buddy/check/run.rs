@@ -190,7 +190,10 @@ impl Modules {
         let is_of_base = matches!(run, Run::BaseContract | Run::BaseFaults | Run::BaseKunit);
         let unless = (!is_of_base).then_some(HANG);
         let alone = run.weight() == 0.0;
-        Job { arguments, environment: subject.environment.clone(), patience, alone, unless }
+        let mut environment = subject.environment.clone();
+        // A process that is killed leaves its files behind, but this folder is removed at the end.
+        environment.push(("TMPDIR", folder.into()));
+        Job { arguments, environment, patience, alone, unless }
     }
 }
 
