@@ -1,5 +1,5 @@
-//! `kernel::alloc`: memory for Rust values. It is the standard library's, with one kind of
-//! flags, and can be made to fail.
+//! `kernel::alloc`: memory for Rust values, over the standard library's. It has one kind of flags,
+//! and it can be made to fail.
 
 use core::cell::Cell;
 use core::mem::MaybeUninit;
@@ -10,11 +10,11 @@ use pin_init::{Init, PinInit};
 
 use crate::init::InPlaceInit;
 
-/// There is no memory.
+/// Memory ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError;
 
-/// Where memory is from.
+/// A source of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags(());
 
@@ -32,13 +32,13 @@ thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
 }
 
-/// Not in the kernel: the allocation after so many from now fails on this thread, and all
-/// after it; `u64::MAX` is never.
+/// Not in the kernel: after this many more allocations on this thread, all others fail. `u64::MAX`
+/// means never.
 pub fn fail_after(count: u64) {
     LEFT.set(count);
 }
 
-/// Whether there is memory for one more value.
+/// Fails if the next allocation is to fail.
 pub(crate) fn take() -> Result<(), AllocError> {
     match LEFT.get() {
         u64::MAX => Ok(()),
@@ -50,9 +50,9 @@ pub(crate) fn take() -> Result<(), AllocError> {
     }
 }
 
-/// The kernel's box, over the standard library's. The compiler takes the latter for the only
-/// pointer to its value, and the kernel's not. It makes no difference for a value that must
-/// not move (`!Unpin`), and the C points to no other.
+/// The kernel's box, over the standard library's. The compiler assumes that the standard library's
+/// box is the only pointer to its value, and the kernel's is not. That makes no difference for a
+/// value that must not move (`!Unpin`), and the C points to no other values.
 pub struct KBox<T>(Box<T>);
 
 impl<T> KBox<T> {
@@ -60,7 +60,7 @@ impl<T> KBox<T> {
     ///
     /// # Errors
     ///
-    /// If there is no memory.
+    /// If memory runs out.
     pub fn new(value: T, _flags: Flags) -> Result<Self, AllocError> {
         take()?;
         Ok(Self(Box::new(value)))
@@ -76,24 +76,24 @@ impl<T> InPlaceInit<T> for KBox<T> {
     ) -> Result<Pin<Self>, E> {
         take()?;
         let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
-        // Older trees have no other name for it.
+        // Older trees have only this name for it.
         #[allow(deprecated)]
-        // SAFETY: the memory is for this value alone, and stays where it is. If the
-        // initialiser fails it is freed, and no value is dropped.
+        // SAFETY: the memory belongs to this value alone and does not move. If the initialiser
+        // fails, the memory is freed and no value is dropped.
         unsafe {
             init.__pinned_init(memory.as_mut_ptr())?;
         }
-        // SAFETY: it was initialised, and the box is not taken out of the `Pin` again.
+        // SAFETY: the value is initialised, and the box is never taken out of the `Pin`.
         Ok(unsafe { Pin::new_unchecked(Self(memory.assume_init())) })
     }
 
     fn try_init<E: From<AllocError>>(init: impl Init<T, E>, _flags: Flags) -> Result<Self, E> {
         take()?;
         let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
-        // SAFETY: the memory is for this value alone. If the initialiser fails it is freed,
-        // and no value is dropped.
+        // SAFETY: the memory belongs to this value alone. If the initialiser fails, the memory is
+        // freed and no value is dropped.
         unsafe { init.__init(memory.as_mut_ptr())? };
-        // SAFETY: it was initialised.
+        // SAFETY: the value is initialised.
         Ok(Self(unsafe { memory.assume_init() }))
     }
 }

@@ -1,5 +1,4 @@
-//! `kernel::error`: error numbers. The kernel has all of them; here are those that the
-//! allocator and its callers use.
+//! `kernel::error`: the error numbers that the allocator and its callers use. The kernel has more.
 
 use core::convert::Infallible;
 use core::ffi::c_int;
@@ -48,12 +47,12 @@ codes! {
     ERANGE = 34;
     /// Too large.
     EOVERFLOW = 75;
-    /// A call that the monitor of `gpu-buddy` has not passed on to the C.
+    /// The monitor of `gpu-buddy` did not pass the call on to the C.
     ENOTRECOVERABLE = 131;
 }
 
 impl Error {
-    /// From a negative number. Any other becomes `EINVAL`, of which the kernel warns.
+    /// From a negative number. Any other number becomes `EINVAL`; the kernel also warns then.
     #[must_use]
     pub const fn from_errno(errno: c_int) -> Self {
         match NonZeroI32::new(errno) {
@@ -98,7 +97,7 @@ impl From<Infallible> for Error {
     }
 }
 
-/// What a C function returned: negative is an error.
+/// Converts the result of a C function: a negative number is an error.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The part of the kernel crate that its GPU buddy binding needs.
 //!
-//! What is allowed every warning is a file of the kernel, unchanged. The others are
-//! stand-ins: each says what differs from the kernel.
+//! The modules that allow all warnings are unchanged files of the kernel. The others are stubs, and
+//! each says what differs from the kernel.
 
 pub use bindings;
 

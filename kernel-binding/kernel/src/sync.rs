@@ -1,8 +1,8 @@
-//! `kernel::sync`: shared ownership over the standard library's, and locks over those of
-//! `parking_lot`. The monitor of `gpu-buddy` is told of each lock that is taken.
+//! `kernel::sync`: `Arc` over the standard library's, and locks over those of `parking_lot`. The
+//! monitor of `gpu-buddy` learns of each lock that is taken.
 //!
-//! A lock of the standard library waits in code that comes compiled, so that ThreadSanitizer
-//! does not see who waited for whom.
+//! The locks of the standard library wait in precompiled code, so ThreadSanitizer does not see which
+//! thread waits for which.
 
 use core::mem::MaybeUninit;
 use core::ops::Deref;
@@ -19,8 +19,8 @@ pub use crate::new_mutex;
 pub use lock::LockClassKey;
 pub use lock::mutex::{Mutex, MutexGuard};
 
-/// A value with several owners. The kernel's counter saturates where the standard library's
-/// ends the process; there are no weak references.
+/// A value with several owners. If its counter overflows, the process ends; the kernel's counter
+/// saturates. There are no weak references.
 pub struct Arc<T>(sync::Arc<T>);
 
 impl<T> InPlaceInit<T> for Arc<T> {
@@ -33,14 +33,14 @@ impl<T> InPlaceInit<T> for Arc<T> {
         take()?;
         let mut memory: sync::Arc<MaybeUninit<T>> = sync::Arc::new_uninit();
         let slot = sync::Arc::get_mut(&mut memory).expect("it has one owner").as_mut_ptr();
-        // Older trees have no other name for it.
+        // Older trees have only this name for it.
         #[allow(deprecated)]
-        // SAFETY: the memory is for this value alone, and stays where it is. If the
-        // initialiser fails it is freed, and no value is dropped.
+        // SAFETY: the memory belongs to this value alone and does not move. If the initialiser
+        // fails, the memory is freed and no value is dropped.
         unsafe {
             init.__pinned_init(slot)?;
         }
-        // SAFETY: it was initialised.
+        // SAFETY: the value is initialised.
         Ok(Self(unsafe { memory.assume_init() }))
     }
 

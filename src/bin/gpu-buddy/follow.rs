@@ -1,5 +1,4 @@
-//! `gpu-buddy follow`: runs a trace for the process that draws it, since the C may crash, or
-//! run for ever.
+//! `gpu-buddy follow`: runs a trace for the process that draws it, since the C may crash or hang.
 
 use std::ffi::OsString;
 use std::io::stdout;
@@ -25,18 +24,18 @@ pub type Pair = Lockstep<KernelC, KernelC>;
 
 /// Looks at the states that a trace leads to.
 pub trait Observer: Sized {
-    /// What it has seen in the end.
+    /// The result.
     type Seen: Serialize + DeserializeOwned;
-    /// What [`Arguments::what`] calls it.
+    /// The value of [`Arguments::what`] that selects it.
     const WHAT: What;
 
-    /// Before the first operation. So many are to be done.
+    /// Called before the first of this many operations.
     fn begin(operations: usize, pair: &mut Pair) -> Self;
 
-    /// After an operation.
+    /// Called after each operation.
     fn observe(&mut self, index: usize, operation: &Operation, outcome: Outcome, pair: &mut Pair);
 
-    /// After the last one.
+    /// Called after the last operation.
     fn end(self, pair: &mut Pair) -> Self::Seen;
 }
 
@@ -56,20 +55,20 @@ pub struct Arguments {
     kernel: Kernel,
     #[arg(long, value_enum)]
     what: What,
-    /// Do so many of the operations
+    /// Number of operations to run
     #[arg(long)]
     operations: usize,
 }
 
-/// What the process says, a line each.
+/// A line of the process's output.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Event<T> {
-    /// There is no allocator of its space.
+    /// No allocator can manage the space.
     Refused(String),
-    /// So many operations are begun. 0 is the creation of the allocator.
+    /// The number of operations begun. 0 is the creation of the allocator.
     Begun(usize),
-    /// The operation that was begun last is a BUG.
+    /// The operation begun last ran into a BUG.
     Bug(String),
     Seen(T),
 }
@@ -110,23 +109,23 @@ fn run_with<O: Observer>(arguments: &Arguments) -> Result<Verdict, Failure> {
         observer.observe(index, operation, outcome, &mut pair);
     }
     tell(Event::Seen(observer.end(&mut pair)))?;
-    // What the teardown does is not asked for, and it may not survive it.
+    // The teardown is not part of the picture, and may crash.
     std::mem::forget(pair);
     Ok(Verdict::Passed)
 }
 
-/// How a trace was followed.
+/// The result of a run.
 pub struct Followed<T> {
     pub seen: T,
-    /// After so many operations.
+    /// The number of operations before this state.
     pub operations: usize,
-    /// Why that are fewer than were asked for.
+    /// Why these are fewer than requested.
     pub stopped: Option<Stopped>,
 }
 
 /// Why there is no state after an operation.
 pub enum Stopped {
-    /// A BUG, a crash, or a call that does not end.
+    /// A BUG, a crash or a hang.
     Failed(String),
     Fini,
 }
@@ -134,7 +133,7 @@ pub enum Stopped {
 /// A trace, and what it is run on.
 pub struct Run<'a> {
     pub file: &'a TraceFile,
-    /// Where it is from.
+    /// The path of the trace.
     pub path: &'a Path,
     pub kernel: &'a Kernel,
     /// How long a call may make no progress.
@@ -149,8 +148,8 @@ enum Try<T> {
 }
 
 impl Run<'_> {
-    /// Runs so many operations of the trace on the kernel, or those before the first one that
-    /// leaves no state. Nothing is judged.
+    /// Runs this many operations of the trace on the kernel, without checks. Stops before the first
+    /// one that leaves no state.
     pub fn follow<O: Observer>(&self, operations: usize) -> Result<Followed<O::Seen>, Failure> {
         handle_interrupt()?;
         let folder = tempfile::Builder::new().prefix("gpu-buddy-").tempdir()?;
@@ -162,7 +161,7 @@ impl Run<'_> {
         loop {
             match self.attempt::<O>(operations, folder.path())? {
                 Try::Seen(seen) => return Ok(Followed { seen, operations, stopped }),
-                // What was there before can only be seen by going there again.
+                // The state before it takes another run.
                 Try::Failed(index, why) => {
                     (operations, stopped) = (index, Some(Stopped::Failed(why)));
                 }
@@ -206,7 +205,7 @@ impl Run<'_> {
         }
     }
 
-    /// Where it was when the user wanted an end.
+    /// Where the interrupt came.
     fn interrupted(&self, begun: usize, operations: usize) -> String {
         let place = match begun.checked_sub(1) {
             None => String::new(),

@@ -1,4 +1,4 @@
-//! What is being done, for whoever waits.
+//! Shows what the command is doing.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What takes less than this shows nothing.
+/// Shorter work shows nothing.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// A line on a terminal while something takes its time. It goes when this is dropped.
+/// A line on the terminal while something takes long. Dropping this removes it.
 pub struct Progress {
     bar: ProgressBar,
-    /// Ends the thread that begins to draw.
+    /// Stops the thread that starts the drawing.
     done: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }

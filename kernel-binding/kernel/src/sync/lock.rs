@@ -1,8 +1,8 @@
 //! `kernel::sync::lock`: locks and their classes.
 //!
-//! Of what lockdep checks, one thing is checked here: that a thread takes no lock of a class
-//! of which it holds one. There it is a warning, and here a panic, since the thread would
-//! otherwise wait for itself. The order between classes is not checked.
+//! This checks one of the rules of lockdep: a thread must not take a lock of a class of which it
+//! holds one. Lockdep warns; here the thread panics, since it would otherwise wait for itself. The
+//! order between classes is not checked.
 
 use core::cell::RefCell;
 
@@ -11,18 +11,19 @@ thread_local! {
     static CLASSES: RefCell<Vec<&'static LockClassKey>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A class of locks: all that are made in one place of the source. It is known by its address.
+/// A class of locks: all locks made at one place in the source. Its address identifies it.
 #[derive(Debug)]
 pub struct LockClassKey(&'static str);
 
 impl LockClassKey {
-    /// A class, with what messages call it.
+    /// A class, with its name for messages.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
 
-    /// A lock of this class is about to be taken, and is held until what is returned is dropped.
+    /// Records that a lock of this class is about to be taken. It is held until the result is
+    /// dropped.
     fn acquire(&'static self) -> HeldClass {
         CLASSES.with_borrow_mut(|classes| {
             assert!(
@@ -41,7 +42,7 @@ struct HeldClass(&'static LockClassKey);
 
 impl Drop for HeldClass {
     fn drop(&mut self) {
-        // A thread that ends has lost its list already.
+        // A thread that is ending has no list any more.
         let _ = CLASSES.try_with(|classes| {
             classes.borrow_mut().retain(|&class| !core::ptr::eq(class, self.0));
         });
@@ -59,8 +60,8 @@ pub mod mutex {
 
     use super::{HeldClass, LockClassKey};
 
-    /// A mutex, which is made in its place and stays there. Like the kernel's, it is not
-    /// poisoned by a panic.
+    /// A mutex, which is made in place and does not move. Like the kernel's, a panic does not poison
+    /// it.
     #[pin_data]
     pub struct Mutex<T> {
         lock: parking_lot::Mutex<()>,
@@ -74,13 +75,14 @@ pub mod mutex {
     // SAFETY: the mutex owns its data.
     unsafe impl<T: Send> Send for Mutex<T> {}
 
-    // SAFETY: one thread at a time gets at the data.
+    // SAFETY: one thread at a time can access the data.
     unsafe impl<T: Send> Sync for Mutex<T> {}
 
-    /// What a mutex guards, until this is dropped. It stays in its thread.
+    /// Access to the data of a mutex, until this is dropped. It cannot be sent to another thread.
     #[must_use = "the mutex is unlocked when this is dropped"]
     pub struct MutexGuard<'a, T> {
-        // Fields are dropped in this order: what is said of the lock, while it is still held.
+        // Fields are dropped in this order: the monitor learns of the release while the lock is
+        // still held.
         _held: Held<'a>,
         _class: HeldClass,
         _guard: parking_lot::MutexGuard<'a, ()>,
@@ -88,7 +90,7 @@ pub mod mutex {
     }
 
     impl<T> Mutex<T> {
-        /// An initialiser. It is called by [`new_mutex!`](crate::new_mutex).
+        /// An initialiser; use [`new_mutex!`](crate::new_mutex).
         pub fn new(value: impl PinInit<T>, class: &'static LockClassKey) -> impl PinInit<Self> {
             pin_init!(Self {
                 lock: parking_lot::Mutex::new(()),
@@ -114,7 +116,7 @@ pub mod mutex {
         type Target = T;
 
         fn deref(&self) -> &T {
-            // SAFETY: while the mutex is locked, the data is this guard's.
+            // SAFETY: while the mutex is locked, only this guard accesses the data.
             unsafe { &*self.data.get() }
         }
     }
