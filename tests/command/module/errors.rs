@@ -61,14 +61,14 @@ fn a_file_of_a_patch_is_found_beside_the_allocator() {
 }
 
 #[rstest]
-#[case::abi("{ 99 }", "the ABI number is 99, and ABI is needed")]
-#[case::size("{ ABI, 5 }", "the size of gpu_buddy_module is 5, and")]
+#[case::abi("{ 99 }", "the ABI number is 99, but ABI is needed")]
+#[case::size("{ ABI, 5 }", "the size of gpu_buddy_module is 5, but")]
 fn a_module_of_another_abi_is_refused(#[case] table: &str, #[case] says: &str) {
     let header = project().join("vendor/shim/module/module.h");
     let header = fs::read_to_string(header).expect("module.h");
     let abi = header.split("#define GPU_BUDDY_MODULE_ABI ").nth(1).and_then(|it| it.lines().next());
     let abi = abi.expect("the ABI number");
-    let (table, says) = (table.replace("ABI", abi), says.replace("and ABI", &format!("and {abi}")));
+    let (table, says) = (table.replace("ABI", abi), says.replace("but ABI", &format!("but {abi}")));
     let place = folder();
     let cc = place.path().join("cc");
     script(
