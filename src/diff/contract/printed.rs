@@ -16,7 +16,8 @@ impl Contract {
         report: &Report,
         snapshot: &Snapshot,
     ) -> Vec<Breach> {
-        self.check_report(report);
+        self.check_end_of_use(report);
+        self.check_warnings(report);
         if self.found.is_empty() {
             let statistics = snapshot.statistics();
             for line in &printed.state {
@@ -33,16 +34,6 @@ impl Contract {
             }
         }
         core::mem::take(&mut self.found)
-    }
-
-    fn check_report(&mut self, report: &Report) {
-        if let Some(bug) = report.bug {
-            self.unusable = true;
-            self.breach(Promise::NoBug, Detail::Bug(bug));
-        }
-        if let Some(&warning) = report.warnings.first() {
-            self.breach(Promise::NoWarning, Detail::Warning(warning));
-        }
     }
 
     fn check_totals(&mut self, line: &str, snapshot: &Snapshot) {
