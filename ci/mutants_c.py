@@ -281,11 +281,14 @@ class Judge:
         ]  # fmt: skip
         if subprocess.run(command, capture_output=True).returncode:
             return None
+        return hashlib.sha256((self.folder / "buddy.o").read_bytes()).hexdigest()
+
+    def localise(self):
+        """Makes one object of the mutant and the rest of the C, as the build does."""
         whole = ["cc", "-r", "-nostdlib", "-fno-lto", "-o", self.folder / "whole.o"]
         subprocess.run([*whole, self.folder / "buddy.o", *self.others], check=True)
         rename = ["objcopy", *self.renames, self.folder / "whole.o", self.folder / "local.o"]
         subprocess.run(rename, check=True)
-        return hashlib.sha256((self.folder / "buddy.o").read_bytes()).hexdigest()
 
     def fails(self, name, arguments):
         """How it fails, in a word; None if it passes."""
@@ -344,6 +347,7 @@ class Judge:
             return "invalid", ""
         if digest == self.object_digest:
             return "same", ""
+        self.localise()
         # Without a supervisor, which would only shrink what kills the process.
         out = ["--out", self.folder, "--supervised", self.folder]
         runs = [("command", [*arguments, *out]) for arguments in TORTURE]
