@@ -209,11 +209,16 @@ fn set_input(input: Option<ChildStdin>) {
 pub fn exit_on_interrupt() -> Result<(), Failure> {
     let exit = || std::process::exit(INTERRUPTED.into());
     ctrlc::set_handler(exit).map_err(|error| Failure::Usage(error.to_string()))?;
+    when_input_ends(exit);
+    Ok(())
+}
+
+/// Calls `f` when the supervisor ends or closes the standard input.
+fn when_input_ends(f: impl FnOnce() + Send + 'static) {
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        exit();
+        f();
     });
-    Ok(())
 }
 
 /// Returns a flag that is set when the user or the supervisor wants this process to stop.
@@ -227,10 +232,6 @@ pub fn stop_on_interrupt() -> Result<&'static AtomicBool, Failure> {
         }
     })
     .map_err(|error| Failure::Usage(error.to_string()))?;
-    // The standard input ends when the supervisor ends or closes it.
-    thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        INTERRUPT.store(true, Ordering::Relaxed);
-    });
+    when_input_ends(|| INTERRUPT.store(true, Ordering::Relaxed));
     Ok(&INTERRUPT)
 }
