@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::judge::{self, Elsewhere, Place, Subject};
 use super::report::{Found, Mark, Part, Relation, Step, count};
-use super::run::{Results, Run, plural};
+use super::run::{BREAKS, KEEPS, Results, Run, plural};
 
 /// Replays the findings of one kernel on the other.
 pub struct Judge<'a> {
@@ -84,8 +84,7 @@ fn is_told(found: &Found, other: &Found) -> bool {
     found.relation == other.relation
         && call(&found.kind) == call(&other.kind)
         && other.lines.iter().any(|line| {
-            (line.starts_with("breaks what") || line.starts_with("keeps what"))
-                && line.contains(promise)
+            (line.starts_with(BREAKS) || line.starts_with(KEEPS)) && line.contains(promise)
                 || found.lines.first() == Some(line)
         })
 }

@@ -60,6 +60,10 @@ const PATIENCE: std::ops::RangeInclusive<f64> = 1.5..=3.0;
 /// The output of a run that hangs. Other runs of that kernel would hang too.
 const HANG: &str = "hang: a call";
 
+/// The beginnings of the lines that name the promises of a difference.
+pub const BREAKS: &str = "breaks what the base keeps:";
+pub const KEEPS: &str = "keeps what the base breaks:";
+
 /// Share of the operations in which memory fails, in the runs with failing memory.
 const FAULTS: &str = "0.02";
 
@@ -295,10 +299,10 @@ fn difference(shown: Shown, (patched, base): (&str, &str)) -> Found {
     };
     let (new, fixed) = (shown.new, shown.fixed);
     if !new.is_empty() {
-        lines.push(format!("breaks what the base keeps: {}", new.join(", ")));
+        lines.push(format!("{BREAKS} {}", new.join(", ")));
     }
     if !fixed.is_empty() {
-        lines.push(format!("keeps what the base breaks: {}", fixed.join(", ")));
+        lines.push(format!("{KEEPS} {}", fixed.join(", ")));
     }
     // If the base hits a BUG here, any other answer is a fix.
     let was_bug = fixed.iter().any(|promise| promise == "no-bug");
