@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::command_line::{assert_wrong_usage, command, text};
-use crate::common::{copy_of_kernel, edit_allocator, kernel_tree, not_tested};
+use crate::common::{kernel_tree, not_tested, with_statement};
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -177,9 +177,7 @@ fn any_width_will_do(#[case] line: &str) {
 
 /// A kernel whose reset of the clear state does not end.
 fn that_hangs() -> Option<TempDir> {
-    let tree = copy_of_kernel();
-    let (after, from) = ("void gpu_buddy_reset_clear(", "\n{\n");
-    edit_allocator(tree.path(), after, from, "\n{\n\tfor (;;) ;\n").then_some(tree)
+    with_statement("void gpu_buddy_reset_clear(", "for (;;) ;")
 }
 
 /// What it was at is said, and the exit code is that of an interrupt.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::command_line::{assert_wrong_usage, command, on_trace, prints};
-use crate::common::{copy_of_kernel, edit_allocator, not_found};
+use crate::common::with_statement;
 use gpu_buddy::Snapshot;
 use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace, format_size};
 use rstest::rstest;
@@ -197,11 +197,8 @@ fn a_long_trace_takes_seconds() {
 #[test]
 fn it_stops_before_a_bug() {
     let place = Place::new();
-    let tree = copy_of_kernel();
-    let (after, from) = ("void gpu_buddy_reset_clear(", "\n{\n");
-    if !edit_allocator(tree.path(), after, from, "\n{\n\tBUG_ON(mm->avail);\n") {
-        return not_found("a reset that runs into a BUG", from);
-    }
+    let reset = "void gpu_buddy_reset_clear(";
+    let Some(tree) = with_statement(reset, "BUG_ON(mm->avail);") else { return };
     let trace = "space size=1M chunk=4K\na = alloc 256K\nreset dirty\nb = alloc 512K\n";
     let kernel = ["--kernel", tree.path().to_str().expect("UTF-8")];
     let output = prints(&mut place.plot(trace, &kernel));
@@ -215,11 +212,7 @@ fn it_stops_before_a_bug() {
 #[case::hang("for (;;) ;", "hang: a call of the C does not return")]
 fn it_stops_before_a_call_that_is_not_survived(#[case] statement: &str, #[case] says: &str) {
     let place = Place::new();
-    let tree = copy_of_kernel();
-    let (after, from) = ("void gpu_buddy_reset_clear(", "\n{\n");
-    if !edit_allocator(tree.path(), after, from, &format!("\n{{\n\t{statement}\n")) {
-        return not_found("a reset that is not survived", from);
-    }
+    let Some(tree) = with_statement("void gpu_buddy_reset_clear(", statement) else { return };
     let trace = "space size=1M chunk=4K\na = alloc 256K\nreset dirty\nb = alloc 512K\n";
     let kernel = ["--kernel", tree.path().to_str().expect("UTF-8"), "--patience", "0.5"];
     let output = prints(&mut place.plot(trace, &kernel));

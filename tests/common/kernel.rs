@@ -78,6 +78,14 @@ pub fn edit_allocator(tree: &Path, after: &str, from: &str, to: &str) -> bool {
     true
 }
 
+/// A copy of the kernel, with a statement at the beginning of a function of the allocator. `None`
+/// if a later kernel lacks the function.
+pub fn with_statement(function: &str, statement: &str) -> Option<tempfile::TempDir> {
+    let tree = copy_of_kernel();
+    let (from, to) = ("\n{\n", format!("\n{{\n\t{statement}\n"));
+    edit_allocator(tree.path(), function, from, &to).then_some(tree)
+}
+
 /// The trace of a finding, from its page.
 pub fn finding_trace(name: &str) -> String {
     let page = project().join("docs/findings").join(name).with_extension("md");

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use crate::command_line::{assert_wrong_usage, command, on_trace, prints, text};
-use crate::common::{copy_of_kernel, edit_allocator, not_found, project};
+use crate::common::{project, with_statement};
 use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace};
 use gpu_buddy::{BlockState, Snapshot};
 use rstest::rstest;
@@ -141,11 +141,8 @@ fn it_says_why_it_stops() {
         "{output}"
     );
 
-    let tree = copy_of_kernel();
-    let (after, from) = ("void gpu_buddy_reset_clear(", "\n{\n");
-    if !edit_allocator(tree.path(), after, from, "\n{\n\tBUG_ON(mm->avail);\n") {
-        return not_found("a reset that runs into a BUG", from);
-    }
+    let reset = "void gpu_buddy_reset_clear(";
+    let Some(tree) = with_statement(reset, "BUG_ON(mm->avail);") else { return };
     let trace = format!("{SMALL}reset dirty\nlast = alloc 4K\n");
     let kernel = ["--kernel", tree.path().to_str().expect("UTF-8")];
     let output = prints(&mut place.map(&trace, &kernel));
@@ -176,13 +173,6 @@ fn a_call_that_is_not_survived_is_named(#[case] statement: &str, #[case] says: &
     // Before that call, nothing is wrong.
     let output = prints(&mut place.map(&trace, &[&kernel[..], &["--at", "4"]].concat()));
     assert!(!output.contains("stopped"), "{output}");
-}
-
-/// A copy of the kernel, with a statement at the beginning of a function.
-fn with_statement(function: &str, statement: &str) -> Option<TempDir> {
-    let tree = copy_of_kernel();
-    let (from, to) = ("\n{\n", format!("\n{{\n\t{statement}\n"));
-    edit_allocator(tree.path(), function, from, &to).then_some(tree)
 }
 
 /// The teardown is no part of the picture. Without an allocator there is none.
