@@ -12,7 +12,7 @@ use super::report::Relation;
 use crate::supervise::candidate::{Kind, Seen, try_trace_with};
 
 /// How long one operation may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A kernel, as a module.
 #[derive(Clone)]
