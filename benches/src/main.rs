@@ -1,13 +1,6 @@
-//! Writes `docs/performance.md`.
-use gpu_buddy::diff::Churn;
-use gpu_buddy_benches::{pairs, subject::Kind};
+//! x
+use gpu_buddy_benches::walks;
 fn main() {
-    for churn in Churn::ALL {
-        let started = std::time::Instant::now();
-        let load = pairs::measure(churn, Kind::ALL, 7, 4000);
-        println!("{} ({:?})", churn.name, started.elapsed());
-        for it in &load.subjects {
-            println!("  {:24} {:8.0} {:.2} {:.2} {:.2}", it.kind.name(), it.nanoseconds, it.ratio.lower, it.ratio.median, it.ratio.upper);
-        }
-    }
+    for w in walks::Walk::ALL { for n in [16, 64, 256, 1024, 4096] { println!("{} {n} {:?}", w.name, w.cost(n)); } }
+    for c in gpu_buddy::diff::Churn::ALL { println!("{} {:?}", c.name, walks::steps(c, 5000)); }
 }
