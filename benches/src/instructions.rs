@@ -12,22 +12,26 @@ use crate::subject::{Kind, Runner, Want};
 const SEED: u64 = 1;
 
 /// What instructions are for, in the order of the table.
-pub const PARTS: [&str; 9] = [C, MEMORY, SCOPE, MUTEX, CHECKS, LISTS, RAW_RULES, SHARED, OTHER];
+pub const PARTS: [&str; 9] = [C, MEMORY, RAW_RULES, ENTRY, MUTEX, SHARED, CHECKS, LISTS, OTHER];
 
 const C: &str = "the C";
 const MEMORY: &str = "memory for the C's blocks";
-const SCOPE: &str = "entering and leaving the scope: events, unwinding";
-const MUTEX: &str = "mutex";
+const RAW_RULES: &str = "`ffi`: is a monitor watching the caller?";
+const ENTRY: &str = "into the C and back: scope, `catch_unwind`, events";
+const MUTEX: &str = "the mutex";
+const SHARED: &str = "reference counts of handles";
 const CHECKS: &str = "arguments, flags, errors";
 const LISTS: &str = "lists of blocks";
-const RAW_RULES: &str = "rules of the raw layer";
-const SHARED: &str = "reference counts";
 const OTHER: &str = "other";
 /// The loop that calls the subject.
 const HARNESS: &str = "the harness";
 
+/// The parts that raw calls over the crate's own memory would have.
+pub const RAW_PARTS: [&str; 3] = [C, MEMORY, RAW_RULES];
+
 /// Parts of paths or names, and what they are for. The first that matches counts.
-const PLACES: [(&str, &str); 27] = [
+const PLACES: [(&str, &str); 21] = [
+    ("gpu_buddy_benches", HARNESS),
     ("/benches/", HARNESS),
     ("drivers/gpu/", C),
     ("lib/rbtree", C),
@@ -40,22 +44,46 @@ const PLACES: [(&str, &str); 27] = [
     ("runtime::slab", MEMORY),
     ("malloc", MEMORY),
     ("memset", MEMORY),
-    ("runtime/scope", SCOPE),
-    ("runtime::scope", SCOPE),
-    ("panicking", SCOPE),
-    ("parking_lot", MUTEX),
-    ("lock_api", MUTEX),
-    ("sync.rs", SHARED),
-    ("sync::Arc", SHARED),
     ("wrapper/", RAW_RULES),
     ("wrapper::", RAW_RULES),
-    ("src/blocks", LISTS),
-    ("buddy/inner", SCOPE),
-    ("src/buddy", CHECKS),
-    ("src/request", CHECKS),
-    ("src/flags", CHECKS),
-    ("gpu_buddy", CHECKS),
+    ("scope", ENTRY),
+    ("inner", ENTRY),
+    ("panicking", ENTRY),
+    ("parking_lot", MUTEX),
+    ("blocks", LISTS),
+    ("buddy", CHECKS),
 ];
+
+/// What an instruction is for. What is inlined from the standard library counts for the function
+/// that has it, except atomics.
+fn part(file: &str, function: &str) -> &'static str {
+    if file.ends_with("sync/atomic.rs") && !function.contains("wrapper") {
+        return if function.contains("Inner::call") { MUTEX } else { SHARED };
+    }
+    let find = |text: &str| PLACES.iter().find(|(part, _)| text.contains(part));
+    let is_std = file.contains("/library/") && !file.contains("compiler-builtins");
+    // The path of this checkout could match.
+    let file = file.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).unwrap_or(file);
+    let file = file.rfind("/src/").map_or(file, |at| &file[at..]);
+    let found = if is_std { None } else { find(file) };
+    found.or_else(|| find(function)).map_or(OTHER, |&(_, part)| part)
+}
+
+/// The instructions for a step.
+pub struct Counted {
+    /// By [part](PARTS), without the harness.
+    pub parts: BTreeMap<&'static str, f64>,
+    /// The functions outside the C with the most instructions of their own.
+    pub functions: Vec<(String, f64)>,
+}
+
+impl Counted {
+    /// All instructions.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.parts.values().sum()
+    }
+}
 
 /// Runs `pairs` steps of a load, which callgrind counts alone.
 pub fn run(kind: Kind, churn: Churn, pairs: usize) {
@@ -74,12 +102,12 @@ fn counted_steps(runner: &mut dyn Runner, wants: &[Want]) {
     std::hint::black_box(runner.run(std::hint::black_box(wants)));
 }
 
-/// The instructions for a step, by [part](PARTS), without the harness; `None` without valgrind.
+/// Counts the instructions for a step; `None` without valgrind.
 ///
 /// # Errors
 ///
 /// If valgrind fails.
-pub fn count(kind: Kind, load: usize, pairs: usize) -> io::Result<Option<BTreeMap<&'static str, f64>>> {
+pub fn count(kind: Kind, load: usize, pairs: usize) -> io::Result<Option<Counted>> {
     let file = std::env::temp_dir().join(format!("gpu-buddy-benches.{}", std::process::id()));
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*counted_steps*"])
@@ -96,17 +124,19 @@ pub fn count(kind: Kind, load: usize, pairs: usize) -> io::Result<Option<BTreeMa
     }
     let text = std::fs::read_to_string(&file)?;
     std::fs::remove_file(&file)?;
-    let mut parts = BTreeMap::new();
+    let (mut parts, mut functions) = (BTreeMap::new(), HashMap::new());
     for ((file, function), cost) in own_costs(&text) {
-        // Code of the standard library is inlined everywhere: there the function tells.
-        let place = if file.contains("/library/") { &function } else { &file };
-        let find = |text: &str| PLACES.iter().find(|(part, _)| text.contains(part));
-        let part = find(place).or_else(|| find(&function)).map_or(OTHER, |&(_, part)| part);
+        let (part, cost) = (part(&file, &function), cost as f64 / pairs as f64);
         if part != HARNESS {
-            *parts.entry(part).or_insert(0.0) += cost as f64 / pairs as f64;
+            *parts.entry(part).or_insert(0.0) += cost;
+            if part != C {
+                *functions.entry(function).or_insert(0.0) += cost;
+            }
         }
     }
-    Ok(Some(parts))
+    let mut functions: Vec<_> = functions.into_iter().collect();
+    functions.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(Some(Counted { parts, functions }))
 }
 
 /// The instructions of each file and function, without those of the functions that it calls, from a

@@ -14,8 +14,8 @@ pub struct Load {
     pub churn: Churn,
     /// Those that can take part.
     pub subjects: Vec<Times>,
-    /// The number of rounds.
-    pub rounds: usize,
+    /// The steps of the C for each step of the load.
+    pub steps: Option<f64>,
 }
 
 /// The times of one subject.
@@ -52,8 +52,8 @@ impl Quartiles {
 /// Fills each subject, and measures rounds of `pairs` steps each. Each goes first equally often.
 #[must_use]
 pub fn measure(churn: Churn, kinds: &[Kind], rounds: usize, pairs: usize) -> Load {
-    let mut steps = churn.steps(SEED).map(|step| Want::new(churn, step));
-    let mut take = |count: usize| -> Vec<Want> { steps.by_ref().take(count).collect() };
+    let mut wants = churn.steps(SEED).map(|step| Want::new(churn, step));
+    let mut take = |count: usize| -> Vec<Want> { wants.by_ref().take(count).collect() };
     let live = churn.live as usize;
     let fill = take(live + live.min(pairs));
     let mut runners: Vec<(Kind, Box<dyn Runner>)> = kinds
@@ -82,5 +82,18 @@ pub fn measure(churn: Churn, kinds: &[Kind], rounds: usize, pairs: usize) -> Loa
         ratio: Quartiles::new(times.iter().zip(&yardstick).map(|(it, raw)| it / raw).collect()),
         nanoseconds: Quartiles::new(times).median,
     });
-    Load { churn, subjects: subjects.collect(), rounds }
+    Load { churn, subjects: subjects.collect(), steps: steps(churn, pairs) }
+}
+
+/// The steps of the C for each step of a load, once it is filled; `None` if the laboratory allows
+/// fewer objects.
+#[must_use]
+pub fn steps(churn: Churn, pairs: usize) -> Option<f64> {
+    let live = churn.live as usize;
+    let mut wants = churn.steps(SEED).map(|step| Want::new(churn, step));
+    let mut runner = Kind::Counted.start(churn.space, live)?;
+    let mut failed = runner.run(&wants.by_ref().take(2 * live).collect::<Vec<_>>());
+    let before = runner.steps()?;
+    failed += runner.run(&wants.take(pairs).collect::<Vec<_>>());
+    (failed == 0).then(|| (runner.steps().unwrap_or(0) - before) as f64 / pairs as f64)
 }

@@ -6,18 +6,14 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use gpu_buddy::diff::{Churn, Space};
+use gpu_buddy::diff::Space;
 
 use crate::pairs::Quartiles;
 use crate::random::Random;
 use crate::subject::{Kind, Want};
-use crate::walks;
 
 const SEED: u64 = 1;
 const ROUNDS: usize = 7;
-
-/// The most live blocks for which steps are counted: the laboratory limits the C's objects.
-const MOST_COUNTED: u32 = 1_000_000;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +33,8 @@ pub struct Measured {
     pub nanoseconds: f64,
     /// The memory for a live block, in bytes, with the handle.
     pub bytes: f64,
+    /// The steps of a free and an allocation, if they are counted.
+    pub steps: Option<f64>,
 }
 
 impl Point {
@@ -60,7 +58,9 @@ impl Point {
         let numbers: Vec<f64> = text.split_whitespace().map_while(|it| it.parse().ok()).collect();
         match (output.status.success(), &numbers[..]) {
             (true, []) => Ok(None),
-            (true, &[nanoseconds, bytes]) => Ok(Some(Measured { nanoseconds, bytes })),
+            (true, &[nanoseconds, bytes, ref steps @ ..]) => {
+                Ok(Some(Measured { nanoseconds, bytes, steps: steps.first().copied() }))
+            }
             _ => Err(io::Error::other(format!(
                 "{self:?}: {}: {text}{}",
                 output.status,
@@ -75,7 +75,7 @@ impl Point {
     ///
     /// If this process's memory cannot be read.
     pub fn measure_here(&self, pairs: usize) -> io::Result<Option<Measured>> {
-        let (live, more) = (self.live, self.live / 2);
+        let (live, more) = (self.live, self.live / 8);
         let align = self.space.chunk_size;
         let want = |slot| Want { slot, size: align, align, contiguous: false };
         let before = resident()?;
@@ -95,7 +95,7 @@ impl Point {
         if let Some(bytes) = resident()?.checked_sub(before) {
             filled = bytes;
         }
-        // A third is freed again at random, so that there are holes.
+        // More are allocated, and as many freed at random, so that there are holes.
         fill(live..live + more);
         let mut random = Random::new(SEED);
         let mut slots: Vec<u32> = (0..live + more).collect();
@@ -103,6 +103,7 @@ impl Point {
             let slot = slots.swap_remove(random.below(slots.len() as u64) as usize);
             runner.run(&[Want { size: 0, ..want(slot) }]);
         }
+        let before = runner.steps();
         let times = (0..ROUNDS).map(|_| {
             let wants: Vec<_> = (0..pairs)
                 .map(|_| want(slots[random.below(slots.len() as u64) as usize]))
@@ -112,19 +113,14 @@ impl Point {
             started.elapsed().as_nanos() as f64 / pairs as f64
         });
         let nanoseconds = Quartiles::new(times.collect()).median;
+        let steps = before.zip(runner.steps()).map(|(before, after)| (after - before) as f64);
+        let steps = steps.map(|steps| steps / (ROUNDS * pairs) as f64);
         // It would take longer than the measurement.
         std::mem::forget(runner);
         if failed > 0 {
             return Ok(None);
         }
-        Ok(Some(Measured { nanoseconds, bytes: filled as f64 / f64::from(live) }))
-    }
-
-    /// The steps of the C for a free and an allocation; `None` for too many blocks.
-    #[must_use]
-    pub fn steps(&self, pairs: usize) -> Option<f64> {
-        let churn = Churn { space: self.space, live: self.live, largest: 1, ..Churn::ALL[0] };
-        (self.live <= MOST_COUNTED).then(|| walks::steps(churn, pairs))?
+        Ok(Some(Measured { nanoseconds, bytes: filled as f64 / f64::from(live), steps }))
     }
 }
 

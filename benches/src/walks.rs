@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gpu_buddy::diff::{Churn, Id, Implementation, KernelC, Operation, Space, Trace};
+use gpu_buddy::diff::{Id, Implementation, KernelC, Operation, Space, Trace};
 use gpu_buddy::{AllocRequest, GpuBuddyAllocFlag};
 
 const CHUNK: u64 = 4 << 10;
@@ -15,41 +15,35 @@ pub struct Walk {
     pub call: &'static str,
     /// The functions of the C that walk.
     pub functions: &'static str,
-    /// How the steps grow.
-    pub growth: &'static str,
     /// The operations before it and the call, with this many holes or blocks.
     make: fn(u64) -> Trace,
 }
 
 impl Walk {
     /// All.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: &[Self] = &[
         Self {
             name: "range-of-holes",
             call: "a request for n chunks in a range with n holes of one chunk",
             functions: "`__gpu_buddy_alloc_range_bias()`: each chunk is searched for from the roots on",
-            growth: "quadratic",
             make: range_of_holes,
         },
         Self {
             name: "range-behind-blocks",
             call: "a request for one chunk in a range whose first n chunks are allocated",
             functions: "`__alloc_range_bias()`: it visits each block of the range",
-            growth: "linear",
             make: range_behind_blocks,
         },
         Self {
             name: "contiguous-in-holes",
             call: "a contiguous request for 3 chunks among n holes of 2 chunks",
             functions: "`__alloc_contig_try_harder()`: each hole is tried, from the roots on",
-            growth: "n log n",
             make: contiguous_in_holes,
         },
         Self {
             name: "merge-by-force",
             call: "a request for the whole space, in which n cleared chunks did not merge",
             functions: "`__force_merge()`: it walks the trees of all orders",
-            growth: "linear",
             make: merge_by_force,
         },
     ];
@@ -67,20 +61,6 @@ impl Walk {
         replay(&self.trace(holes), |_, steps, nanoseconds| last = Some((steps, nanoseconds)))?;
         last
     }
-}
-
-/// The steps for each step of a load, once it is filled; `None` if the laboratory's limit of objects
-/// is too low for it.
-#[must_use]
-pub fn steps(churn: Churn, pairs: usize) -> Option<f64> {
-    let (live, mut steps, mut done) = (churn.live as usize, 0, 0);
-    replay(&churn.trace(1, live + pairs), |index, cost, _| {
-        if index >= live {
-            steps += cost;
-            done += 1;
-        }
-    })?;
-    (done > 0).then(|| steps as f64 / pairs as f64)
 }
 
 /// Replays a trace of allocations and frees. Calls `each` with the index, the steps and the

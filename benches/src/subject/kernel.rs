@@ -1,6 +1,5 @@
-//! The kernel's C, in two ways, and the reference model.
+//! The kernel's C, in three ways, and the reference model.
 
-use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{Implementation, Space};
 use gpu_buddy::{
     Alignment, AllocRequest, AllocatedBlocks, GpuBuddy, GpuBuddyAllocFlag, GpuBuddyAllocFlags,
@@ -109,16 +108,26 @@ impl Subject for Safe {
     }
 }
 
-/// The reference model.
-pub struct Model {
-    model: Reference,
-    slots: Vec<Option<<Reference as Implementation>::Allocation>>,
+/// The reference model, or the C in the laboratory.
+pub struct Model<I: Implementation> {
+    model: I,
+    slots: Vec<Option<I::Allocation>>,
+    steps: Option<u64>,
 }
 
-impl Subject for Model {
-    fn create(_: Kind, space: Space, slots: usize) -> Option<Self> {
-        let model = Reference::create(space).ok()?;
-        Some(Self { model, slots: (0..slots).map(|_| None).collect() })
+impl<I: Implementation> Model<I> {
+    fn count(&mut self) {
+        if let Some(steps) = &mut self.steps {
+            *steps += self.model.report().cost.unwrap_or(0);
+        }
+    }
+}
+
+impl<I: Implementation> Subject for Model<I> {
+    fn create(kind: Kind, space: Space, slots: usize) -> Option<Self> {
+        let model = I::create(space).ok()?;
+        let steps = (kind == Kind::Counted).then_some(0);
+        Some(Self { model, slots: (0..slots).map(|_| None).collect(), steps })
     }
 
     fn alloc(&mut self, want: Want) -> bool {
@@ -128,14 +137,21 @@ impl Subject for Model {
         };
         let Want { size, align: min_block_size, .. } = want;
         let request = AllocRequest { size, min_block_size, flags, ..AllocRequest::default() };
+        let allocation = self.model.alloc(&request).ok();
+        self.count();
         let slot = &mut self.slots[want.slot as usize];
-        *slot = self.model.alloc(&request).ok();
+        *slot = allocation;
         slot.is_some()
     }
 
     fn free(&mut self, slot: usize) {
         if let Some(allocation) = self.slots[slot].take() {
             self.model.free(allocation, false);
+            self.count();
         }
+    }
+
+    fn steps(&self) -> Option<u64> {
+        self.steps
     }
 }

@@ -3,7 +3,8 @@
 mod kernel;
 mod peers;
 
-use gpu_buddy::diff::{Churn, ChurnStep, Space};
+use gpu_buddy::diff::reference::Reference;
+use gpu_buddy::diff::{Churn, ChurnStep, KernelC, Space};
 
 /// A request.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,11 @@ trait Subject: Sized {
 
     /// Frees what is in a slot, if anything.
     fn free(&mut self, slot: usize);
+
+    /// The steps of all calls so far, if they are counted.
+    fn steps(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A subject under a load.
@@ -43,6 +49,9 @@ pub trait Runner {
     /// Does one step after the other: frees the slot and allocates for it. Returns how many
     /// allocations failed.
     fn run(&mut self, wants: &[Want]) -> u64;
+
+    /// The steps of all calls so far, if they are counted.
+    fn steps(&self) -> Option<u64>;
 
     /// Whether `size` bytes can be allocated in one run. `slot` must be empty.
     fn fits(&mut self, size: u64, align: u64, slot: u32) -> bool;
@@ -59,6 +68,10 @@ impl<S: Subject> Runner for S {
             }
         }
         failed
+    }
+
+    fn steps(&self) -> Option<u64> {
+        Subject::steps(self)
     }
 
     fn fits(&mut self, size: u64, align: u64, slot: u32) -> bool {
@@ -79,6 +92,8 @@ pub enum Kind {
     Safe,
     /// The same, top-down.
     SafeTopDown,
+    /// The C in the laboratory, which counts its steps. It is not timed.
+    Counted,
     /// The reference model in Rust.
     Reference,
     /// The crate `offset-allocator`.
@@ -93,7 +108,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All, the yardstick first.
+    /// Those that are timed, the yardstick first.
     pub const ALL: &[Self] = &[
         Self::RawC,
         Self::RawCTopDown,
@@ -115,6 +130,7 @@ impl Kind {
             Self::RawCTopDown => "raw C, top-down",
             Self::Safe => "safe API",
             Self::SafeTopDown => "safe API, top-down",
+            Self::Counted => "C with steps",
             Self::Reference => "reference model",
             Self::OffsetAllocator => "offset-allocator",
             Self::BuddySystem => "buddy_system_allocator",
@@ -133,11 +149,25 @@ impl Kind {
             | Self::RawCTopDown
             | Self::Safe
             | Self::SafeTopDown
+            | Self::Counted
             | Self::Reference => true,
             Self::OffsetAllocator | Self::BuddySystem | Self::RangeAlloc => false,
             #[cfg(feature = "vma")]
             Self::VirtualBlock => false,
         }
+    }
+
+    /// The subject with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let all = Self::ALL.iter().chain(&[Self::Counted]);
+        all.copied().find(|kind| kind.name() == name)
+    }
+
+    /// Its place among the colours of a plot.
+    #[must_use]
+    pub fn colour(self) -> usize {
+        Self::ALL.iter().position(|&kind| kind == self).unwrap_or(0)
     }
 
     /// With all of `space` free; `None` if it cannot manage that.
@@ -153,7 +183,8 @@ impl Kind {
         match self {
             Self::RawC | Self::RawCTopDown => boxed::<kernel::RawC>(self, space, slots),
             Self::Safe | Self::SafeTopDown => boxed::<kernel::Safe>(self, space, slots),
-            Self::Reference => boxed::<kernel::Model>(self, space, slots),
+            Self::Counted => boxed::<kernel::Model<KernelC>>(self, space, slots),
+            Self::Reference => boxed::<kernel::Model<Reference>>(self, space, slots),
             Self::OffsetAllocator => boxed::<peers::Offset>(self, space, slots),
             Self::BuddySystem => boxed::<peers::BuddySystem>(self, space, slots),
             Self::RangeAlloc => boxed::<peers::Ranges>(self, space, slots),
