@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use gpu_buddy::diff::{Load, Operation, Space};
 use gpu_buddy::GpuBuddyAllocFlag;
+use gpu_buddy::diff::{Load, Operation, Space};
 
 use crate::random::Random;
 use crate::subject::{Kind, Want};
@@ -157,9 +157,8 @@ impl Sequence {
                 failed += u64::from(want.size <= free);
             }
         }
-        let mut fits = |chunks: u64| {
-            chunks == 0 || runner.fits(chunks * CHUNK, CHUNK, self.slots as u32)
-        };
+        let mut fits =
+            |chunks: u64| chunks == 0 || runner.fits(chunks * CHUNK, CHUNK, self.slots as u32);
         let (mut least, mut most) = (0, self.space.size / CHUNK + 1);
         while most - least > 1 {
             let middle = least + (most - least) / 2;

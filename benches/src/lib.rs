@@ -11,4 +11,5 @@ mod random;
 pub mod run;
 pub mod scale;
 pub mod subject;
+mod timer;
 pub mod walks;

@@ -1,10 +1,9 @@
 //! Time: every subject does the same steps, by turns.
 
-use std::time::Instant;
-
 use gpu_buddy::diff::Churn;
 
 use crate::subject::{Kind, Runner, Want};
+use crate::timer::Timer;
 
 const SEED: u64 = 1;
 
@@ -70,9 +69,9 @@ pub fn measure(churn: Churn, kinds: &[Kind], rounds: usize, pairs: usize) -> Loa
         let wants = take(pairs);
         for turn in 0..runners.len() {
             let index = (round + turn) % runners.len();
-            let started = Instant::now();
+            let started = Timer::start();
             let failed = runners[index].1.run(&wants);
-            times[index].push(started.elapsed().as_nanos() as f64 / pairs as f64);
+            times[index].push(started.nanoseconds() / pairs as f64);
             assert_eq!(failed, 0, "{}: {}", churn.name, runners[index].0.name());
         }
     }

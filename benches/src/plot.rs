@@ -2,7 +2,7 @@
 
 use std::io;
 
-use plotters::coord::ranged1d::{ValueFormatter};
+use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 
 type Drawn<T = ()> = Result<T, DrawingAreaErrorKind<io::Error>>;
@@ -46,6 +46,8 @@ pub struct Axis {
     pub label: &'static str,
     /// Whether it is logarithmic.
     pub logarithmic: bool,
+    /// Whether it begins at 0, if it is not logarithmic.
+    pub from_0: bool,
     /// The text of a number.
     pub format: fn(f64) -> String,
 }
@@ -80,8 +82,8 @@ impl Plot {
         root.draw_text(self.title, &font(18, INK), (MARGIN as i32, MARGIN as i32))?;
         let (plot, legend) = root.split_horizontally(SIZE.0 - LEGEND);
         let all = || self.lines.iter().flat_map(|line| &line.points);
-        let x = range(all().map(|point| point.0), self.x.logarithmic);
-        let y = range(all().map(|point| point.1), self.y.logarithmic);
+        let x = range(all().map(|point| point.0), &self.x);
+        let y = range(all().map(|point| point.1), &self.y);
         let mut builder = ChartBuilder::on(&plot);
         builder.margin(MARGIN).margin_top(44).x_label_area_size(40).y_label_area_size(72);
         match (self.x.logarithmic, self.y.logarithmic) {
@@ -100,10 +102,7 @@ impl Plot {
         root.present()
     }
 
-    fn chart<X, Y>(
-        &self,
-        mut chart: ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>,
-    ) -> Drawn
+    fn chart<X, Y>(&self, mut chart: ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>) -> Drawn
     where
         X: Ranged<ValueType = f64> + ValueFormatter<f64>,
         Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -134,7 +133,8 @@ impl Plot {
 
     /// Adds what plotters does not write: a theme, and a description for screen readers.
     fn with_style(&self, text: &str) -> String {
-        let mut style = "svg{max-width:100%;height:auto}text{font-family:system-ui,sans-serif}".to_owned();
+        let mut style =
+            "svg{max-width:100%;height:auto}text{font-family:system-ui,sans-serif}".to_owned();
         let mut dark = "[fill='#FFFFFF']{fill:#0d1117}[fill='#1F2328']{fill:#e6edf3}\
                         [fill='#59636E']{fill:#9198a1}[stroke='#59636E']{stroke:#9198a1}\
                         [stroke='#D8DEE4']{stroke:#2b3138}"
@@ -144,7 +144,8 @@ impl Plot {
             if !dashes.is_empty() {
                 style += &format!("polyline[stroke='{colour}']{{stroke-dasharray:{dashes}}}");
             }
-            dark += &format!("[stroke='{colour}']{{stroke:{theme}}}[fill='{colour}']{{fill:{theme}}}");
+            dark +=
+                &format!("[stroke='{colour}']{{stroke:{theme}}}[fill='{colour}']{{fill:{theme}}}");
         }
         let names: Vec<_> = self.lines.iter().map(|line| line.name.as_str()).collect();
         let (tag, rest) = text.split_once('>').unwrap_or((text, ""));
@@ -165,9 +166,13 @@ fn font(size: u32, colour: RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&colour)
 }
 
-/// From the smallest to the largest value; from 0 on if not logarithmic.
-fn range(values: impl Iterator<Item = f64> + Clone, logarithmic: bool) -> core::ops::Range<f64> {
+/// What an axis shows.
+fn range(values: impl Iterator<Item = f64> + Clone, axis: &Axis) -> core::ops::Range<f64> {
     let most = values.clone().fold(f64::MIN, f64::max);
     let least = values.fold(f64::MAX, f64::min);
-    if logarithmic { least..most.max(least * 1.1) } else { least.min(0.0)..most.max(0.01) }
+    match axis {
+        Axis { logarithmic: true, .. } => least..most.max(least * 1.1),
+        Axis { from_0: true, .. } => 0.0..most.max(0.01),
+        _ => least..most.max(least + 0.01),
+    }
 }

@@ -75,6 +75,12 @@ impl Effort {
     };
 }
 
+/// What is lost to fragmentation under the load of a driver: its name, and its requests.
+pub type Driver = (String, u64, Vec<(Entry, Left)>);
+
+/// The cost of a call that walks: the number of holes, the steps, and the nanoseconds.
+pub type Cost = (u64, u64, f64);
+
 /// The results of a run.
 pub struct Results {
     /// Where.
@@ -93,16 +99,16 @@ pub struct Results {
     pub instructions: Vec<(Churn, [Counted; 2])>,
     /// What is lost to fragmentation: random sizes, by fill in percent.
     pub fills: Vec<(u64, Vec<(Entry, Left)>)>,
-    /// The same for the loads of drivers: its name, and its requests.
-    pub drivers: Vec<(String, u64, Vec<(Entry, Left)>)>,
+    /// The same for the loads of drivers.
+    pub drivers: Vec<Driver>,
     /// Growth with the number of live blocks, by chunk size.
     pub live: Vec<(Point, Measured)>,
     /// Growth with the space.
     pub spaces: Vec<(Point, Measured)>,
     /// The steps of a load by the number of live allocations.
     pub steps: Vec<(Churn, Vec<(u32, f64)>)>,
-    /// The steps and nanoseconds of calls that walk, by the number of holes.
-    pub walks: Vec<(&'static Walk, Vec<(u64, u64, f64)>)>,
+    /// The cost of calls that walk.
+    pub walks: Vec<(&'static Walk, Vec<Cost>)>,
 }
 
 /// Measures everything. Says on standard error what it does.
@@ -121,8 +127,8 @@ pub fn run(effort: &Effort) -> io::Result<Results> {
     let loads = effort.loads.iter().map(measure).collect();
     say("instructions");
     let mut counted = Vec::new();
-    // One load where the C is quick, and one where it splits and merges.
-    for index in [0, 2] {
+    // One load where the C is quick, and two where it splits and merges.
+    for index in [0, 2, 3] {
         let count = |kind| instructions::count(kind, index, effort.pairs);
         if let (Some(raw), Some(safe)) = (count(Kind::RawC)?, count(Kind::Safe)?) {
             counted.push((Churn::ALL[index], [raw, safe]));
@@ -216,7 +222,7 @@ fn steps(effort: &Effort) -> Vec<(Churn, Vec<(u32, f64)>)> {
     by_live.collect()
 }
 
-fn costs(walk: &Walk, holes: &[u64], say: impl Fn(&str)) -> Vec<(u64, u64, f64)> {
+fn costs(walk: &Walk, holes: &[u64], say: impl Fn(&str)) -> Vec<Cost> {
     say(&format!("walks: {}", walk.name));
     let cost = |&holes: &u64| walk.cost(holes).map(|(steps, time)| (holes, steps, time));
     holes.iter().filter_map(cost).collect()

@@ -4,16 +4,16 @@
 
 use std::io;
 use std::process::Command;
-use std::time::Instant;
 
 use gpu_buddy::diff::Space;
 
 use crate::pairs::Quartiles;
 use crate::random::Random;
 use crate::subject::{Kind, Want};
+use crate::timer::Timer;
 
 const SEED: u64 = 1;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
@@ -108,9 +108,9 @@ impl Point {
             let wants: Vec<_> = (0..pairs)
                 .map(|_| want(slots[random.below(slots.len() as u64) as usize]))
                 .collect();
-            let started = Instant::now();
+            let started = Timer::start();
             failed += runner.run(&wants);
-            started.elapsed().as_nanos() as f64 / pairs as f64
+            started.nanoseconds() / pairs as f64
         });
         let nanoseconds = Quartiles::new(times.collect()).median;
         let steps = before.zip(runner.steps()).map(|(before, after)| (after - before) as f64);

@@ -1,9 +1,9 @@
 //! Calls of the C whose cost grows with the number of blocks.
 
-use std::time::Instant;
-
 use gpu_buddy::diff::{Id, Implementation, KernelC, Operation, Space, Trace};
 use gpu_buddy::{AllocRequest, GpuBuddyAllocFlag};
+
+use crate::timer::Timer;
 
 const CHUNK: u64 = 4 << 10;
 
@@ -69,11 +69,11 @@ fn replay(trace: &Trace, mut each: impl FnMut(usize, u64, f64)) -> Option<()> {
     let mut kernel = KernelC::create(trace.space).ok()?;
     let mut allocations = Vec::new();
     for (index, operation) in trace.operations.iter().enumerate() {
-        let started = Instant::now();
+        let started = Timer::start();
         match *operation {
             Operation::Alloc { id, ref request } => {
                 let result = kernel.alloc(request);
-                let nanoseconds = started.elapsed().as_nanos() as f64;
+                let nanoseconds = started.nanoseconds();
                 let report = kernel.report();
                 if report.faulted {
                     return None;
@@ -85,9 +85,9 @@ fn replay(trace: &Trace, mut each: impl FnMut(usize, u64, f64)) -> Option<()> {
             }
             Operation::Free { id, cleared } => {
                 let allocation = allocations.get_mut(id as usize)?.take()?;
-                let started = Instant::now();
+                let started = Timer::start();
                 kernel.free(allocation, cleared);
-                let nanoseconds = started.elapsed().as_nanos() as f64;
+                let nanoseconds = started.nanoseconds();
                 each(index, kernel.report().cost?, nanoseconds);
             }
             _ => return None,

@@ -5,10 +5,10 @@ mod tables;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::run::Results;
 use crate::subject::Kind;
+use crate::timer::Timer;
 
 pub use tables::costs;
 
@@ -50,9 +50,10 @@ fn page(results: &Results) -> String {
         ("lock", nanoseconds(|lock: &std::sync::Mutex<u32>| *lock.lock().expect("free") += 1)),
         ("count", nanoseconds(|it: &std::sync::Arc<u32>| drop(std::sync::Arc::clone(it)))),
         ("requests", results.requests.to_string()),
-        ("failures", tables::fills(results, |left, requests| {
-            100.0 * left.failed as f64 / requests as f64
-        })),
+        (
+            "failures",
+            tables::fills(results, |left, requests| 100.0 * left.failed as f64 / requests as f64),
+        ),
         ("largest", tables::fills(results, |left, _| 100.0 * left.largest)),
         ("drivers", tables::drivers(results)),
         ("first", tables::first_live(results).to_string()),
@@ -63,30 +64,34 @@ fn page(results: &Results) -> String {
         ("block", size_of::<gpu_buddy::ffi::gpu_buddy_block>().to_string()),
         ("bytes", tables::bytes(results)),
         ("walks", tables::walks(results)),
-        ("least", results.walks.first().and_then(|it| it.1.first()).map_or(0, |it| it.0).to_string()),
+        (
+            "least",
+            results.walks.first().and_then(|it| it.1.first()).map_or(0, |it| it.0).to_string(),
+        ),
     ];
     let mut page = include_str!("page.md").to_owned();
     for (name, value) in values {
         page = page.replace(&format!("{{{{{name}}}}}"), value.trim_end());
     }
-    page
+    // Where there is nothing to say.
+    page.replace("\n\n\n", "\n\n")
 }
 
 /// The nanoseconds of a call, with one digit.
 fn nanoseconds<T: Default>(call: impl Fn(&T)) -> String {
     const CALLS: u32 = 1_000_000;
     let value = T::default();
-    let started = Instant::now();
+    let started = Timer::start();
     (0..CALLS).for_each(|_| call(std::hint::black_box(&value)));
-    format!("{:.1}", started.elapsed().as_nanos() as f64 / f64::from(CALLS))
+    format!("{:.1}", started.nanoseconds() / f64::from(CALLS))
 }
 
 /// Two or three significant digits.
 fn ratio(value: f64) -> String {
     match value {
         10.0.. => format!("{value:.0}"),
-        1.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        0.1.. => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 
@@ -94,34 +99,48 @@ fn ratio(value: f64) -> String {
 fn range(results: &Results, kind: Kind) -> String {
     let subjects = results.loads.iter().flat_map(|load| &load.subjects);
     let ratios = subjects.filter(|it| it.kind == kind).map(|it| it.ratio.median);
-    let (least, most) = ratios.fold((f64::MAX, 0.0), |(least, most): (f64, f64), it| {
-        (least.min(it), most.max(it))
-    });
-    format!("{least:.2} to {most:.2}")
+    let (least, most) =
+        ratios.fold((f64::MAX, 0.0), |(least, most): (f64, f64), it| (least.min(it), most.max(it)));
+    format!("{} to {}", ratio(least), ratio(most))
 }
 
 fn verdict(results: &Results) -> String {
     let range = |kind| range(results, kind);
-    format!(
+    let mut text = format!(
         "Relative to the raw C, a free and an allocation take {} through the safe API, {} in the \
          reference model, {} in `offset-allocator` and {} in `buddy_system_allocator`, depending on \
-         the load. Contiguous requests of odd sizes are the slowest for the C, and lose the most to \
-         fragmentation.",
+         the load.",
         range(Kind::Safe),
         range(Kind::Reference),
         range(Kind::OffsetAllocator),
         range(Kind::BuddySystem),
-    )
+    );
+    if let Some((percent, left)) = results.fills.iter().rfind(|(percent, _)| *percent <= 90) {
+        let failed = |kind, in_pieces| {
+            let entry = left.iter().find(|(it, _)| (it.kind, it.in_pieces) == (kind, in_pieces));
+            entry.map_or(0.0, |it| 100.0 * it.1.failed as f64 / results.requests as f64)
+        };
+        text += &format!(
+            " If {percent} % of a space is in use, {:.1} % of the C's requests for one run fail, \
+             {:.1} % of those that may be filled in pieces, and {:.1} % in `offset-allocator`.",
+            failed(Kind::RawC, false),
+            failed(Kind::RawC, true),
+            failed(Kind::OffsetAllocator, false),
+        );
+    }
+    text
 }
 
 fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let kernel = gpu_buddy::KERNEL;
+    let revision: Vec<_> =
+        kernel.revision.lines().filter(|line| !line.starts_with("series:")).collect();
     let rows = [
         ("processor", machine.processor.clone()),
         ("running kernel", machine.kernel.clone()),
         ("compilers", machine.compilers.clone()),
-        ("the C", format!("Linux {}, revision {}", kernel.series, kernel.revision)),
+        ("the C", format!("Linux {}; {}", kernel.series, revision.join(", "))),
     ];
     rows.map(|(name, value)| format!("| {name} | {value} |\n")).concat()
 }
@@ -130,6 +149,6 @@ fn noise(results: &Results) -> String {
     if !results.machine.is_loaded() {
         return String::new();
     }
-    "**Other programs ran at the same time: the times are too high, and the ratios are noisy.**\n\n"
+    "**Other programs ran at the same time: the times are too high, and the ratios are noisy.**"
         .to_owned()
 }

@@ -27,11 +27,13 @@ fn short(number: f64) -> String {
         1e6.. => format!("{:.0}M", number / 1e6),
         1e3.. => format!("{:.0}k", number / 1e3),
         1.0.. => format!("{number:.0}"),
-        _ => format!("{number}"),
+        // Powers of ten are not exact.
+        _ => format!("{}", (number * 1e6).round() / 1e6),
     }
 }
 
-const RATIO: Axis = Axis { label: "time, relative to the raw C", logarithmic: true, format: short };
+const RATIO: Axis =
+    Axis { label: "time, relative to the raw C", logarithmic: true, from_0: false, format: short };
 
 fn pairs(results: &Results) -> Plot {
     let lines = Kind::ALL.iter().map(|&kind| {
@@ -41,7 +43,9 @@ fn pairs(results: &Results) -> Plot {
         });
         Line { name: kind.name().to_owned(), colour: kind.colour(), points: points.collect() }
     });
-    let x = Axis { label: "load, by its number in the table", logarithmic: false, format: short };
+    let format = |load: f64| if load.fract() == 0.0 { format!("{load}") } else { String::new() };
+    let label = "load, by its number in the table";
+    let x = Axis { label, logarithmic: false, from_0: false, format };
     let title = "Time of a free and an allocation, relative to the raw C";
     Plot { title, x, y: RATIO, lines: lines.collect() }
 }
@@ -69,13 +73,14 @@ fn percent(number: f64) -> String {
     format!("{number:.0} %")
 }
 
-const IN_USE: Axis = Axis { label: "memory in use", logarithmic: false, format: percent };
+const IN_USE: Axis =
+    Axis { label: "memory in use", logarithmic: false, from_0: false, format: percent };
 
 fn failures(results: &Results) -> Plot {
     Plot {
         title: "Requests that fail although their size is free",
         x: IN_USE,
-        y: Axis { label: "failed requests", logarithmic: false, format: percent },
+        y: Axis { label: "failed requests", logarithmic: false, from_0: true, format: percent },
         lines: fills(results, |left| 100.0 * left.failed as f64 / results.requests as f64),
     }
 }
@@ -84,21 +89,21 @@ fn largest(results: &Results) -> Plot {
     Plot {
         title: "The largest run that can still be allocated",
         x: IN_USE,
-        y: Axis { label: "share of the free memory", logarithmic: false, format: percent },
+        y: Axis {
+            label: "share of the free memory",
+            logarithmic: false,
+            from_0: true,
+            format: percent,
+        },
         lines: fills(results, |left| 100.0 * left.largest),
     }
 }
 
 /// A line for each subject, with the first chunk size.
-fn scale(
-    points: &[(Point, Measured)],
-    base: f64,
-    by: impl Fn(&Point) -> f64,
-) -> Vec<Line> {
+fn scale(points: &[(Point, Measured)], base: f64, by: impl Fn(&Point) -> f64) -> Vec<Line> {
     let points = timed(points);
     let lines = Kind::ALL.iter().filter_map(|&kind| {
-        let is_it =
-            |point: &Point| point.kind == kind && point.space.chunk_size == CHUNKS[0];
+        let is_it = |point: &Point| point.kind == kind && point.space.chunk_size == CHUNKS[0];
         let points: Vec<_> = points
             .iter()
             .filter(|(point, _)| is_it(point))
@@ -113,7 +118,7 @@ fn scale(
 fn live(results: &Results) -> Plot {
     Plot {
         title: "Time by the number of live blocks, in a space of 1T",
-        x: Axis { label: "live blocks of 4K", logarithmic: true, format: short },
+        x: Axis { label: "live blocks of 4K", logarithmic: true, from_0: false, format: short },
         y: RATIO,
         lines: scale(&results.live, base(results), |point| f64::from(point.live)),
     }
@@ -123,7 +128,7 @@ fn spaces(results: &Results) -> Plot {
     let format = |bytes: f64| format_size(1 << (bytes.log2().round() as u32).min(63));
     Plot {
         title: "Time by the size of the space, with 10k live blocks",
-        x: Axis { label: "size of the space", logarithmic: true, format },
+        x: Axis { label: "size of the space", logarithmic: true, from_0: false, format },
         y: RATIO,
         lines: scale(&results.spaces, base(results), |point| point.space.size as f64),
     }
@@ -138,8 +143,8 @@ fn walks(results: &Results) -> Plot {
     });
     Plot {
         title: "Steps of one call, by the number of holes or blocks that it meets",
-        x: Axis { label: "n", logarithmic: true, format: short },
-        y: Axis { label: "steps", logarithmic: true, format: short },
+        x: Axis { label: "n", logarithmic: true, from_0: false, format: short },
+        y: Axis { label: "steps", logarithmic: true, from_0: false, format: short },
         lines: lines.collect(),
     }
 }

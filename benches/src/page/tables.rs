@@ -58,7 +58,7 @@ pub fn ratios(results: &Results) -> String {
             let times = load.subjects.iter().find(|times| times.kind == kind);
             or_dash(times.map(|times| {
                 let it = times.ratio;
-                format!("**{:.2}** ({:.2} to {:.2})", it.median, it.lower, it.upper)
+                format!("**{}** ({} to {})", ratio(it.median), ratio(it.lower), ratio(it.upper))
             }))
         });
         head(kind.name(), cells)
@@ -73,7 +73,8 @@ pub fn steps(results: &Results) -> String {
         None => Vec::new(),
     };
     let rows = results.steps.iter().map(|(churn, steps)| {
-        let cell = |live: &u32| steps.iter().find(|it| it.0 == *live).map(|it| format!("{:.1}", it.1));
+        let cell =
+            |live: &u32| steps.iter().find(|it| it.0 == *live).map(|it| format!("{:.1}", it.1));
         let name = churn.name.split_once(", ").map_or(churn.name, |(_, name)| name);
         head(name, all.iter().map(|live| or_dash(cell(live))))
     });
@@ -90,7 +91,12 @@ pub fn costs(instructions: &[(Churn, [Counted; 2])]) -> String {
     for (churn, [raw, safe]) in instructions {
         let part = |counted: &Counted, part: &str| counted.parts.get(part).copied().unwrap_or(0.0);
         let row = |name: &str, raw: f64, safe: f64| {
-            vec![name.to_owned(), format!("{raw:.0}"), format!("{safe:.0}"), format!("{:.0}", safe - raw)]
+            vec![
+                name.to_owned(),
+                format!("{raw:.0}"),
+                format!("{safe:.0}"),
+                format!("{:.0}", safe - raw),
+            ]
         };
         let over_arena: f64 = RAW_PARTS.iter().map(|name| part(safe, name)).sum();
         let parts = PARTS.iter().map(|name| row(name, part(raw, name), part(safe, name)));
@@ -110,7 +116,8 @@ pub fn costs(instructions: &[(Churn, [Counted; 2])]) -> String {
             format!("`{name}` {cost:.0}")
         });
         let names: Vec<_> = names.collect();
-        let _ = writeln!(text, "\nThe safe API by function, outside the C: {}.\n", names.join(", "));
+        let _ =
+            writeln!(text, "\nThe safe API by function, outside the C: {}.\n", names.join(", "));
     }
     text
 }
@@ -137,8 +144,10 @@ pub fn fills(results: &Results, value: impl Fn(Left, u64) -> f64) -> String {
 }
 
 pub fn drivers(results: &Results) -> String {
-    let columns =
-        results.drivers.iter().map(|(name, requests, _)| format!("{name}, {} requests", count(*requests)));
+    let columns = results
+        .drivers
+        .iter()
+        .map(|(name, requests, _)| format!("{name}, {} requests", count(*requests)));
     let rows = entries(results).into_iter().map(|entry| {
         let cells = results.drivers.iter().map(|(_, requests, left)| {
             or_dash(find(left, &entry.name()).map(|left| {
@@ -207,14 +216,16 @@ pub fn timed(points: &[(Point, Measured)]) -> Vec<(Point, Measured)> {
 
 pub fn live_steps(results: &Results) -> String {
     let cell = |it: &Measured| it.steps.map(|steps| format!("{steps:.1}"));
-    let by_live = points(&results.live, |point| point.live.into(), |it| format!("{} live", count(it)), cell);
+    let by_live =
+        points(&results.live, |point| point.live.into(), |it| format!("{} live", count(it)), cell);
     let by_space = points(&results.spaces, |point| point.space.size, size, cell);
     format!("{by_live}\n{by_space}")
 }
 
 pub fn bytes(results: &Results) -> String {
     // A few blocks have less than the pages that a process takes for other reasons.
-    let many: Vec<_> = timed(&results.live).into_iter().filter(|(it, _)| it.live >= 100_000).collect();
+    let many: Vec<_> =
+        timed(&results.live).into_iter().filter(|(it, _)| it.live >= 100_000).collect();
     if many.is_empty() {
         return "Not measured: too few blocks.\n".to_owned();
     }
