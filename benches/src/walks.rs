@@ -24,26 +24,26 @@ impl Walk {
     pub const ALL: &[Self] = &[
         Self {
             name: "range-of-holes",
-            call: "a request for n chunks in a range with n holes of one chunk",
-            functions: "`__gpu_buddy_alloc_range_bias()`: each chunk is searched for from the roots on",
+            call: "A request for n chunks in a range with n holes of one chunk",
+            functions: "`__gpu_buddy_alloc_range_bias()` searches for each chunk from the roots on",
             make: range_of_holes,
         },
         Self {
             name: "range-behind-blocks",
-            call: "a request for one chunk in a range whose first n chunks are allocated",
-            functions: "`__alloc_range_bias()`: it visits each block of the range",
+            call: "A request for one chunk in a range whose first n chunks are allocated",
+            functions: "`__alloc_range_bias()` visits each block of the range",
             make: range_behind_blocks,
         },
         Self {
             name: "contiguous-in-holes",
-            call: "a contiguous request for 3 chunks among n holes of 2 chunks",
-            functions: "`__alloc_contig_try_harder()`: each hole is tried, from the roots on",
+            call: "A contiguous request for 3 chunks among n holes of 2 chunks",
+            functions: "`__alloc_contig_try_harder()` tries each hole, from the roots on",
             make: contiguous_in_holes,
         },
         Self {
             name: "merge-by-force",
-            call: "a request for the whole space, in which n cleared chunks did not merge",
-            functions: "`__force_merge()`: it walks the trees of all orders",
+            call: "A request for the whole space, in which n cleared chunks did not merge",
+            functions: "`__force_merge()` walks the trees of all orders",
             make: merge_by_force,
         },
     ];

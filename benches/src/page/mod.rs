@@ -25,7 +25,7 @@ pub fn write(results: &Results, folder: &Path) -> io::Result<PathBuf> {
     }
     for (walk, costs) in &results.walks {
         let least = costs.first().map_or(64, |cost| cost.0);
-        let text = format!("# n = {least}: {}\n{}", walk.call, walk.trace(least));
+        let text = format!("# n = {least}. {}\n{}", walk.call, walk.trace(least));
         std::fs::write(beside.join(walk.name).with_extension("trace"), text)?;
     }
     let file = folder.join("performance.md");

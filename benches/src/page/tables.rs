@@ -238,21 +238,38 @@ fn size(bytes: u64) -> String {
 
 pub fn walks(results: &Results) -> String {
     let mut text = String::new();
-    text += "| trace | call | where | n | steps | milliseconds | steps for twice n |\n";
-    text += "| --- | --- | --- | ---: | ---: | ---: | ---: |\n";
-    for (walk, costs) in &results.walks {
-        let Some(&[(_, half, _), (n, steps, time)]) = costs.last_chunk() else { continue };
+    for (walk, _) in &results.walks {
+        let name = walk.name;
         let _ = writeln!(
             text,
-            "| [{0}](performance/{0}.trace) | {1} | {2} | {3} | {4} | {5:.2} | × {6:.1} |",
-            walk.name,
-            walk.call,
-            walk.functions,
-            count(n),
-            count(steps),
-            time / 1e6,
-            steps as f64 / half as f64,
+            "- [`{name}`](performance/{name}.trace): {}. {}.",
+            walk.call, walk.functions
         );
     }
-    text
+    text.push('\n');
+    let (Some((least, ..)), Some((most, ..))) = (
+        results.walks.first().and_then(|it| it.1.first()),
+        results.walks.first().and_then(|it| it.1.last()),
+    ) else {
+        return text;
+    };
+    let columns = [
+        format!("steps, n = {}", count(*least)),
+        format!("steps, n = {}", count(*most)),
+        "milliseconds".to_owned(),
+        "steps for twice n".to_owned(),
+    ];
+    let rows = results.walks.iter().filter_map(|(walk, costs)| {
+        let (_, first, _) = *costs.first()?;
+        let &[(_, half, _), (_, steps, time)] = costs.last_chunk()?;
+        let growth = format!("x {:.1}", steps as f64 / half as f64);
+        Some(vec![
+            format!("`{}`", walk.name),
+            count(first),
+            count(steps),
+            format!("{:.2}", time / 1e6),
+            growth,
+        ])
+    });
+    text + &table(&head("call", columns), rows)
 }
