@@ -21,6 +21,8 @@ pub struct Effort {
     pub rounds: usize,
     /// The steps in a round.
     pub pairs: usize,
+    /// The loads whose instructions are counted, by their place in [`Churn::ALL`].
+    pub counted: &'static [usize],
     /// The shares of the space that are filled, in percent.
     pub fills: &'static [u64],
     /// The allocations on each of them.
@@ -53,6 +55,8 @@ impl Effort {
         loads: &Churn::ALL,
         rounds: 25,
         pairs: 4_000,
+        // One where the C is quick, and two where it splits and merges.
+        counted: &[0, 2, 3],
         fills: &[50, 60, 70, 75, 80, 85, 90, 95, 98],
         requests: 150_000,
         operations: 100_000,
@@ -66,6 +70,7 @@ impl Effort {
         loads: Churn::ALL.first_chunk::<4>().expect("there are more"),
         rounds: 3,
         pairs: 500,
+        counted: &[0],
         fills: &[80, 95],
         requests: 2_000,
         operations: 2_000,
@@ -127,8 +132,7 @@ pub fn run(effort: &Effort) -> io::Result<Results> {
     let loads = effort.loads.iter().map(measure).collect();
     say("instructions");
     let mut counted = Vec::new();
-    // One load where the C is quick, and two where it splits and merges.
-    for index in [0, 2, 3] {
+    for &index in effort.counted {
         let count = |kind| instructions::count(kind, index, effort.pairs);
         if let (Some(raw), Some(safe)) = (count(Kind::RawC)?, count(Kind::Safe)?) {
             counted.push((Churn::ALL[index], [raw, safe]));
