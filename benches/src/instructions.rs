@@ -22,7 +22,7 @@ const MUTEX: &str = "the mutex";
 const SHARED: &str = "reference counts of handles";
 const CHECKS: &str = "arguments, flags, errors";
 const LISTS: &str = "lists of blocks";
-const OTHER: &str = "other";
+const OTHER: &str = "thread-local variables, other";
 /// The loop that calls the subject.
 const HARNESS: &str = "the harness";
 
@@ -57,8 +57,10 @@ const PLACES: [(&str, &str); 21] = [
 /// What an instruction is for. What is inlined from the standard library counts for the function
 /// that has it, except atomics.
 fn part(file: &str, function: &str) -> &'static str {
-    if file.ends_with("sync/atomic.rs") && !function.contains("wrapper") {
-        return if function.contains("Inner::call") { MUTEX } else { SHARED };
+    if file.ends_with("sync/atomic.rs") {
+        let owners = [("Inner::call", MUTEX), ("wrapper", RAW_RULES), ("runtime", MEMORY)];
+        let owner = owners.iter().find(|(owner, _)| function.contains(owner));
+        return owner.map_or(SHARED, |&(_, part)| part);
     }
     let find = |text: &str| PLACES.iter().find(|(part, _)| text.contains(part));
     let is_std = file.contains("/library/") && !file.contains("compiler-builtins");

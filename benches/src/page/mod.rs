@@ -36,7 +36,7 @@ pub fn write(results: &Results, folder: &Path) -> io::Result<PathBuf> {
 /// Fills in the page.
 fn page(results: &Results) -> String {
     let values = [
-        ("verdict", verdict(results)),
+        ("verdict", tables::wrapped(&verdict(results))),
         ("machine", machine(results)),
         ("noise", noise(results)),
         ("minutes", results.elapsed.as_secs().div_ceil(60).to_string()),

@@ -37,6 +37,24 @@ fn count(number: u64) -> String {
     text
 }
 
+/// Breaks a paragraph into lines.
+pub fn wrapped(paragraph: &str) -> String {
+    const WIDTH: usize = 100;
+    let (mut text, mut column) = (String::new(), 0);
+    for word in paragraph.split(' ') {
+        if column > 0 && column + 1 + word.len() > WIDTH {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += word.len();
+    }
+    text
+}
+
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
@@ -95,7 +113,7 @@ pub fn costs(instructions: &[(Churn, [Counted; 2])]) -> String {
                 name.to_owned(),
                 format!("{raw:.0}"),
                 format!("{safe:.0}"),
-                format!("{:.0}", safe - raw),
+                format!("{}", (safe - raw).round() as i64),
             ]
         };
         let over_arena: f64 = RAW_PARTS.iter().map(|name| part(safe, name)).sum();
@@ -110,14 +128,15 @@ pub fn costs(instructions: &[(Churn, [Counted; 2])]) -> String {
         let rows = parts.chain([all, of_it]);
         let columns = ["raw C", "safe API", "more"].map(str::to_owned);
         text += &table(&head(churn.name, columns), rows);
-        let functions = safe.functions.iter().take(8);
-        let names = functions.map(|(name, cost)| {
-            let name = name.replace("gpu_buddy::", "");
-            format!("`{name}` {cost:.0}")
-        });
-        let names: Vec<_> = names.collect();
-        let _ =
-            writeln!(text, "\nThe safe API by function, outside the C: {}.\n", names.join(", "));
+        let names: Vec<_> = safe
+            .functions
+            .iter()
+            .take(8)
+            .map(|(name, cost)| format!("`{}` {cost:.0}", name.replace("gpu_buddy::", "")))
+            .collect();
+        let names = names.join(", ");
+        let line = format!("The safe API by function, outside the C: {names}.");
+        let _ = writeln!(text, "\n{}\n", wrapped(&line));
     }
     text
 }
