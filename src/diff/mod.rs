@@ -51,6 +51,7 @@
 //! | [`Lockstep`] | runs one operation on both sides, compares and judges |
 //! | [`torture`] | episodes of random operations, and short traces of failures |
 //! | [`Load`] | the operations of drivers |
+//! | [`Churn`] | steady loads, to measure speed |
 //! | [`recording`] | the calls of a running kernel, as a trace |
 //! | [`compare`] | every kind of difference between two kernels, once |
 //! | [`cost`] | the cost of calls, in steps that do not depend on the machine |
@@ -76,7 +77,7 @@ mod trace;
 
 pub use contract::{Accounts, Breach, Contract, Observation, Promise};
 pub use known::{KNOWN, Kernels, KnownBreach, known};
-pub use loads::{Load, UnknownLoad};
+pub use loads::{Churn, ChurnStep, Load, UnknownLoad};
 pub use lockstep::{Aspect, Comparison, Divergence, Finding, Lockstep, NotCreated, Settings, Step};
 pub use subject::{
     Block, Capabilities, Capability, Implementation, KernelAllocation, KernelC, Outcome, Printed,

@@ -1,6 +1,7 @@
-//! The requests of drivers, as operations.
+//! Loads: the requests of drivers as operations, and steady loads to measure speed.
 
 mod amdgpu;
+mod churn;
 mod driver;
 mod events;
 mod nova;
@@ -17,6 +18,7 @@ use super::reference::Reference;
 use super::{Lockstep, NotCreated, Space, Trace, torture};
 use driver::Driver;
 
+pub use churn::{Churn, ChurnStep};
 pub(in crate::diff) use workload::Workload;
 
 /// The allocations of a driver: its sizes, alignments, flags and lifetimes.
