@@ -2,7 +2,7 @@
 
 use core::iter;
 
-use super::row::State;
+use super::group::State;
 use super::tree::{Name, Tree};
 use crate::{BlockInfo, BlockState, Snapshot};
 
