@@ -23,6 +23,7 @@ pub(super) enum Change {
 
 impl Tree {
     /// Frees an allocated block as clear or dirty.
+    #[inline]
     pub(super) fn free(&mut self, block: &Block, clear: bool) {
         self.count_free(block.order, clear);
         self.free_and_join(block, clear);
@@ -30,12 +31,11 @@ impl Tree {
 
     /// Frees all blocks of an allocation as clear or dirty.
     pub(super) fn free_all(&mut self, blocks: &Blocks, clear: bool) {
-        if let Some(block) = blocks.only() {
-            return self.free(&block, clear);
-        }
         // Reads ahead. The blocks are far apart in memory, and the processor waits for all at once.
-        for block in blocks.iter() {
-            black_box(self.peek(&block));
+        if blocks.only().is_none() {
+            for block in blocks.iter() {
+                black_box(self.peek(&block));
+            }
         }
         for block in blocks.iter() {
             self.free(&block, clear);
@@ -55,6 +55,7 @@ impl Tree {
     }
 
     /// Adds a freed block to the accounts.
+    #[inline]
     pub(super) fn count_free(&mut self, order: u32, clear: bool) {
         let bytes = self.bytes(order);
         self.avail += bytes;

@@ -18,6 +18,17 @@ struct Row {
     last_plus_1: u64,
 }
 
+/// What is left of the free blocks of an order and state when one was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It was the only one.
+    None,
+    /// It was the highest.
+    Lower,
+    /// Higher ones.
+    Higher,
+}
+
 impl Tally {
     /// Without blocks.
     pub fn new(orders: usize) -> Self {
@@ -55,17 +66,20 @@ impl Tally {
         row.last_plus_1 = row.last_plus_1.max(number + 1);
     }
 
-    /// Returns true if it was the highest, and not the only one. The caller then sets the highest.
+    /// Returns what is left. If it was the highest of several, the caller sets the highest.
     #[inline]
-    pub fn remove(&mut self, order: u32, clear: bool, number: u64) -> bool {
+    pub fn remove(&mut self, order: u32, clear: bool, number: u64) -> Left {
         let row = &mut self.rows[index(order, clear)];
         row.count -= 1;
         if row.count == 0 {
             row.last_plus_1 = 0;
             self.orders[usize::from(clear)] &= !(1 << order);
-            return false;
+            Left::None
+        } else if row.last_plus_1 == number + 1 {
+            Left::Lower
+        } else {
+            Left::Higher
         }
-        row.last_plus_1 == number + 1
     }
 
     #[inline]

@@ -257,8 +257,14 @@ impl Tree {
     #[inline]
     pub(super) fn carve(&mut self, from: Name, clear: bool, order: u32, offset: u64) -> Block {
         if from.order == order {
-            return self.allocate(from, clear);
+            self.allocate(from, clear)
+        } else {
+            self.split_down(from, clear, order, offset)
         }
+    }
+
+    #[inline(never)]
+    fn split_down(&mut self, from: Name, clear: bool, order: u32, offset: u64) -> Block {
         let (first, lowest) = group_of(order);
         let mut number = self.name(order, offset).number;
         self.groups[first].add_allocated(lowest, number, clear);

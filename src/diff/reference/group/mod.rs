@@ -18,7 +18,7 @@ pub(super) use line::{ORDERS, State};
 use multiples::Multiples;
 use sparse::Sparse;
 
-use super::tally::Tally;
+use super::tally::{Left, Tally};
 
 /// Which of 64 items have free blocks, by [`Kind`].
 type Node = [u64; 16];
@@ -32,9 +32,10 @@ pub(super) struct Group {
     page: usize,
     /// The lowest level of the index. A node and the page below it have the same index.
     pages: Sparse<Node>,
-    /// The further levels, from the lowest up. The highest has one node. A bit above the first of
-    /// these levels may be set although there is no free block any more: a search clears it when it
-    /// finds that out.
+    /// The further levels, from the lowest up. The highest has one node.
+    ///
+    /// A bit of the index may be set although there is no free block any more, since it is seldom
+    /// worth while to clear it all the way up: a search clears it when it finds that out.
     above: Vec<Sparse<Node>>,
     /// There once a search has needed it.
     multiples: Option<Box<Multiples>>,
@@ -245,17 +246,19 @@ impl Group {
 
     #[inline]
     fn line(&self, line: u64) -> Option<&Line> {
-        let page = self.pages.index(line >> 6)?;
-        self.lines.get(At { line, page }.index())
+        self.lines.get(self.find(line)?.index())
+    }
+
+    /// Where a line is, if its page is there.
+    #[inline]
+    fn find(&self, line: u64) -> Option<At> {
+        self.pages.index(line >> 6).map(|page| At { line, page })
     }
 
     /// Where a line is. Creates its page if there is none.
     #[inline]
     fn at(&mut self, line: u64) -> At {
-        match self.pages.index(line >> 6) {
-            Some(page) => At { line, page },
-            None => self.create(line),
-        }
+        self.find(line).unwrap_or_else(|| self.create(line))
     }
 
     #[cold]
@@ -288,27 +291,37 @@ impl Group {
     /// kind in the line.
     #[inline]
     fn note_removed(&mut self, tally: &mut Tally, at: At, kind: Kind, number: u64, free: u64) {
-        if free == 0 {
-            let word = &mut self.pages.items_mut()[at.page][kind.index()];
-            *word &= !(1 << (at.line & 63));
-            if *word == 0
-                && let Some(nodes) = self.above.first_mut()
-                && let Some(index) = nodes.index(at.line >> 12)
-            {
-                nodes.items_mut()[index][kind.index()] &= !(1 << (at.line >> 6 & 63));
-            }
-        }
         if self.multiples.is_some() {
             self.mark_stale(at, kind.level);
         }
         let order = self.lowest + kind.level;
-        if tally.remove(order, kind.clear, number) {
-            // It was the highest of several.
+        let left = tally.remove(order, kind.clear, number);
+        // If it was the only one, nothing will be searched for: the index can stay out of date.
+        if left == Left::None {
+            return;
+        }
+        if free == 0 {
+            self.note_emptied(at, kind);
+        }
+        if left == Left::Lower {
             let last = match free.checked_ilog2() {
                 Some(digit) => Some(at.line << (6 - kind.level) | u64::from(digit)),
                 None => self.last_before(kind, at.line),
             };
             tally.set_last(order, kind.clear, last);
+        }
+    }
+
+    /// Records that a line has no free blocks, in the two lowest levels of the index.
+    #[inline]
+    fn note_emptied(&mut self, at: At, kind: Kind) {
+        let word = &mut self.pages.items_mut()[at.page][kind.index()];
+        *word &= !(1 << (at.line & 63));
+        if *word == 0
+            && let Some(nodes) = self.above.first_mut()
+            && let Some(index) = nodes.index(at.line >> 12)
+        {
+            nodes.items_mut()[index][kind.index()] &= !(1 << (at.line >> 6 & 63));
         }
     }
 

@@ -45,13 +45,19 @@ impl Group {
         pick: impl Fn(u64) -> u32,
     ) -> Option<u64> {
         let page = line >> 6;
-        let word = self.pages.get(page).map_or(0, |node| node[kind.index()]) & mask(line & 63);
-        let line = if word == 0 {
-            self.beside_page(kind, page, mask, &pick)?
-        } else {
-            page << 6 | u64::from(pick(word))
-        };
-        Some(line << (6 - kind.level) | u64::from(pick(self.free(line, kind))))
+        loop {
+            let word = self.pages.get(page).map_or(0, |node| node[kind.index()]) & mask(line & 63);
+            let line = if word == 0 {
+                self.beside_page(kind, page, &mask, &pick)?
+            } else {
+                page << 6 | u64::from(pick(word))
+            };
+            let free = self.free(line, kind);
+            if free != 0 {
+                return Some(line << (6 - kind.level) | u64::from(pick(free)));
+            }
+            self.note_emptied(self.find(line)?, kind);
+        }
     }
 
     /// Goes up from a page to the first node with free blocks on that side, and down from there to a
@@ -60,8 +66,8 @@ impl Group {
         &mut self,
         kind: Kind,
         page: u64,
-        mask: impl Fn(u64) -> u64,
-        pick: impl Fn(u64) -> u32,
+        mask: &impl Fn(u64) -> u64,
+        pick: &impl Fn(u64) -> u32,
     ) -> Option<u64> {
         let (mut height, mut item) = (0, page);
         loop {
@@ -71,7 +77,7 @@ impl Group {
                 height += 1;
                 item >>= 6;
             } else if let Some(line) =
-                self.down(height, item & !63 | u64::from(pick(word)), kind, &pick)
+                self.down(height, item & !63 | u64::from(pick(word)), kind, pick)
             {
                 return Some(line);
             }
