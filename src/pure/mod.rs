@@ -61,8 +61,6 @@
 
 mod blocks;
 mod implementation;
-#[cfg(test)]
-mod tests;
 
 use core::fmt;
 use core::ops::Range;

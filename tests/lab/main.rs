@@ -15,6 +15,7 @@ mod loads;
 mod lockstep;
 mod own_allocator;
 mod public_crates;
+mod pure;
 mod strategy;
 mod trace;
 mod trace_file;

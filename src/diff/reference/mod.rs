@@ -5,7 +5,8 @@
 //! structures are not those of the C, so a mistake is unlikely to be in both. To learn the
 //! algorithm, read the parts in this order:
 //!
-//! - `row`: the blocks of one order, and how a free one is found;
+//! - `group`: the blocks of seven orders, and how a free one is found;
+//! - `tally`: what is known of the free blocks without looking;
 //! - `tree`: blocks, halves, buddies;
 //! - `merge`: freeing, and merging two buddies into one;
 //! - `find`: room for one block, anywhere or in a range;
@@ -21,9 +22,12 @@
 //! twin has no such trees: it misses none, unless
 //! [`reset_clear_as`](Implementation::reset_clear_as) passes the shapes.
 //!
-//! Cost: allocating or freeing a block takes a few memory accesses per split or merge, whatever the
-//! size of the space and the number of blocks. An allocation in a range does not visit every block
-//! of the range, as the C does.
+//! [`PureBuddy`](crate::PureBuddy) is this model with the interface of
+//! [`GpuBuddy`](crate::GpuBuddy), for use as an allocator.
+//!
+//! Cost: allocating or freeing a block takes one memory access per seven splits or merges, and a few
+//! to find a free block, whatever the size of the space and the number of blocks. An allocation in a
+//! range does not visit every block of the range, as the C does.
 
 #![forbid(unsafe_code)]
 

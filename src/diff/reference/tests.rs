@@ -232,6 +232,7 @@ fn searches_find_what_a_sorted_list_finds(
         assert_eq!(from, names(model.range(number..).next()));
         let multiple = names(model.iter().rev().find(multiple));
         assert_eq!(tree.last_free_multiple(order, true, zeros), multiple);
+        assert_eq!(tree.last_free_multiple_indexed(order, true, zeros), multiple);
         assert_eq!(tree.last_free(order, false), None);
         assert_eq!(tree.is_free(name), model.contains(&number));
     }

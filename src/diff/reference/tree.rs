@@ -9,6 +9,9 @@ use super::group::{Group, Kind, ORDERS, State};
 use super::tally::Tally;
 use crate::diff::Block;
 
+/// After so many free blocks that are not aligned, an index is cheaper than to look at further ones.
+const PROBES: usize = 16;
+
 /// The name of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name {
@@ -41,7 +44,7 @@ impl Name {
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     /// The blocks that are not split, by order.
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     tally: Tally,
     pub(super) size: u64,
     chunk_log2: u32,
@@ -185,12 +188,28 @@ impl Tree {
         clear: bool,
         zeros: u32,
     ) -> Option<Name> {
-        let last = self.tally.last(order, clear)?;
+        let mut last = self.last_free(order, clear)?;
+        for _ in 0..PROBES {
+            let multiple = last.number >> zeros << zeros;
+            if last.number == multiple {
+                return Some(last);
+            }
+            last = self.last_free_up_to(order, clear, multiple)?;
+        }
+        self.last_free_multiple_indexed(order, clear, zeros)
+    }
+
+    /// The same, by an index that has to be kept up to date from then on.
+    pub(super) fn last_free_multiple_indexed(
+        &mut self,
+        order: u32,
+        clear: bool,
+        zeros: u32,
+    ) -> Option<Name> {
         let (group, level) = group_of(order);
-        let number = if last.trailing_zeros() >= zeros {
-            last
-        } else {
-            self.groups[group].last_multiple(Kind { level, clear }, zeros)?
+        let number = match zeros {
+            0 => self.tally.last(order, clear)?,
+            _ => self.groups[group].last_multiple(Kind { level, clear }, zeros)?,
         };
         Some(Name { order, number })
     }
@@ -299,7 +318,7 @@ impl Tree {
 }
 
 /// The group of an order, and the order's level there.
-fn group_of(order: u32) -> (usize, u32) {
+pub(super) fn group_of(order: u32) -> (usize, u32) {
     static TABLE: [(u8, u8); 64] = {
         let mut table = [(0, 0); 64];
         let mut order = 0;

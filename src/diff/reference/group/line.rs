@@ -4,7 +4,7 @@
 pub(in super::super) const ORDERS: u32 = 7;
 
 /// The smallest blocks of a line.
-pub(super) const WIDTH: u64 = 64;
+pub(in super::super) const WIDTH: u64 = 64;
 
 /// The state of a block that is not split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +44,15 @@ impl State {
 /// access to memory.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
-pub(super) struct Line([Plane; 4]);
+pub(in super::super) struct Line([Plane; 4]);
 
 /// A bit for each place of a line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Plane([u64; 2]);
+pub(in super::super) struct Plane([u64; 2]);
 
 /// The line that has a block, and the block's place there. `level` is the block's order, less the
 /// lowest one of the line.
-pub(super) const fn place(level: u32, number: u64) -> (u64, u64) {
+pub(in super::super) const fn place(level: u32, number: u64) -> (u64, u64) {
     let first = WIDTH >> level;
     (number >> (6 - level), first | number & (first - 1))
 }
@@ -96,8 +96,11 @@ impl Line {
     }
 
     /// The state of the block at a place; `None` if there is none.
+    #[inline]
     pub fn state(&self, place: u64) -> Option<State> {
-        State::ALL.into_iter().find(|state| self.0[state.plane()].has(place))
+        let has = |plane: usize| self.0[plane].0[half(place)] >> (place & 63) & 1;
+        let planes = has(0) | has(1) << 1 | has(2) << 2 | has(3) << 3;
+        State::ALL.get(planes.trailing_zeros() as usize).copied()
     }
 
     /// Whether there is a free block at a place.

@@ -13,8 +13,7 @@ mod multiples;
 mod search;
 mod sparse;
 
-use line::{Line, WIDTH, place};
-pub(super) use line::{ORDERS, State};
+pub(super) use line::{Line, ORDERS, State, WIDTH, place};
 use multiples::Multiples;
 use sparse::Sparse;
 
@@ -245,7 +244,7 @@ impl Group {
     }
 
     #[inline]
-    fn line(&self, line: u64) -> Option<&Line> {
+    pub fn line(&self, line: u64) -> Option<&Line> {
         self.lines.get(self.find(line)?.index())
     }
 

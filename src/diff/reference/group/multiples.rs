@@ -2,8 +2,8 @@
 //! ends in several binary zeros.
 //!
 //! For these there is a second index: of the free blocks with even numbers, of those with multiples
-//! of 4, and so on up to 64. Beyond 64 a search may have to backtrack. Such allocations are rare, so
-//! this index is created with the first one, and updated only when another one comes.
+//! of 4, and so on up to 64. Beyond 64 a search may have to backtrack. It is seldom
+//! needed, so it is created by the first search that asks for it, and updated only by the next one.
 
 use core::{array, mem};
 
