@@ -17,6 +17,9 @@ impl Implementation for Bitmap {
     type Allocation = Vec<Block>;
 
     fn create(space: Space) -> Result<Self, Errno> {
+        if !space.is_valid() {
+            return Err(Errno::EINVAL);
+        }
         let Space { size, chunk_size, .. } = space;
         Ok(Self { used: vec![false; (size / chunk_size) as usize], chunk_size })
     }

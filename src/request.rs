@@ -72,7 +72,8 @@ impl AllocRequest {
         aligns: bool,
     ) -> Result<(), InvalidArgument> {
         let Self { start, end, min_block_size, size: requested, .. } = *self;
-        let is_multiple = |value: u64| value.is_multiple_of(chunk_size);
+        // Both sizes are powers of two: a division by either takes as long as the other checks.
+        let is_multiple = |value: u64| value & (chunk_size - 1) == 0;
         if self.extra_flags != 0 {
             return Err(InvalidArgument::UnknownFlags { bits: self.extra_flags });
         }
@@ -98,7 +99,7 @@ impl AllocRequest {
             return Err(InvalidArgument::RequestBeyondSpace { start, requested, size });
         }
         if start + requested == end {
-            return if (start | end).is_multiple_of(min_block_size) {
+            return if (start | end) & (min_block_size - 1) == 0 {
                 Ok(())
             } else {
                 Err(InvalidArgument::RangeNotAligned { start, end, min_block_size })
@@ -116,6 +117,7 @@ impl AllocRequest {
         aligns: bool,
     ) -> Result<(), InvalidArgument> {
         let requested = self.size;
+        let chunks = |size: u64| size >> chunk_size.trailing_zeros();
         if self.flags.contains(GpuBuddyAllocFlag::Contiguous) {
             let rounded = requested
                 .checked_next_power_of_two()
@@ -123,8 +125,8 @@ impl AllocRequest {
             // Without a range, the C tries a size that is too large to round up as it is.
             return if self.range && rounded > size {
                 Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size })
-            } else if self.range && rounded / chunk_size > u64::from(u32::MAX) {
-                Err(InvalidArgument::TooManyChunks { requested, chunks: rounded / chunk_size })
+            } else if self.range && chunks(rounded) > u64::from(u32::MAX) {
+                Err(InvalidArgument::TooManyChunks { requested, chunks: chunks(rounded) })
             } else {
                 Ok(())
             };
@@ -134,14 +136,14 @@ impl AllocRequest {
         let rounded = if keeps_size {
             requested
         } else {
-            requested.checked_next_multiple_of(self.min_block_size).unwrap_or(u64::MAX)
+            let mask = self.min_block_size - 1;
+            requested.checked_add(mask).map_or(u64::MAX, |above| above & !mask)
         };
         if rounded > size {
             return Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size });
         }
-        let chunks = rounded / chunk_size;
-        if chunks > u64::from(u32::MAX) {
-            return Err(InvalidArgument::TooManyChunks { requested, chunks });
+        if chunks(rounded) > u64::from(u32::MAX) {
+            return Err(InvalidArgument::TooManyChunks { requested, chunks: chunks(rounded) });
         }
         Ok(())
     }

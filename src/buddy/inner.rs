@@ -59,7 +59,15 @@ pub(super) struct Pending(pub(super) Vec<Event>);
 impl Pending {
     /// Call this last, when the lock is released and every block has an owner: the logger is the
     /// user's, and may use the allocator or panic.
+    #[inline]
     pub(super) fn log(self) {
+        if !self.0.is_empty() {
+            self.log_all();
+        }
+    }
+
+    #[cold]
+    fn log_all(self) {
         let log = || self.0.iter().for_each(log_event);
         if std::thread::panicking() {
             // This is a drop during a panic: a second panic would abort the process.
@@ -110,6 +118,7 @@ impl Inner {
 }
 
 impl State {
+    #[inline]
     pub(super) fn call<R>(
         &mut self,
         map: *const ffi::lockdep_map,
@@ -120,31 +129,38 @@ impl State {
         }
         let mm = &raw mut self.mm;
         let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
-        for event in &events {
-            if let Event::Warning(warning) = event
-                && self.warnings.len() < WARNINGS_KEPT
-            {
-                self.warnings.push(*warning);
-            }
+        if !events.is_empty() {
+            self.keep_warnings(&events);
         }
-        let result = match result {
-            Ok(value) => Ok(value),
-            Err(stop) => {
-                let bug = match stop {
-                    Stop::Bug(bug) => bug,
-                    // The compiled-in C causes neither.
-                    Stop::Assertion | Stop::Panic(_) => {
-                        KernelBug { condition: "panic inside the C", file: "", line: 0 }
-                    }
-                };
-                self.bug = Some(bug);
-                if let Stop::Panic(payload) = stop {
-                    std::panic::resume_unwind(payload);
-                }
-                Err(Error::Bug(bug))
+        let result = result.map_err(|stop| Error::Bug(self.stopped(stop)));
+        (result, Pending(events))
+    }
+
+    #[cold]
+    fn keep_warnings(&mut self, events: &[Event]) {
+        let left = WARNINGS_KEPT - self.warnings.len();
+        let warnings = events.iter().filter_map(|event| match event {
+            Event::Warning(warning) => Some(*warning),
+            Event::Log(_) | Event::Failure(_) => None,
+        });
+        self.warnings.extend(warnings.take(left));
+    }
+
+    /// Makes the allocator unusable. Continues a panic that passed the C.
+    #[cold]
+    fn stopped(&mut self, stop: Stop) -> KernelBug {
+        let bug = match stop {
+            Stop::Bug(bug) => bug,
+            // The compiled-in C causes neither.
+            Stop::Assertion | Stop::Panic(_) => {
+                KernelBug { condition: "panic inside the C", file: "", line: 0 }
             }
         };
-        (result, Pending(events))
+        self.bug = Some(bug);
+        if let Stop::Panic(payload) = stop {
+            std::panic::resume_unwind(payload);
+        }
+        bug
     }
 
     /// Tears the allocator down, unless that was done.
@@ -155,7 +171,7 @@ impl State {
         self.finished = true;
         // SAFETY: `mm` is initialised, and not used again: `finished` is set, and only the last
         // owner calls this.
-        let (_, mut pending) = self.call(map, |mm| unsafe { ffi::gpu_buddy_fini(mm) });
+        let (_, mut pending) = self.call(map, |mm| unsafe { ffi::bindings::gpu_buddy_fini(mm) });
         if self.bug.is_none() && self.arena.live() != 0 {
             let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
             pending.0.push(Event::Failure(text));

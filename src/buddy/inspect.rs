@@ -112,7 +112,8 @@ impl GpuBuddy {
     pub fn print(&self) -> Result<Vec<LogLine>> {
         let mut state = self.0.state.lock();
         // SAFETY: `mm` is initialised and its lock is held.
-        let (result, pending) = state.call(&self.0.map, |mm| unsafe { ffi::gpu_buddy_print(mm) });
+        let (result, pending) =
+            state.call(&self.0.map, |mm| unsafe { ffi::bindings::gpu_buddy_print(mm) });
         drop(state);
         let (mut lines, mut others) = (Vec::new(), Vec::new());
         for event in pending.0 {

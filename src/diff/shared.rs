@@ -18,9 +18,6 @@ use super::{
 };
 use crate::{Errno, Snapshot};
 
-/// A run ends if the first spaces, this many, gave no allocator.
-const MOST_REFUSED: u64 = 1000;
-
 /// The most operations of a thread on one allocator.
 const MOST_OPERATIONS: u64 = 4096;
 
@@ -51,17 +48,31 @@ pub fn run<S: Shareable, R: Implementation>(
 ) -> (Report, Option<Box<Failure>>) {
     let mut report = Report::default();
     let mut choices = Seeded::new(options.seed);
-    while report.operations < options.operations && watch(&report) {
+    while report.operations < options.operations && !report.has_no_space() && watch(&report) {
         let space =
             options.space.unwrap_or_else(|| generate::space_for(options.load, &mut choices));
         let left = (options.operations - report.operations).div_ceil(threads.get().into());
         let operations = choices.log_uniform(MOST_OPERATIONS).min(left);
-        let (Ok(allocator), Ok(serial)) = (create(space), start(space, options.settings)) else {
-            report.refused += 1;
-            if report.allocators == 0 && report.refused >= MOST_REFUSED {
-                break;
+        // The one in sequence first: it also judges the creation.
+        let made = start(space, options.settings).and_then(|serial| match create(space) {
+            Ok(allocator) => Ok((allocator, serial)),
+            Err(errno) => Err(NotCreated::Refused(errno)),
+        });
+        let (allocator, serial) = match made {
+            Ok(made) => made,
+            Err(NotCreated::Finding(finding)) => {
+                let trace = Trace { space, operations: Vec::new() };
+                let found = FirstFinding { finding: *finding, operations: 0, at_end: false };
+                return (report, Some(Box::new(Failure::new(found, trace, 0, false))));
             }
-            continue;
+            Err(NotCreated::Declined) => {
+                report.declined += 1;
+                continue;
+            }
+            Err(NotCreated::Refused(_)) => {
+                report.refused += 1;
+                continue;
+            }
         };
         let seeds: Vec<u64> = (0..threads.get()).map(|_| choices.number()).collect();
         let mut driver = Driver::of(allocator);

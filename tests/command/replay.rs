@@ -219,3 +219,16 @@ fn what_is_found_late_is_traced_to_its_line() {
     assert!(output.contains("free right cleared\n  ** consistent: "), "{output}");
     assert!(!output.contains("first seen"), "{output}");
 }
+
+/// A trace without operations is about the creation. With operations, it is a mistake.
+#[test]
+fn a_refused_space_is_the_outcome() {
+    let place = Place::new();
+    for plain in [&[][..], &["--plain"]] {
+        let (printed, code) = place.replay("space size=0 chunk=4K # nothing\n", plain);
+        assert_eq!((printed.as_str(), code), ("space size=0 chunk=4K  -> EINVAL  # nothing\n", 0));
+    }
+    let file = place.file("space size=0 chunk=4K\na = alloc 4K\n");
+    let file = file.to_str().expect("text");
+    assert_wrong_usage(&["replay", file], "no allocator can manage such a space: EINVAL");
+}

@@ -76,7 +76,7 @@ impl<const FLAW: u8> Implementation for Own<FLAW> {
 
     fn create(space: Space) -> Result<Self, Errno> {
         let Space { size, chunk_size, .. } = space;
-        if size < chunk_size || chunk_size < 4096 || !chunk_size.is_power_of_two() {
+        if !space.is_valid() {
             return Err(Errno::EINVAL);
         }
         assert_ne!(FLAW, CREATE_PANICS, "no memory");

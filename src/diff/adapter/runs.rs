@@ -159,10 +159,10 @@ impl<A: RunAllocator> Implementation for Runs<A> {
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        let Space { size, chunk_size, .. } = space;
-        if chunk_size < SZ_4K as u64 || !chunk_size.is_power_of_two() || size < chunk_size {
+        if !space.is_valid() {
             return Err(Errno::EINVAL);
         }
+        let Space { size, chunk_size, .. } = space;
         let space = Space { size: size - size % chunk_size, ..space };
         let units = (size / chunk_size).checked_mul(Self::UNITS_PER_CHUNK);
         let new = |units| Some(Self { allocator: A::new(units)?, space, free: units });

@@ -78,7 +78,8 @@ impl Breach {
 
     /// Whether the creation of an allocator went wrong.
     pub(in crate::diff) fn is_of_creation(&self) -> bool {
-        self.operation.is_none() && (self.faulted || matches!(self.detail, Detail::Errno(_)))
+        let of_creation = matches!(self.detail, Detail::Errno(_) | Detail::Invalid(_));
+        self.operation.is_none() && (self.faulted || of_creation)
     }
 
     /// Whether a wrapper broke a rule of the raw layer.
@@ -91,24 +92,24 @@ impl Breach {
         Self { outcome, ..Self::of(Promise::KnownError, Detail::HidesNoMemory(outcome), space) }
     }
 
-    /// The breach when a valid space is refused with `errno`.
+    /// The breach when a space is refused with `errno`, unless that is an invalid space and
+    /// `EINVAL`.
     pub(in crate::diff) fn of_creation(errno: Errno, space: Space) -> Option<Self> {
         let promise = match errno {
             Errno::EINVAL => Promise::ValidArguments,
             Errno::ENOTRECOVERABLE => Promise::NoBug,
-            // The allocator's own memory may run out.
-            Errno::ENOMEM => return None,
+            // The allocator's own memory may run out, but no memory is needed to see that a space
+            // is invalid.
+            Errno::ENOMEM if space.is_valid() => return None,
             _ => Promise::KnownError,
         };
-        Some(Self {
-            promise,
-            space,
-            operation: None,
-            before: Accounts::default(),
-            outcome: Err(errno),
-            faulted: false,
-            detail: Detail::Errno(errno),
-        })
+        Some(Self { outcome: Err(errno), ..Self::of(promise, Detail::Errno(errno), space) })
+    }
+
+    /// The breach when an allocator accepts an invalid space.
+    pub(in crate::diff) fn of_accepted(space: Space) -> Option<Self> {
+        let why = space.why_invalid()?;
+        Some(Self::of(Promise::RefusesInvalid, Detail::Invalid(why), space))
     }
 }
 

@@ -43,7 +43,7 @@ promises! {
     ValidArguments, "valid-arguments",
         "EINVAL means that not even an empty space satisfies the arguments.";
     RefusesInvalid, "refuses-invalid",
-        "Invalid sizes, alignments and ranges are refused with EINVAL.";
+        "Invalid spaces, sizes, alignments and ranges are refused with EINVAL.";
     Room, "room",
         "ENOSPC means that there is no room. A request that is not contiguous may be made of \
          several blocks, so that it has room wherever enough is free.";

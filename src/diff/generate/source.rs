@@ -3,7 +3,7 @@
 use crate::diff::loads::Workload;
 use crate::diff::{Block, Capabilities, Capability, Contract, Load, Operation, Outcome, Space};
 
-use super::{Choices, Generator, Seeded};
+use super::{Generator, Seeded};
 
 /// The operations of an episode: a random mixture, or the load of a driver.
 pub(in crate::diff) struct Source {
@@ -86,13 +86,5 @@ impl Source {
             Kind::Mixture(generator) => generator.observe(operation, outcome, blocks, avail),
             Kind::Load(workload) => workload.observe(operation, outcome, blocks, avail),
         }
-    }
-}
-
-/// The space of an episode: that of a card of the driver, or a random one.
-pub(in crate::diff) fn space_for(load: Option<Load>, choices: &mut impl Choices) -> Space {
-    match load {
-        Some(load) => load.draw_space(choices),
-        None => super::space(choices),
     }
 }

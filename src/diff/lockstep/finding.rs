@@ -185,21 +185,26 @@ impl Step {
 /// Why there is nothing to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotCreated {
-    /// The space is not valid. This is the error number, the same from both.
+    /// The space is not [valid](Space::is_valid), or memory ran out. This is the error number, the
+    /// same from both.
     Refused(Errno),
     /// The implementation under test does not support the space: it returned `EOPNOTSUPP`.
     Declined,
-    /// Only one of the two refused it, or a valid space was refused.
+    /// Only one of the two refused it, a valid space was refused, or an invalid one was accepted.
     Finding(Box<Finding>),
 }
 
 impl NotCreated {
+    /// The space is invalid, and an allocator accepted it.
+    pub(super) fn accepted(space: Space) -> Self {
+        match Breach::of_accepted(space) {
+            Some(breach) => Self::Finding(Box::new(Finding::Breach(breach))),
+            None => Self::Refused(Errno::EINVAL),
+        }
+    }
+
     pub(super) fn refused(errno: Errno, space: Space) -> Self {
-        let Space { size, chunk_size, base } = space;
-        let valid = chunk_size.is_power_of_two()
-            && chunk_size >= 4096
-            && size >= chunk_size
-            && base.checked_add(size).is_some();
+        let valid = space.is_valid() && space.base.checked_add(space.size).is_some();
         if errno == Errno::EINVAL && !valid {
             return Self::Refused(errno);
         }

@@ -1,5 +1,7 @@
 //! Constructors of [`Lockstep`].
 
+use core::mem;
+
 use crate::Errno;
 use crate::diff::subject::{Driver, panics};
 use crate::diff::{
@@ -31,17 +33,20 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         settings: Settings,
     ) -> Result<Self, NotCreated> {
         match (subject, reference) {
-            (Ok(subject), Ok(reference)) => {
+            (Ok(subject), Ok(reference)) if space.is_valid() => {
                 Ok(Self::with(Driver::of(subject), Some(Driver::of(reference)), space, settings))
+            }
+            (Ok(subject), Ok(reference)) => {
+                let kernels = subject.runs_kernel_code() && reference.runs_kernel_code();
+                let in_base = settings.differences_only || (kernels && !settings.strict);
+                mem::forget((subject, reference));
+                // What the base accepts too is nothing new.
+                Err(if in_base { REFUSED } else { NotCreated::accepted(space) })
             }
             (Err(Errno::EOPNOTSUPP), _) => Err(NotCreated::Declined),
             (Err(errno), Err(other)) if errno == other => Err(NotCreated::refused(errno, space)),
             (subject, reference) => {
-                let text = |error: Option<Errno>| match error {
-                    Some(errno) => errno.to_string(),
-                    None => "an allocator".to_owned(),
-                };
-                let (subject, reference) = (text(subject.err()), text(reference.err()));
+                let (subject, reference) = (text(subject, space), text(reference, space));
                 let finding = Finding::divergence(Aspect::Creation, subject, reference);
                 Err(NotCreated::Finding(Box::new(finding)))
             }
@@ -68,7 +73,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         settings: Settings,
     ) -> Result<Self, NotCreated> {
         match subject {
-            Ok(subject) => Ok(Self::with(Driver::of(subject), None, space, settings)),
+            Ok(subject) if space.is_valid() => {
+                Ok(Self::with(Driver::of(subject), None, space, settings))
+            }
+            Ok(subject) => {
+                mem::forget(subject);
+                Err(if settings.differences_only { REFUSED } else { NotCreated::accepted(space) })
+            }
             Err(Errno::EOPNOTSUPP) => Err(NotCreated::Declined),
             Err(errno) => Err(NotCreated::refused(errno, space)),
         }
@@ -110,6 +121,23 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             bug: None,
             tree_blocks: 0,
             next_id: 0,
+        }
+    }
+}
+
+/// There is nothing to judge in an invalid space.
+const REFUSED: NotCreated = NotCreated::Refused(Errno::EINVAL);
+
+/// What a creation returned, as text.
+fn text<I>(created: Result<I, Errno>, space: Space) -> String {
+    match created {
+        Err(errno) => errno.to_string(),
+        Ok(allocator) => {
+            if !space.is_valid() {
+                // Nobody knows what its teardown would do.
+                mem::forget(allocator);
+            }
+            "an allocator".to_owned()
         }
     }
 }

@@ -155,6 +155,9 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
 
     fn simplify_space(&mut self) {
         let Space { size, chunk_size, .. } = self.trace.space;
+        if !self.trace.space.is_valid() {
+            return self.simplify_invalid_space();
+        }
         let page = SZ_4K as u64;
         if chunk_size > page
             && let Some(candidate) = scaled(&self.trace, chunk_size / page)
@@ -172,6 +175,19 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
                 while self.trace.space.size > size
                     && self.try_candidate(Trace { space, ..self.trace.clone() })
                 {}
+            }
+        }
+    }
+
+    /// Tries the simplest invalid spaces, one for each reason.
+    fn simplify_invalid_space(&mut self) {
+        const SIMPLEST: [(u64, u64); 3] = [(0, 4 << 10), (2 << 10, 2 << 10), (12 << 10, 12 << 10)];
+        for (size, chunk_size) in SIMPLEST {
+            let space = Space { size, chunk_size, ..self.trace.space };
+            if self.trace.space == space
+                || self.try_candidate(Trace { space, ..self.trace.clone() })
+            {
+                return;
             }
         }
     }

@@ -30,6 +30,27 @@ impl Space {
     pub const fn new(size: u64, chunk_size: u64) -> Self {
         Self { size, chunk_size, base: 0 }
     }
+
+    /// Whether an allocator can manage it: the chunk size is a power of two of at least 4096 bytes,
+    /// and the size is at least a chunk.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.why_invalid().is_none()
+    }
+
+    /// Why no allocator can manage it; `None` if one can.
+    pub(in crate::diff) fn why_invalid(&self) -> Option<&'static str> {
+        let Self { size, chunk_size, .. } = *self;
+        if chunk_size < 4096 {
+            Some("the chunk size is below 4096")
+        } else if !chunk_size.is_power_of_two() {
+            Some("the chunk size is not a power of two")
+        } else if size < chunk_size {
+            Some("the size is less than a chunk")
+        } else {
+            None
+        }
+    }
 }
 
 /// One allocated block, as an implementation reports it.
@@ -124,8 +145,7 @@ pub trait Implementation: Sized {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the chunk size is below 4096 or not a power of two, or if the size is less than
-    /// a chunk. `EOPNOTSUPP` if this allocator does not support such a space: it is then counted as
+    /// `EINVAL` if the space is not [valid](Space::is_valid). `EOPNOTSUPP` if this allocator does not support such a space: it is then counted as
     /// declined.
     fn create(space: Space) -> Result<Self, Errno>;
 

@@ -59,7 +59,7 @@ pub fn check<S: Implementation + 'static>(options: &Options) -> Report {
     }
     assert!(
         total.allocators > 0,
-        "no allocator could be made: {} spaces were impossible and {} not supported",
+        "no allocator could be made: {} spaces were refused and {} not supported",
         total.refused,
         total.declined
     );

@@ -164,9 +164,6 @@ pub fn shrink(
     (pruned(shrunk.trace), shrunk.cut_short)
 }
 
-/// A run ends if the first spaces, this many, gave no allocator.
-const MOST_REFUSED: u64 = 1000;
-
 impl<S, R, F> Runner<'_, F>
 where
     S: Implementation,
@@ -190,11 +187,7 @@ where
         choices: &mut Seeded,
         watch: &mut impl FnMut(&Report) -> bool,
     ) -> Option<(Episode, FirstFinding)> {
-        while self.report.operations < self.options.operations {
-            let made_none = self.report.refused + self.report.declined >= MOST_REFUSED;
-            if self.report.allocators == 0 && made_none {
-                break;
-            }
+        while self.report.operations < self.options.operations && !self.report.has_no_space() {
             let episode = self.draw(choices);
             self.report.episode = Some(episode);
             // Before it begins, because it may kill the process.

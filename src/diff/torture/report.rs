@@ -16,7 +16,7 @@ pub struct Report {
     pub operations: u64,
     /// Allocators made.
     pub allocators: u64,
-    /// Spaces that are not possible.
+    /// Invalid spaces, which were refused.
     pub refused: u64,
     /// Spaces that the implementation does not support.
     pub declined: u64,
@@ -38,7 +38,15 @@ pub struct Report {
     pub shrinking: bool,
 }
 
+/// A run ends if the first spaces, this many, gave no allocator.
+const MOST_REFUSED: u64 = 1000;
+
 impl Report {
+    /// Whether it seems that no space gives an allocator.
+    pub(in crate::diff) fn has_no_space(&self) -> bool {
+        self.allocators == 0 && self.refused + self.declined >= MOST_REFUSED
+    }
+
     /// Counts the breaches of a step. Returns its first finding.
     pub(in crate::diff) fn record(&mut self, step: Step) -> Option<Finding> {
         for known in step.known {
@@ -77,9 +85,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} operations on {} allocators", self.operations, self.allocators)?;
-        for (count, what) in [(self.refused, "impossible"), (self.declined, "unsupported")] {
+        for (count, what) in [(self.refused, "invalid"), (self.declined, "unsupported")] {
             if count > 0 {
-                write!(f, ", {count} {what} spaces")?;
+                write!(f, ", {count} {what} {}", if count == 1 { "space" } else { "spaces" })?;
             }
         }
         if !self.not_compared.is_empty() {

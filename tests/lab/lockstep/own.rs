@@ -3,8 +3,12 @@
 #[path = "../../../examples/my_allocator.rs"]
 mod my_allocator;
 
+use gpu_buddy::diff::reference::{Allocation, Reference};
 use gpu_buddy::diff::torture::{self, Options};
-use gpu_buddy::diff::{Block, Capabilities, Comparison, Implementation, KernelC, Promise, Space};
+use gpu_buddy::diff::{
+    Block, Capabilities, Comparison, Implementation, KernelC, Lockstep, Promise, Settings, Space,
+    Trace,
+};
 use gpu_buddy::{AllocRequest, Errno};
 use my_allocator::Bitmap;
 use rstest::rstest;
@@ -43,7 +47,7 @@ impl Implementation for Nowhere {
 #[case::chunk_size(Space::new(1 << 20, 1000))]
 #[case::size(Space::new(0, 4096))]
 #[case::nothing(Space::new(0, 0))]
-#[should_panic(expected = "no allocator could be made: 3000 spaces were impossible")]
+#[should_panic(expected = "no allocator could be made: 3000 spaces were refused")]
 fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
     torture::check::<Nowhere>(&Options { space: Some(space), ..Options::default() });
 }
@@ -53,6 +57,78 @@ fn a_space_that_cannot_be_is_an_error(#[case] space: Space) {
 #[should_panic(expected = "divergence in creation: EINVAL, the reference: an allocator")]
 fn refusing_every_space_is_a_finding() {
     torture::check::<Nowhere>(&Options::default());
+}
+
+/// An implementation that takes every space.
+struct Anywhere(Reference);
+
+impl Implementation for Anywhere {
+    type Allocation = Allocation;
+
+    fn create(space: Space) -> Result<Self, Errno> {
+        let valid = Space::new(1 << 20, 4096);
+        Reference::create(if space.is_valid() { space } else { valid }).map(Self)
+    }
+
+    fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
+        self.0.alloc(request)
+    }
+
+    fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
+        self.0.blocks(allocation, blocks);
+    }
+
+    fn free(&mut self, allocation: Allocation, cleared: bool) {
+        self.0.free(allocation, cleared);
+    }
+
+    fn avail(&self) -> u64 {
+        self.0.avail()
+    }
+}
+
+/// Accepting a space that the C refuses is a finding, with and without the C beside it.
+#[rstest]
+#[case::exact(Comparison::Exact, "divergence in creation: an allocator, the reference: EINVAL")]
+#[case::contract(Comparison::Contract, "refuses-invalid: the call succeeded, though the ")]
+fn accepting_every_space_is_a_finding(#[case] comparison: Comparison, #[case] says: &str) {
+    let settings = Settings { comparison, ..Settings::default() };
+    let options = Options { settings, operations: 1_000_000, ..Options::default() };
+    let start = match comparison {
+        Comparison::Contract => Lockstep::<Anywhere, KernelC>::alone,
+        _ => Lockstep::<Anywhere, KernelC>::new,
+    };
+    let (report, failure) = torture::run_with(&options, start, |_| true);
+    let failure = failure.expect("a finding");
+    assert!(failure.finding.to_string().starts_with(says), "{}", failure.finding);
+    // The simplest spaces of their kind.
+    let text = failure.trace.to_string();
+    let simplest = ["size=0 chunk=4K", "size=2K chunk=2K", "size=12K chunk=12K"];
+    assert!(simplest.iter().any(|space| text == format!("space {space}\n")), "{text}");
+    // The trace can be read and replayed.
+    let trace: Trace = text.parse().expect("a trace");
+    assert_eq!(trace, failure.trace);
+    let again = trace.replay::<Anywhere>(comparison).expect_err("the same finding");
+    assert_eq!(again.finding, failure.finding);
+    // It made no allocator of that space.
+    assert_eq!(report.refused, 0);
+}
+
+/// What the C refuses is counted, and is no allocator.
+#[test]
+fn invalid_spaces_are_counted_apart() {
+    let options = Options { operations: 100_000, ..Options::default() };
+    let mut episodes = 0;
+    let mut last = None;
+    let (report, failure) = torture::run::<KernelC, Reference>(&options, |report| {
+        if report.episode != last {
+            (last, episodes) = (report.episode, episodes + 1);
+        }
+        true
+    });
+    assert!(failure.is_none(), "{failure:?}");
+    assert!(report.refused > 4, "{report}");
+    assert_eq!(report.allocators + report.refused, episodes, "{report}");
 }
 
 /// The example's allocator, with a mistake: it frees all chunks but one.
