@@ -1,4 +1,4 @@
-//! The kernel's allocator, rewritten in Rust: the twin.
+//! The kernel's allocator, rewritten in Rust: the reference model.
 //!
 //! [`Reference`] makes the same choices as the newest kernel series, block for block: the same
 //! blocks in the same order, the same error numbers, the same tree after every call. Its data
@@ -14,12 +14,12 @@
 //! - `request`: from a request to blocks, and trimming to the size asked for;
 //! - `snapshot`: the state as plain data.
 //!
-//! Where the C breaks its own contract, the twin does the same. Comments mark these places with
+//! Where the C breaks its own contract, the model does the same. Comments mark these places with
 //! `Known:` and the entry's name in the list of known breaches.
 //!
-//! The twin differs in two ways. It never returns `ENOMEM`. And `gpu_buddy_reset_clear()` misses
+//! The model differs in two ways. It never returns `ENOMEM`. And `gpu_buddy_reset_clear()` misses
 //! blocks, depending on the shape of the kernel's search trees (`reset-clear-misses-blocks`). The
-//! twin has no such trees: it misses none, unless
+//! model has no such trees: it misses none, unless
 //! [`reset_clear_as`](Implementation::reset_clear_as) passes the shapes.
 //!
 //! [`PureBuddy`](crate::PureBuddy) is this model with the interface of
@@ -97,7 +97,7 @@ impl Allocation {
 }
 
 impl Reference {
-    /// Whether a kernel makes the same choices as the twin, judged by its features.
+    /// Whether a kernel makes the same choices as the model, judged by its features.
     #[must_use]
     pub fn models(kernel: Features) -> bool {
         ["scoreboard", "addr_to_block", "offset_align", "undo_splits", "reset_clear"]
