@@ -2,9 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-/// Up to this length, a table has an entry for each position. It is zeroed memory of 4 MiB at most,
+/// Up to this length, a table has an entry for each position. It is zeroed memory of 1 MiB at most,
 /// which the system provides as it is used.
-const LONGEST_TABLE: u64 = 1 << 20;
+const LONGEST_TABLE: u64 = 1 << 18;
 
 /// A sparse array.
 #[derive(Clone, Debug)]
