@@ -264,6 +264,13 @@ impl Group {
     fn create(&mut self, line: u64) -> At {
         let page = self.pages.index_or_new(line >> 6);
         self.lines.resize(page * 64 + self.page, Line::default());
+        // The nodes above exist from then on, even if nothing is free below: `mark_stale` relies on
+        // that.
+        let mut item = line >> 6;
+        for nodes in &mut self.above {
+            item >>= 6;
+            nodes.index_or_new(item);
+        }
         At { line, page }
     }
 
