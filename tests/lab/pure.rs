@@ -90,9 +90,11 @@ fn knows_what_is_clear() {
         assert_eq!((clear, buddy.clear_avail()), (16 * K, 16 * K));
         drop(alloc!(buddy, 16, GpuBuddyAllocFlag::Clear).unwrap());
         assert_eq!(buddy.clear_avail(), 0);
-        let _ = buddy.reset_clear(true);
         (buddy.avail(), buddy.clear_avail())
     });
+    let buddy = PureBuddy::new(PARAMS).unwrap();
+    buddy.reset_clear(true);
+    assert_eq!(buddy.clear_avail(), PARAMS.size);
 }
 
 #[test]
