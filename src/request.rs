@@ -61,6 +61,16 @@ impl AllocRequest {
     /// The checks of the C, in its order, and further ones that avoid undefined behaviour. `size`
     /// and `chunk_size` are those of the space, in bytes.
     pub(crate) fn check(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
+        self.check_for(size, chunk_size, cfg!(offset_align))
+    }
+
+    /// The same for an allocator that aligns blocks to more than their size, or does not.
+    pub(crate) fn check_for(
+        &self,
+        size: u64,
+        chunk_size: u64,
+        aligns: bool,
+    ) -> Result<(), InvalidArgument> {
         let Self { start, end, min_block_size, size: requested, .. } = *self;
         // Both sizes are powers of two: a division by either takes as long as the other checks.
         let is_multiple = |value: u64| value & (chunk_size - 1) == 0;
@@ -95,12 +105,17 @@ impl AllocRequest {
                 Err(InvalidArgument::RangeNotAligned { start, end, min_block_size })
             };
         }
-        self.check_rounded(size, chunk_size)
+        self.check_rounded(size, chunk_size, aligns)
     }
 
     /// The checks of a request that is not an exact range, after its size is rounded up as by the
     /// C.
-    fn check_rounded(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
+    fn check_rounded(
+        &self,
+        size: u64,
+        chunk_size: u64,
+        aligns: bool,
+    ) -> Result<(), InvalidArgument> {
         let requested = self.size;
         let chunks = |size: u64| size >> chunk_size.trailing_zeros();
         if self.flags.contains(GpuBuddyAllocFlag::Contiguous) {
@@ -116,8 +131,7 @@ impl AllocRequest {
                 Ok(())
             };
         }
-        let keeps_size =
-            cfg!(offset_align) && requested < self.min_block_size && requested.is_power_of_two();
+        let keeps_size = aligns && requested < self.min_block_size && requested.is_power_of_two();
         // If rounding up overflows, the size is too large for every space.
         let rounded = if keeps_size {
             requested

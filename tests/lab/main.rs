@@ -16,6 +16,7 @@ mod lockstep;
 mod own_allocator;
 mod public_crates;
 mod steps;
+mod pure;
 mod strategy;
 mod trace;
 mod trace_file;

@@ -1,7 +1,7 @@
 //! Allocating a range of bytes that is known in advance, and a contiguous run that no single block
 //! can provide.
 
-use super::row::State;
+use super::group::State;
 use super::tree::{Name, Tree};
 use crate::diff::Block;
 
@@ -68,7 +68,8 @@ impl Tree {
         for clear in [true, false] {
             let mut limit = Some(u64::MAX);
             while let Some(offset) = limit
-                && let Some(part) = self.last_free_up_to(order, clear, offset)
+                && let Some(part) =
+                    self.last_free_up_to(order, clear, self.name(order, offset).number)
             {
                 let offset = self.offset(part);
                 limit = offset.checked_sub(1);

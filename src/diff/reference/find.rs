@@ -1,6 +1,6 @@
 //! Finding room for one block.
 
-use super::row::State;
+use super::group::State;
 use super::tree::{Name, Tree};
 
 /// Room for a block of some order.
@@ -17,6 +17,7 @@ pub(super) struct Room {
 impl Tree {
     /// Room anywhere: in a free block of the smallest order that fits, so that large blocks stay
     /// whole. Of several, the highest, so that low memory stays free.
+    #[inline]
     pub(super) fn find_anywhere(&self, order: u32, prefer: bool) -> Option<Room> {
         self.best_fit(order, prefer).or_else(|| self.best_fit(order, !prefer))
     }
@@ -43,8 +44,7 @@ impl Tree {
         for fit in order..=self.order_within(self.size) {
             let zeros = self.zeros(fit, alignment);
             let mut find = |clear| {
-                let number = self.row_mut(fit).last_free_multiple(clear, zeros)?;
-                let free = Name { order: fit, number };
+                let free = self.last_free_multiple(fit, clear, zeros)?;
                 let room = self.highest_in(free, clear, order);
                 Some(Room { offset: room.offset & !(alignment - 1), ..room })
             };
@@ -64,7 +64,7 @@ impl Tree {
     /// The lowest room in the bytes `start..=last`: in memory of the preferred state, or else in
     /// any state.
     pub(super) fn find_in_range(
-        &self,
+        &mut self,
         order: u32,
         range: (u64, u64),
         prefer: bool,
@@ -89,6 +89,7 @@ impl Tree {
         })
     }
 
+    #[inline]
     fn best_fit(&self, order: u32, clear: bool) -> Option<Room> {
         let fit = self.free_orders(order, clear).next()?;
         let free = self.last_free(fit, clear)?;
@@ -115,15 +116,14 @@ impl Tree {
         (offset <= to && to - offset >= low_bits).then_some(Room { free, clear, offset })
     }
 
-    fn lowest_in_range(&self, order: u32, range: (u64, u64), clear: bool) -> Option<Room> {
+    fn lowest_in_range(&mut self, order: u32, range: (u64, u64), clear: bool) -> Option<Room> {
         self.free_orders(order, clear)
             .filter_map(|fit| {
                 // The block that contains `start` may have its room before `start`. The next block
                 // begins with room, if the range has any.
                 let mut from = self.name(fit, range.0).number;
                 for _ in 0..2 {
-                    let number = self.row(fit).first_free_from(clear, from)?;
-                    let free = Name { order: fit, number };
+                    let free = self.first_free_from(fit, clear, from)?;
                     if self.offset(free) > range.1 {
                         return None;
                     }
@@ -131,7 +131,7 @@ impl Tree {
                     if room.is_some() {
                         return room;
                     }
-                    from = number + 1;
+                    from = free.number + 1;
                 }
                 None
             })

@@ -5,7 +5,10 @@
 //! block, and lose the knowledge that one half is zeroed. So buddies of different state stay apart
 //! until the room is needed. Then they are merged by force, into dirty memory.
 
-use super::row::State;
+use core::hint::black_box;
+
+use super::blocks::Blocks;
+use super::group::State;
 use super::tree::{Name, Tree};
 use crate::diff::Block;
 
@@ -20,9 +23,23 @@ pub(super) enum Change {
 
 impl Tree {
     /// Frees an allocated block as clear or dirty.
+    #[inline]
     pub(super) fn free(&mut self, block: &Block, clear: bool) {
         self.count_free(block.order, clear);
-        self.free_and_join(self.name(block.order, block.offset), clear);
+        self.free_and_join(block, clear);
+    }
+
+    /// Frees all blocks of an allocation as clear or dirty.
+    pub(super) fn free_all(&mut self, blocks: &Blocks, clear: bool) {
+        // Reads ahead. The blocks are far apart in memory, and the processor waits for all at once.
+        if blocks.only().is_none() {
+            for block in blocks.iter() {
+                black_box(self.peek(&block));
+            }
+        }
+        for block in blocks.iter() {
+            self.free(&block, clear);
+        }
     }
 
     /// Frees the blocks of an attempt that failed. They keep their clear state.
@@ -38,6 +55,7 @@ impl Tree {
     }
 
     /// Adds a freed block to the accounts.
+    #[inline]
     pub(super) fn count_free(&mut self, order: u32, clear: bool) {
         let bytes = self.bytes(order);
         self.avail += bytes;
@@ -64,7 +82,11 @@ impl Tree {
                 // The start of the last block that ends by `end`.
                 let mut limit = (end + 1).checked_sub(self.bytes(half_order));
                 while let Some(offset) = limit
-                    && let Some(half) = self.last_free_up_to(half_order, clear, offset)
+                    && let Some(half) = self.last_free_up_to(
+                        half_order,
+                        clear,
+                        self.name(half_order, offset).number,
+                    )
                     && self.offset(half) >= start
                 {
                     if self.is_free(half.buddy()) {
@@ -104,13 +126,6 @@ impl Tree {
                 }
             }
         }
-    }
-
-    /// The free block of `order` at the highest offset up to `limit`.
-    pub(super) fn last_free_up_to(&self, order: u32, clear: bool, limit: u64) -> Option<Name> {
-        let limit = self.name(order, limit).number;
-        let number = self.row(order).last_free_up_to(clear, limit)?;
-        Some(Name { order, number })
     }
 
     /// Merges a free block with its buddy, whatever the state of each, and goes on upwards while

@@ -1,11 +1,12 @@
-//! The kernel's allocator, rewritten in Rust: the twin.
+//! The kernel's allocator, rewritten in Rust: the reference model.
 //!
 //! [`Reference`] makes the same choices as the newest kernel series, block for block: the same
 //! blocks in the same order, the same error numbers, the same tree after every call. Its data
 //! structures are not those of the C, so a mistake is unlikely to be in both. To learn the
 //! algorithm, read the parts in this order:
 //!
-//! - `row`: the blocks of one order, and how a free one is found;
+//! - `group`: the blocks of seven orders, and how a free one is found;
+//! - `tally`: what is known of the free blocks without looking;
 //! - `tree`: blocks, halves, buddies;
 //! - `merge`: freeing, and merging two buddies into one;
 //! - `find`: room for one block, anywhere or in a range;
@@ -13,34 +14,38 @@
 //! - `request`: from a request to blocks, and trimming to the size asked for;
 //! - `snapshot`: the state as plain data.
 //!
-//! Where the C breaks its own contract, the twin does the same. Comments mark these places with
+//! Where the C breaks its own contract, the model does the same. Comments mark these places with
 //! `Known:` and the entry's name in the list of known breaches.
 //!
-//! The twin differs in two ways. It never returns `ENOMEM`. And `gpu_buddy_reset_clear()` misses
+//! The model differs in two ways. It never returns `ENOMEM`. And `gpu_buddy_reset_clear()` misses
 //! blocks, depending on the shape of the kernel's search trees (`reset-clear-misses-blocks`). The
-//! twin has no such trees: it misses none, unless
+//! model has no such trees: it misses none, unless
 //! [`reset_clear_as`](Implementation::reset_clear_as) passes the shapes.
 //!
-//! Cost: allocating or freeing a block takes a few memory accesses per split or merge, whatever the
-//! size of the space and the number of blocks. An allocation in a range does not visit every block
-//! of the range, as the C does.
+//! [`PureBuddy`](crate::PureBuddy) is this model with the interface of
+//! [`GpuBuddy`](crate::GpuBuddy), for use as an allocator.
+//!
+//! Cost: allocating or freeing a block takes one memory access per seven splits or merges, and a few
+//! to find a free block, whatever the size of the space and the number of blocks. An allocation in a
+//! range does not visit every block of the range, as the C does.
 
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod exact;
 mod find;
+mod group;
 mod merge;
 mod red_black;
 mod request;
 mod reset;
-mod row;
 mod snapshot;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use core::slice;
-
+use self::blocks::Blocks;
 use self::tree::Tree;
 use super::{Block, Capabilities, Capability, Implementation, Space};
 use crate::module::Features;
@@ -68,37 +73,59 @@ use crate::{AllocRequest, Errno, FreeTrees, Snapshot};
 #[derive(Clone, Debug)]
 pub struct Reference {
     tree: Tree,
-    /// Empty lists, kept to save memory allocations.
-    spare: Vec<Vec<Block>>,
+    /// An empty list, kept to save memory allocations.
+    scratch: Vec<Block>,
 }
 
 /// The blocks of one [`alloc`](Implementation::alloc) of a [`Reference`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Allocation(Blocks);
 
-/// Most allocations are one block, and need no list.
-#[derive(Debug)]
-enum Blocks {
-    One(Block),
-    List(Vec<Block>),
-}
-
 impl Allocation {
-    fn blocks(&self) -> &[Block] {
-        match &self.0 {
-            Blocks::One(block) => slice::from_ref(block),
-            Blocks::List(blocks) => blocks,
-        }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Block> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Block> {
+        self.0.get(index)
+    }
+
+    /// Moves a block to an allocation of its own.
+    pub(crate) fn take(&mut self, index: usize) -> Option<Self> {
+        self.get(index).map(|_| Self(Blocks::one(self.0.remove(index))))
     }
 }
 
 impl Reference {
-    /// Whether a kernel makes the same choices as the twin, judged by its features.
+    /// Whether a kernel makes the same choices as the model, judged by its features.
     #[must_use]
     pub fn models(kernel: Features) -> bool {
         ["scoreboard", "addr_to_block", "offset_align", "undo_splits", "reset_clear"]
             .into_iter()
             .all(|feature| kernel.has(feature))
+    }
+
+    /// Allocates one block. `None` if that is not what the request needs, or there is none of that
+    /// size: [`alloc`](Implementation::alloc) then has the answer.
+    pub(crate) fn alloc_one(&mut self, request: &AllocRequest) -> Option<Allocation> {
+        self.tree.request_one(request).map(|block| Allocation(Blocks::one(block)))
+    }
+
+    /// Frees each block in the state that it had when it was allocated.
+    pub(crate) fn free_as_allocated(&mut self, allocation: Allocation) {
+        for block in allocation.0.iter() {
+            self.tree.free(&block, block.clear);
+        }
+    }
+
+    /// The size in bytes; 0 if nothing is free.
+    pub(crate) fn largest_free_block(&self) -> u64 {
+        self.tree.largest_free_order().map_or(0, |order| self.tree.bytes(order))
+    }
+
+    /// The state as plain data.
+    pub(crate) fn tree(&self) -> Snapshot {
+        self.tree.snapshot()
     }
 }
 
@@ -120,20 +147,16 @@ impl Implementation for Reference {
             return Err(Errno::EINVAL);
         }
         let size = size & !(chunk_size - 1);
-        Ok(Self { tree: Tree::new(size, chunk_size.ilog2()), spare: Vec::new() })
+        Ok(Self { tree: Tree::new(size, chunk_size.ilog2()), scratch: Vec::new() })
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
-        let mut blocks = self.spare.pop().unwrap_or_default();
-        let result = self.tree.request(request, &mut blocks);
-        if blocks.len() > 1 {
-            return Ok(Allocation(Blocks::List(blocks)));
+        if let Some(allocation) = self.alloc_one(request) {
+            return Ok(allocation);
         }
-        let only = blocks.pop();
-        self.spare.push(blocks);
-        result?;
-        // A request that succeeded has at least one block.
-        only.map(|block| Allocation(Blocks::One(block))).ok_or(Errno::ENOSPC)
+        self.scratch.clear();
+        self.tree.request(request, &mut self.scratch)?;
+        Ok(Allocation(self.scratch[..].into()))
     }
 
     fn alloc_onto(
@@ -141,36 +164,23 @@ impl Implementation for Reference {
         allocation: &mut Allocation,
         request: &AllocRequest,
     ) -> Result<(), Errno> {
-        let mut blocks = allocation.blocks().to_vec();
-        let result = self.tree.request(request, &mut blocks);
-        allocation.0 = Blocks::List(blocks);
+        self.scratch.clear();
+        self.scratch.extend(allocation.0.iter());
+        let result = self.tree.request(request, &mut self.scratch);
+        allocation.0 = self.scratch[..].into();
         result
     }
 
     fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
-        blocks.extend_from_slice(allocation.blocks());
+        blocks.extend(allocation.0.iter());
     }
 
     fn free(&mut self, allocation: Allocation, cleared: bool) {
-        match allocation.0 {
-            Blocks::One(block) => self.tree.free(&block, cleared),
-            Blocks::List(mut blocks) => {
-                for block in blocks.drain(..) {
-                    self.tree.free(&block, cleared);
-                }
-                self.spare.push(blocks);
-            }
-        }
+        self.tree.free_all(&allocation.0, cleared);
     }
 
     fn free_block(&mut self, allocation: &mut Allocation, index: usize, cleared: bool) {
-        let block = match &mut allocation.0 {
-            Blocks::List(blocks) => blocks.remove(index),
-            &mut Blocks::One(block) => {
-                allocation.0 = Blocks::List(Vec::new());
-                block
-            }
-        };
+        let block = allocation.0.remove(index);
         self.tree.free(&block, cleared);
     }
 
@@ -180,9 +190,7 @@ impl Implementation for Reference {
         start: Option<u64>,
         new_size: u64,
     ) -> Result<(), Errno> {
-        let &[block] = allocation.blocks() else {
-            return Err(Errno::EINVAL);
-        };
+        let block = allocation.0.only().ok_or(Errno::EINVAL)?;
         let offset = block.offset;
         let size = self.tree.bytes(block.order);
         let is_aligned = |bytes: u64| bytes.is_multiple_of(self.tree.chunk_size());
@@ -198,9 +206,9 @@ impl Implementation for Reference {
         if !within || !is_aligned(start) {
             return Err(Errno::EINVAL);
         }
-        let mut kept = Vec::new();
-        self.tree.shrink(&block, start, new_size, &mut kept);
-        allocation.0 = Blocks::List(kept);
+        self.scratch.clear();
+        self.tree.shrink(&block, start, new_size, &mut self.scratch);
+        allocation.0 = self.scratch[..].into();
         Ok(())
     }
 

@@ -6,12 +6,35 @@
 //! a single block; as a last resort, it is pieced together around a block.
 
 use super::find::Room;
-use super::row::State;
+use super::group::State;
 use super::tree::Tree;
 use crate::diff::Block;
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
 
 impl Tree {
+    /// The block that answers a request for a single one, the most frequent kind. `None` if there is
+    /// none, or the request is of another kind: [`request`](Self::request) then has the answer.
+    pub(super) fn request_one(&mut self, request: &AllocRequest) -> Option<Block> {
+        let &AllocRequest { start, end, size, min_block_size, .. } = request;
+        let is_one = size.is_power_of_two()
+            && size >= min_block_size
+            && !request.range
+            && self.check(request).is_ok()
+            && start + size != end
+            && self.chunks(size) <= u32::MAX.into();
+        if !is_one {
+            return None;
+        }
+        let order = self.order_within(size);
+        let prefer = request.flags.contains(GpuBuddyAllocFlag::Clear);
+        let room = if request.top_down {
+            self.find_from_the_top(order, prefer)
+        } else {
+            self.find_anywhere(order, prefer)
+        };
+        room.map(|Room { free, clear, offset }| self.carve(free, clear, order, offset))
+    }
+
     /// Allocates the blocks that answer `request`, and appends them to `blocks`. Blocks already in
     /// the list are the caller's.
     ///
@@ -111,7 +134,7 @@ impl Tree {
         let sound = size >= chunk_size
             && min_block_size >= chunk_size
             && min_block_size.is_power_of_two()
-            && (start | end | size).is_multiple_of(chunk_size)
+            && (start | end | size) & (chunk_size - 1) == 0
             && end <= self.size
             // Known: range-used-without-flag.
             && start < self.size
@@ -125,7 +148,7 @@ impl Tree {
         blocks: &mut Vec<Block>,
     ) -> Result<(), Errno> {
         let &AllocRequest { start, end, .. } = request;
-        if !(start | end).is_multiple_of(request.min_block_size) {
+        if (start | end) & (request.min_block_size - 1) != 0 {
             return Err(Errno::EINVAL);
         }
         let held = blocks.len();

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::group::State;
 use super::merge::Change;
 use super::red_black::RedBlack;
-use super::row::State;
 use super::tree::{Name, Tree};
 use crate::{FreeTrees, TreeShape};
 

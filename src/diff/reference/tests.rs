@@ -1,6 +1,7 @@
 use rstest::rstest;
 
-use super::row::{Row, State};
+use super::group::State;
+use super::tree::{Name, Tree};
 use super::{Allocation, Reference};
 use crate::diff::{Implementation, Space};
 use crate::{AllocRequest, Errno, GpuBuddyAllocFlag};
@@ -194,32 +195,45 @@ fn the_largest_space_costs_little() {
     assert_eq!(alloc(&mut space, &aligned), Ok(vec![((1 << 63) / K, 4)]));
 }
 
-/// Searches of a [`Row`] against the plainest possible model.
+/// Searches of a [`Tree`] against the plainest possible model.
 #[rstest]
-#[case::one_page(1 << 10)]
-#[case::one_branch(1 << 17)]
-#[case::many_branches(1 << 44)]
-fn a_row_finds_what_a_sorted_list_finds(#[case] numbers: u64) {
-    let mut row = Row::new(numbers);
+fn searches_find_what_a_sorted_list_finds(
+    #[values(1 << 5, 1 << 10, 1 << 17, 1 << 24, 1 << 45)] chunks: u64,
+    #[values(0, 3, 6, 7, 9)] order: u32,
+) {
+    let numbers = chunks >> order;
+    if numbers == 0 {
+        return;
+    }
+    let mut tree = Tree::new(chunks << 12, 12);
+    tree.roots().for_each(|root| tree.remove(root));
     let mut model = std::collections::BTreeSet::new();
     let mut random = 1_u64;
     for step in 0..4000 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // Few places, with all kinds of trailing zeros.
         let number = ((random >> 33) % 300) << ((random >> 20) % 40) & (numbers - 1);
+        let name = Name { order, number };
         if step % 3 == 0 {
-            row.remove(number);
+            tree.remove(name);
             model.remove(&number);
         } else {
-            row.set(number, State::Free { clear: true });
+            tree.set(name, State::Free { clear: true });
             model.insert(number);
         }
         let zeros = (random >> 50) as u32 % 14;
         let multiple = |&&found: &&u64| found & ((1 << zeros) - 1) == 0;
-        assert_eq!(row.last_free(true), model.last().copied());
-        assert_eq!(row.last_free_up_to(true, number), model.range(..=number).next_back().copied());
-        assert_eq!(row.first_free_from(true, number), model.range(number..).next().copied());
-        assert_eq!(row.last_free_multiple(true, zeros), model.iter().rev().find(multiple).copied());
-        assert_eq!(row.last_free(false), None);
+        let names = |number: Option<&u64>| number.map(|&number| Name { order, number });
+        assert_eq!(tree.largest_free_order(), (!model.is_empty()).then_some(order));
+        assert_eq!(tree.last_free(order, true), names(model.last()));
+        let up_to = tree.last_free_up_to(order, true, number);
+        assert_eq!(up_to, names(model.range(..=number).next_back()));
+        let from = tree.first_free_from(order, true, number);
+        assert_eq!(from, names(model.range(number..).next()));
+        let multiple = names(model.iter().rev().find(multiple));
+        assert_eq!(tree.last_free_multiple(order, true, zeros), multiple);
+        assert_eq!(tree.last_free_multiple_indexed(order, true, zeros), multiple);
+        assert_eq!(tree.last_free(order, false), None);
+        assert_eq!(tree.is_free(name), model.contains(&number));
     }
 }

@@ -3,12 +3,14 @@
 //! A block of order `n` is `chunk_size << n` bytes long and starts at a multiple of that. So an
 //! order and a number name a block, and its relatives follow from the name: the buddy's number
 //! differs in the lowest bit; the parent has half the number, one order up. Only the states of the
-//! blocks that are not split are stored, in a [`Row`] for each order.
+//! blocks that are not split are stored, in a [`Group`] for each seven orders.
 
-use core::iter;
-
-use super::row::{Row, State};
+use super::group::{Group, Kind, ORDERS, State};
+use super::tally::Tally;
 use crate::diff::Block;
+
+/// After so many free blocks that are not aligned, an index is cheaper than to look at further ones.
+const PROBES: usize = 16;
 
 /// The name of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +44,8 @@ impl Name {
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     /// The blocks that are not split, by order.
-    rows: Vec<Row>,
-    /// The orders that have free blocks, a bit for each: dirty ones, and clear ones.
-    free_orders: [u64; 2],
+    pub(super) groups: Vec<Group>,
+    tally: Tally,
     pub(super) size: u64,
     chunk_log2: u32,
     pub(super) avail: u64,
@@ -57,8 +58,11 @@ impl Tree {
     pub(super) fn new(size: u64, chunk_log2: u32) -> Self {
         let chunks = size >> chunk_log2;
         let mut tree = Self {
-            rows: (0..=chunks.ilog2()).map(|order| Row::new(chunks >> order)).collect(),
-            free_orders: [0; 2],
+            groups: (0..=chunks.ilog2())
+                .step_by(ORDERS as usize)
+                .map(|lowest| Group::new(lowest, chunks >> lowest))
+                .collect(),
+            tally: Tally::new(chunks.ilog2() as usize + 1),
             size,
             chunk_log2,
             avail: size,
@@ -120,7 +124,8 @@ impl Tree {
 
     /// The state of a block; `None` if it is split, or part of a larger one.
     pub(super) fn state(&self, name: Name) -> Option<State> {
-        self.rows[name.order as usize].state(name.number)
+        let (group, level) = group_of(name.order);
+        self.groups[group].state(level, name.number)
     }
 
     /// The allocated block that contains the byte at `offset`.
@@ -137,72 +142,170 @@ impl Tree {
     }
 
     pub(super) fn is_free(&self, name: Name) -> bool {
-        self.rows[name.order as usize].is_free(name.number)
-    }
-
-    /// The free block of `order` at the highest offset.
-    pub(super) fn last_free(&self, order: u32, clear: bool) -> Option<Name> {
-        let number = self.row(order).last_free(clear)?;
-        Some(Name { order, number })
-    }
-
-    pub(super) fn row(&self, order: u32) -> &Row {
-        &self.rows[order as usize]
-    }
-
-    pub(super) fn row_mut(&mut self, order: u32) -> &mut Row {
-        &mut self.rows[order as usize]
+        let (group, level) = group_of(name.order);
+        self.groups[group].is_free(level, name.number)
     }
 
     /// The orders from `order` up that have free blocks, ascending.
     pub(super) fn free_orders(&self, order: u32, clear: bool) -> impl Iterator<Item = u32> + use<> {
-        let mut orders = self.free_orders[usize::from(clear)] & !0 << order;
-        iter::from_fn(move || {
-            let order = (orders != 0).then(|| orders.trailing_zeros());
-            orders &= orders.wrapping_sub(1);
-            order
-        })
+        self.tally.orders(order, clear)
+    }
+
+    /// The order of the largest free block.
+    pub(super) fn largest_free_order(&self) -> Option<u32> {
+        self.tally.highest_order()
+    }
+
+    /// The free block of `order` at the highest offset.
+    pub(super) fn last_free(&self, order: u32, clear: bool) -> Option<Name> {
+        self.tally.last(order, clear).map(|number| Name { order, number })
+    }
+
+    /// The free block of `order` with the highest number up to `limit`.
+    pub(super) fn last_free_up_to(&mut self, order: u32, clear: bool, limit: u64) -> Option<Name> {
+        let last = self.tally.last(order, clear)?;
+        let (group, level) = group_of(order);
+        let number = if last <= limit {
+            last
+        } else {
+            self.groups[group].last_up_to(Kind { level, clear }, limit)?
+        };
+        Some(Name { order, number })
+    }
+
+    /// The free block of `order` with the lowest number from `limit` on.
+    pub(super) fn first_free_from(&mut self, order: u32, clear: bool, limit: u64) -> Option<Name> {
+        self.tally.last(order, clear).filter(|&last| last >= limit)?;
+        let (group, level) = group_of(order);
+        let number = self.groups[group].first_from(Kind { level, clear }, limit)?;
+        Some(Name { order, number })
+    }
+
+    /// The free block of `order` with the highest number that ends in `zeros` binary zeros.
+    pub(super) fn last_free_multiple(
+        &mut self,
+        order: u32,
+        clear: bool,
+        zeros: u32,
+    ) -> Option<Name> {
+        let mut last = self.last_free(order, clear)?;
+        for _ in 0..PROBES {
+            let multiple = last.number >> zeros << zeros;
+            if last.number == multiple {
+                return Some(last);
+            }
+            last = self.last_free_up_to(order, clear, multiple)?;
+        }
+        self.last_free_multiple_indexed(order, clear, zeros)
+    }
+
+    /// The same, by an index that has to be kept up to date from then on.
+    pub(super) fn last_free_multiple_indexed(
+        &mut self,
+        order: u32,
+        clear: bool,
+        zeros: u32,
+    ) -> Option<Name> {
+        let (group, level) = group_of(order);
+        let number = match zeros {
+            0 => self.tally.last(order, clear)?,
+            _ => self.groups[group].last_multiple(Kind { level, clear }, zeros)?,
+        };
+        Some(Name { order, number })
     }
 
     /// Adds or changes a block, without accounting.
     pub(super) fn set(&mut self, name: Name, state: State) {
-        self.change(name.order, |row| row.set(name.number, state));
+        self.change(name, Some(state));
     }
 
     /// Removes a block, without accounting.
     pub(super) fn remove(&mut self, name: Name) {
-        self.change(name.order, |row| row.remove(name.number));
+        self.change(name, None);
+    }
+
+    fn change(&mut self, name: Name, state: Option<State>) {
+        let (group, level) = group_of(name.order);
+        self.groups[group].set(&mut self.tally, level, name.number, state);
     }
 
     /// Frees an allocated block and merges it upwards, without accounting.
-    pub(super) fn free_and_join(&mut self, name: Name, clear: bool) {
-        let mut name = name;
-        while self.change(name.order, |row| row.free_or_join(name.number, clear)) {
-            name = name.whole();
+    #[inline]
+    pub(super) fn free_and_join(&mut self, block: &Block, clear: bool) {
+        let (first, level) = group_of(block.order);
+        let Name { number, .. } = self.name(block.order, block.offset);
+        let kind = Kind { level, clear };
+        let group = &mut self.groups[first];
+        if group.free_and_join(&mut self.tally, kind, number, block.clear) {
+            self.add_and_join(first + 1, number >> (ORDERS - level), clear);
         }
     }
 
-    /// Allocates a free block.
-    pub(super) fn allocate(&mut self, name: Name, clear: bool) -> Block {
-        self.set(name, State::Allocated { clear });
-        let bytes = self.bytes(name.order);
-        self.avail -= bytes;
-        if clear {
-            self.clear_avail -= bytes;
+    /// Adds a free block of a group's lowest order and merges it upwards.
+    #[cold]
+    fn add_and_join(&mut self, first: usize, number: u64, clear: bool) {
+        let mut number = number;
+        for group in &mut self.groups[first..] {
+            if !group.add_and_join(&mut self.tally, Kind { level: 0, clear }, number) {
+                break;
+            }
+            number >>= ORDERS;
         }
-        Block { offset: self.offset(name), order: name.order, clear }
+    }
+
+    /// Reads what will be needed to free a block.
+    #[inline]
+    pub(super) fn peek(&self, block: &Block) -> bool {
+        let (group, level) = group_of(block.order);
+        let Name { number, .. } = self.name(block.order, block.offset);
+        self.groups[group].peek(level, number)
+    }
+
+    /// Allocates a free block.
+    #[inline]
+    pub(super) fn allocate(&mut self, name: Name, clear: bool) -> Block {
+        let Name { order, number } = name;
+        let (group, level) = group_of(order);
+        self.groups[group].allocate(&mut self.tally, Kind { level, clear }, number);
+        self.count_allocated(order, clear);
+        Block { offset: self.offset(name), order, clear }
     }
 
     /// Allocates the block of `order` at `offset` out of the free block `from`. Splits `from` as
     /// often as needed; the halves that are not taken stay free.
+    #[inline]
     pub(super) fn carve(&mut self, from: Name, clear: bool, order: u32, offset: u64) -> Block {
-        if from.order > order {
-            self.remove(from);
+        if from.order == order {
+            self.allocate(from, clear)
+        } else {
+            self.split_down(from, clear, order, offset)
         }
-        for order in order..from.order {
-            self.set(self.name(order, offset).buddy(), State::Free { clear });
+    }
+
+    #[inline(never)]
+    fn split_down(&mut self, from: Name, clear: bool, order: u32, offset: u64) -> Block {
+        let (first, lowest) = group_of(order);
+        let mut number = self.name(order, offset).number;
+        self.groups[first].add_allocated(lowest, number, clear);
+        let (mut level, mut top) = (lowest, lowest + (from.order - order));
+        for group in &mut self.groups[first..] {
+            group.split(&mut self.tally, Kind { level, clear }, number, top);
+            if top < ORDERS {
+                break;
+            }
+            number >>= ORDERS - level;
+            (level, top) = (0, top - ORDERS);
         }
-        self.allocate(self.name(order, offset), clear)
+        self.count_allocated(order, clear);
+        Block { offset, order, clear }
+    }
+
+    fn count_allocated(&mut self, order: u32, clear: bool) {
+        let bytes = self.bytes(order);
+        self.avail -= bytes;
+        if clear {
+            self.clear_avail -= bytes;
+        }
     }
 
     /// Splits a free block; the halves keep its state.
@@ -212,15 +315,19 @@ impl Tree {
             self.set(half, State::Free { clear });
         }
     }
+}
 
-    fn change<T>(&mut self, order: u32, change: impl FnOnce(&mut Row) -> T) -> T {
-        let row = &mut self.rows[order as usize];
-        let answer = change(row);
-        for clear in [false, true] {
-            let orders = &mut self.free_orders[usize::from(clear)];
-            let has_free = u64::from(row.last_free(clear).is_some());
-            *orders = *orders & !(1 << order) | has_free << order;
+/// The group of an order, and the order's level there.
+pub(super) fn group_of(order: u32) -> (usize, u32) {
+    static TABLE: [(u8, u8); 64] = {
+        let mut table = [(0, 0); 64];
+        let mut order = 0;
+        while order < 64 {
+            table[order as usize] = ((order / ORDERS) as u8, (order % ORDERS) as u8);
+            order += 1;
         }
-        answer
-    }
+        table
+    };
+    let (group, level) = TABLE[order as usize & 63];
+    (group.into(), level.into())
 }
