@@ -109,7 +109,7 @@ impl GpuBuddy {
         let inner = Arc::new(Inner::new(params, fault.as_deref().cloned()));
         let mut state = inner.state.lock();
         // SAFETY: `mm` is zeroed, has a fixed address in the `Arc`, and its lock is held.
-        let init = |mm| unsafe { ffi::gpu_buddy_init(mm, size, chunk) };
+        let init = |mm| unsafe { ffi::bindings::gpu_buddy_init(mm, size, chunk) };
         let (result, mut pending) = state.call(&inner.map, init);
         if let (Some(fault), Some(counted)) = (fault, state.arena.set_fault(None)) {
             *fault = counted;
@@ -288,7 +288,15 @@ impl GpuBuddy {
             // SAFETY: the arguments were checked, `mm` is initialised and its lock is held; `list`
             // is an empty list.
             let result = blocks.ring().lend(|list| unsafe {
-                ffi::gpu_buddy_alloc_blocks(mm, start, end, size, min_block_size, list, flags)
+                ffi::bindings::gpu_buddy_alloc_blocks(
+                    mm,
+                    start,
+                    end,
+                    size,
+                    min_block_size,
+                    list,
+                    flags,
+                )
             });
             if result == -Errno::ENOSPC.code() {
                 // SAFETY: `mm` is initialised and its lock is held.
@@ -314,7 +322,7 @@ impl GpuBuddy {
     /// `ENOTRECOVERABLE`: the allocator is unusable after a BUG.
     pub fn reset_clear(&self, clear: bool) -> Result<()> {
         // SAFETY: `mm` is initialised and its lock is held.
-        self.0.call(|mm| unsafe { ffi::gpu_buddy_reset_clear(mm, clear) })
+        self.0.call(|mm| unsafe { ffi::bindings::gpu_buddy_reset_clear(mm, clear) })
     }
 
     /// The allocated block that contains `offset`, in bytes from the start of the space without the
@@ -345,7 +353,9 @@ impl GpuBuddy {
                 let start = start.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
                 // SAFETY: `list` has one block of this allocator, `mm` is initialised and its lock
                 // is held; `start` is null or points to a number.
-                ring.lend(|list| unsafe { ffi::gpu_buddy_block_trim(mm, start, new_size, list) })
+                ring.lend(|list| unsafe {
+                    ffi::bindings::gpu_buddy_block_trim(mm, start, new_size, list)
+                })
             })
             .and_then(check)
     }

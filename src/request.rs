@@ -62,7 +62,8 @@ impl AllocRequest {
     /// and `chunk_size` are those of the space, in bytes.
     pub(crate) fn check(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
         let Self { start, end, min_block_size, size: requested, .. } = *self;
-        let is_multiple = |value: u64| value.is_multiple_of(chunk_size);
+        // Both sizes are powers of two: a division by either takes as long as the other checks.
+        let is_multiple = |value: u64| value & (chunk_size - 1) == 0;
         if self.extra_flags != 0 {
             return Err(InvalidArgument::UnknownFlags { bits: self.extra_flags });
         }
@@ -88,7 +89,7 @@ impl AllocRequest {
             return Err(InvalidArgument::RequestBeyondSpace { start, requested, size });
         }
         if start + requested == end {
-            return if (start | end).is_multiple_of(min_block_size) {
+            return if (start | end) & (min_block_size - 1) == 0 {
                 Ok(())
             } else {
                 Err(InvalidArgument::RangeNotAligned { start, end, min_block_size })
@@ -101,6 +102,7 @@ impl AllocRequest {
     /// C.
     fn check_rounded(&self, size: u64, chunk_size: u64) -> Result<(), InvalidArgument> {
         let requested = self.size;
+        let chunks = |size: u64| size >> chunk_size.trailing_zeros();
         if self.flags.contains(GpuBuddyAllocFlag::Contiguous) {
             let rounded = requested
                 .checked_next_power_of_two()
@@ -108,8 +110,8 @@ impl AllocRequest {
             // Without a range, the C tries a size that is too large to round up as it is.
             return if self.range && rounded > size {
                 Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size })
-            } else if self.range && rounded / chunk_size > u64::from(u32::MAX) {
-                Err(InvalidArgument::TooManyChunks { requested, chunks: rounded / chunk_size })
+            } else if self.range && chunks(rounded) > u64::from(u32::MAX) {
+                Err(InvalidArgument::TooManyChunks { requested, chunks: chunks(rounded) })
             } else {
                 Ok(())
             };
@@ -120,14 +122,14 @@ impl AllocRequest {
         let rounded = if keeps_size {
             requested
         } else {
-            requested.checked_next_multiple_of(self.min_block_size).unwrap_or(u64::MAX)
+            let mask = self.min_block_size - 1;
+            requested.checked_add(mask).map_or(u64::MAX, |above| above & !mask)
         };
         if rounded > size {
             return Err(InvalidArgument::RoundedSizeTooLarge { requested, rounded, size });
         }
-        let chunks = rounded / chunk_size;
-        if chunks > u64::from(u32::MAX) {
-            return Err(InvalidArgument::TooManyChunks { requested, chunks });
+        if chunks(rounded) > u64::from(u32::MAX) {
+            return Err(InvalidArgument::TooManyChunks { requested, chunks: chunks(rounded) });
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ pub(crate) unsafe fn block_at(
     offset: u64,
 ) -> Option<BlockInfo> {
     // SAFETY: as the caller says.
-    let block = unsafe { ffi::gpu_buddy_allocated_addr_to_block(mm, offset) };
+    let block = unsafe { ffi::bindings::gpu_buddy_allocated_addr_to_block(mm, offset) };
     // The last 4095 addresses are error numbers (`IS_ERR()`): the offset is outside the space.
     if block.is_null() || block.addr() >= usize::MAX - 4094 {
         return None;

@@ -23,6 +23,7 @@ impl Ring {
 
     /// Calls `f` with a list head in front of the blocks, and keeps the blocks that are on the list
     /// afterwards. If `f` unwinds, the blocks are leaked.
+    #[inline]
     pub fn lend<R>(&mut self, f: impl FnOnce(*mut ffi::list_head) -> R) -> R {
         let mut head = ffi::list_head { next: ptr::null_mut(), prev: ptr::null_mut() };
         let head = &raw mut head;

@@ -50,19 +50,21 @@ impl Free {
     /// Requires that `mm` is initialised, its lock is held, and the blocks are its own.
     fn run(self, mm: *mut ffi::gpu_buddy, mut ring: Ring) {
         match self {
-            // SAFETY: the caller holds the lock of `mm`, which owns the blocks; the C empties the
-            // list.
-            Self::Dirty => ring.lend(|list| unsafe { ffi::gpu_buddy_free_list(mm, list, 0) }),
+            Self::Dirty => {
+                // SAFETY: the caller holds the lock of `mm`, which owns the blocks; the C empties
+                // the list.
+                ring.lend(|list| unsafe { ffi::bindings::gpu_buddy_free_list(mm, list, 0) })
+            }
             Self::Cleared => ring.lend(|list| {
                 // The flag is bit 4, so it fits into 32 bits.
                 let flags = ffi::GPU_BUDDY_CLEARED as core::ffi::c_uint;
                 // SAFETY: as above.
-                unsafe { ffi::gpu_buddy_free_list(mm, list, flags) }
+                unsafe { ffi::bindings::gpu_buddy_free_list(mm, list, flags) }
             }),
             Self::AsAllocated => {
                 while let Some(block) = ring.pop() {
                     // SAFETY: the block is allocated, of this `mm`, and on no list any more.
-                    unsafe { ffi::gpu_buddy_free_block(mm, block.as_ptr()) };
+                    unsafe { ffi::bindings::gpu_buddy_free_block(mm, block.as_ptr()) };
                 }
             }
         }

@@ -75,7 +75,15 @@ impl Pending {
 
     /// Call this last, when the lock is released and every block has an owner: the logger is the
     /// user's, and may use the allocator or panic.
+    #[inline]
     pub(super) fn log(self) {
+        if !self.events.is_empty() || self.panic.is_some() {
+            self.finish();
+        }
+    }
+
+    #[cold]
+    fn finish(self) {
         drop(Unlogged(self.events));
         if let Some(payload) = self.panic.filter(|_| !std::thread::panicking()) {
             std::panic::resume_unwind(payload);
@@ -123,6 +131,7 @@ impl Inner {
 }
 
 impl State {
+    #[inline]
     pub(super) fn call<R>(
         &mut self,
         map: *const ffi::lockdep_map,
@@ -133,29 +142,39 @@ impl State {
         }
         let mm = &raw mut self.mm;
         let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
-        for event in &events {
-            if let Event::Warning(warning) = event
-                && self.warnings.len() < WARNINGS_KEPT
-            {
-                self.warnings.push(*warning);
-            }
+        if !events.is_empty() {
+            self.keep_warnings(&events);
         }
         let mut panic = None;
-        let result = result.map_err(|stop| {
-            // The compiled-in C causes neither of the others.
-            let within = KernelBug { condition: "panic inside the C", file: "", line: 0 };
-            let bug = match stop {
-                Stop::Bug(bug) => bug,
-                Stop::Assertion => within,
-                Stop::Panic(payload) => {
-                    panic = Some(payload);
-                    within
-                }
-            };
-            self.bug = Some(bug);
-            Error::Bug(bug)
-        });
+        let result = result.map_err(|stop| Error::Bug(self.stopped(stop, &mut panic)));
         (result, Pending { events, panic })
+    }
+
+    #[cold]
+    fn keep_warnings(&mut self, events: &[Event]) {
+        let left = WARNINGS_KEPT - self.warnings.len();
+        let warnings = events.iter().filter_map(|event| match event {
+            Event::Warning(warning) => Some(*warning),
+            Event::Log(_) | Event::Failure(_) => None,
+        });
+        self.warnings.extend(warnings.take(left));
+    }
+
+    /// Makes the allocator unusable. Keeps a panic that passed the C.
+    #[cold]
+    fn stopped(&mut self, stop: Stop, panic: &mut Option<Box<dyn Any + Send>>) -> KernelBug {
+        // The compiled-in C causes neither of the others.
+        let within = KernelBug { condition: "panic inside the C", file: "", line: 0 };
+        let bug = match stop {
+            Stop::Bug(bug) => bug,
+            Stop::Assertion => within,
+            Stop::Panic(payload) => {
+                *panic = Some(payload);
+                within
+            }
+        };
+        self.bug = Some(bug);
+        bug
     }
 
     /// Tears the allocator down, unless that was done.
@@ -166,7 +185,7 @@ impl State {
         self.finished = true;
         // SAFETY: `mm` is initialised, and not used again: `finished` is set, and only the last
         // owner calls this.
-        let (_, mut pending) = self.call(map, |mm| unsafe { ffi::gpu_buddy_fini(mm) });
+        let (_, mut pending) = self.call(map, |mm| unsafe { ffi::bindings::gpu_buddy_fini(mm) });
         if self.bug.is_none() && self.arena.live() != 0 {
             let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
             pending.events.push(Event::Failure(text));

@@ -110,7 +110,7 @@ impl GpuBuddy {
         let mut state = self.0.state.lock();
         // SAFETY: `mm` is initialised and its lock is held.
         let (result, mut pending) =
-            state.call(&self.0.map, |mm| unsafe { ffi::gpu_buddy_print(mm) });
+            state.call(&self.0.map, |mm| unsafe { ffi::bindings::gpu_buddy_print(mm) });
         drop(state);
         let lines = pending.take_lines();
         pending.log();

@@ -70,16 +70,24 @@ impl Scope {
     }
 
     /// Runs `f`, which calls the C, in this scope.
+    #[inline]
     pub fn run<R>(mut self, f: impl FnOnce() -> R) -> Outcome<R> {
         let previous = CURRENT.replace(&raw mut self);
         let result = catch_unwind(AssertUnwindSafe(f));
         CURRENT.set(previous);
-        let result = result.map_err(|payload| match payload.downcast::<KernelBug>() {
-            Ok(bug) => Stop::Bug(*bug),
-            Err(payload) if payload.is::<AssertionFailed>() => Stop::Assertion,
-            Err(payload) => Stop::Panic(payload),
-        });
-        Outcome { result, events: self.events }
+        Outcome { result: result.map_err(Stop::new), events: self.events }
+    }
+}
+
+impl Stop {
+    /// From the payload of the unwinding.
+    #[cold]
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        match payload.downcast::<KernelBug>() {
+            Ok(bug) => Self::Bug(*bug),
+            Err(payload) if payload.is::<AssertionFailed>() => Self::Assertion,
+            Err(payload) => Self::Panic(payload),
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub const FAULTS: &[Fault] = &[
         Put("!is_power_of_2(chunk_size)", "0"), MayDie),
     fault("the rest after the last chunk is managed as well", "gpu_buddy_init",
         Put("round_down(size, chunk_size)", "size"), MayDie),
+    fault("the count of clear memory does not begin at 0", "gpu_buddy_init",
+        Skip("clear_avail = 0"), InLockstep),
     fault("roots begin at 0", "gpu_buddy_init", Skip("offset += root_size"), InLockstep),
     fault("out of memory, the init function leaves its roots behind", "gpu_buddy_init",
         Put("root_count--", "0"), InLockstep),

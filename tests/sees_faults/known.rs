@@ -2,7 +2,7 @@
 //! hide none of them. Some would fix the breach, which is a change as well.
 
 use super::plant::Edit::{Put, Skip};
-use super::plant::Shows::{InLockstep, MayDie};
+use super::plant::Shows::{InLockstep, MayDie, UnderFaults};
 use super::plant::{Fault, fault};
 
 #[rustfmt::skip]
@@ -40,6 +40,8 @@ pub const KNOWN: &[Fault] = &[
         Put("rb_last(&mm->free_trees[tree][i])", "rb_first(&mm->free_trees[tree][i])"), InLockstep),
     fault("empty-range-is-unbounded: it is empty", "__alloc_range_bias",
         Put("end - 1", "(end ? end - 1 : 0)"), InLockstep),
+    fault("enospc-hides-enomem: in an exact range too", "split_block",
+        Put("-ENOMEM", "-ENOSPC"), UnderFaults),
     fault("enospc-hides-enomem: the other way round", "gpu_buddy_alloc_blocks",
         Put("-ENOSPC", "-ENOMEM"), InLockstep),
     fault("large-size-truncated: it may be too large", "gpu_buddy_alloc_blocks",

@@ -40,12 +40,14 @@ fn valid(usual: bool, choices: &mut impl Choices) -> Space {
         return Space::new(SZ_64M as u64, LEAST);
     }
     let chunk_size = 1 << choices.between(LEAST.ilog2().into(), SZ_2M.ilog2().into());
-    let chunks = match choices.below(12) {
-        0..4 => choices.between(1, 16),
-        4..6 => 1 << choices.between(0, 14),
+    let chunks = match choices.below(48) {
+        // The largest order that there is.
+        0 => return Space::new(u64::MAX - choices.below(LEAST), LEAST),
+        1..16 => choices.between(1, 16),
+        16..24 => 1 << choices.between(0, 14),
         // A root for each bit.
-        6..8 => (1 << choices.between(1, 14)) - 1,
-        8..10 => choices.log_uniform(1 << 16),
+        24..32 => (1 << choices.between(1, 14)) - 1,
+        32..40 => choices.log_uniform(1 << 16),
         _ => choices.log_uniform(u64::MAX / chunk_size),
     };
     let odd = if choices.one_in(4) { choices.below(chunk_size) } else { 0 };

@@ -125,7 +125,8 @@ pub const KNOWN: &[KnownBreach] = &[
         promises: &[Promise::Room],
         sentence: "If there is no memory for a block, the search goes on, and ends with ENOSPC.",
         kernels: Kernels::With("undo_splits"),
-        applies: |case| case.broken.faulted,
+        // An exact range returns the error of the split.
+        applies: |case| case.broken.faulted && !case.exact,
     },
     KnownBreach {
         name: "enomem-corrupts-tree",

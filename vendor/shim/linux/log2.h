@@ -15,7 +15,7 @@ static inline int ilog2(u64 x)
 
 static inline bool is_power_of_2(unsigned long x)
 {
-	return __builtin_popcountl(x) == 1;
+	return x && !(x & (x - 1));
 }
 
 static inline unsigned long roundup_pow_of_two(unsigned long x)

@@ -24,14 +24,16 @@ struct File {
 #[derive(Deserialize)]
 struct Line {
     line_number: usize,
-    count: u64,
+    count: i64,
     #[serde(default)]
     branches: Vec<Branch>,
 }
 
 #[derive(Deserialize)]
 struct Branch {
-    count: u64,
+    /// gcov computes some counts from others. In a call that hangs they may not add up, and the
+    /// result may be negative.
+    count: i64,
     throw: bool,
 }
 
@@ -133,9 +135,13 @@ fn counts(folder: &Path) -> Result<Counts, String> {
         .stderr(Stdio::null())
         .output()
         .map_err(|error| format!("{}: {error}", tool.display()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let report: Gcov = serde_json::from_str(text.lines().next().unwrap_or_default())
-        .map_err(|_| format!("{} cannot read the counters", tool.display()))?;
+    read(&String::from_utf8_lossy(&output.stdout))
+        .map_err(|error| format!("the output of {} has a mistake: {error}", tool.display()))
+}
+
+/// Reads the output of gcov: a line of JSON for each file.
+fn read(text: &str) -> Result<Counts, serde_json::Error> {
+    let report: Gcov = serde_json::from_str(text.lines().next().unwrap_or_default())?;
     let mut counts = Counts::new();
     for File { file, lines } in report.files {
         let file = file.strip_prefix("./").unwrap_or(&file).to_owned();
@@ -160,4 +166,20 @@ fn ordinary(branches: &[Branch]) -> impl Iterator<Item = &Branch> {
 /// The gcov of the compiler.
 fn tool() -> PathBuf {
     ask_compiler("-print-prog-name=gcov").unwrap_or_else(|| PathBuf::from("gcov"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn counts_that_do_not_add_up_are_read() {
+        let text = r#"{"files": [{"file": "./buddy.c", "lines": [
+            {"line_number": 7, "count": 2, "branches": [
+                {"count": -1, "throw": false}, {"count": 3, "throw": false}]}]}]}"#;
+        let counts = read(&text.replace('\n', "")).expect("valid output");
+        let counted = &counts[&("buddy.c".to_owned(), 7)];
+        assert!(counted.executed);
+        assert_eq!((counted.branches, counted.taken), (2, 1));
+    }
 }

@@ -12,7 +12,7 @@ use super::report::Relation;
 use crate::supervise::candidate::{Kind, Seen, try_trace_with};
 
 /// How long one operation may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A kernel, as a module.
 #[derive(Clone)]
@@ -36,15 +36,6 @@ impl Subject {
         ];
         arguments.extend(strict.then(|| "--strict".into()));
         try_trace_with(trace, &arguments, &self.environment, folder, PATIENCE).ok().flatten()
-    }
-
-    /// What each known trace shows on this kernel.
-    fn corpus(&self, traces: &[corpus::Trace], place: Place<'_>) -> Vec<Option<Seen>> {
-        let results = each(traces, place, |trace, folder| {
-            let file: TraceFile = trace.text.parse().ok()?;
-            self.show(file.trace(), true, folder)
-        });
-        results.into_iter().map(Option::flatten).collect()
     }
 }
 
@@ -101,18 +92,22 @@ fn is_about(trace: &corpus::Trace, seen: &Seen) -> bool {
     }
 }
 
-/// Runs the known traces on both kernels. Those that neither shows are left out.
+/// Runs the known traces on both kernels, each on one kernel after the other. Those that neither
+/// shows are left out, and those for which there is no time.
 pub fn corpus(patched: &Subject, base: &Subject, place: Place<'_>) -> Vec<Known> {
     let traces = corpus::traces();
-    let seen = (patched.corpus(&traces, place), base.corpus(&traces, place));
+    let seen = each(&traces, place, |trace, folder| {
+        let file: TraceFile = trace.text.parse().ok()?;
+        Some([patched, base].map(|subject| subject.show(file.trace(), true, folder)))
+    });
     let folder = place.folder;
     // Whether it shows more than the known breaches of such a kernel.
     let is_unknown = |trace: &corpus::Trace| {
         let file = trace.text.parse::<TraceFile>();
         file.is_ok_and(|file| patched.show(file.trace(), false, folder).is_some())
     };
-    let pairs = seen.0.into_iter().zip(seen.1);
-    let known = traces.iter().zip(pairs).filter_map(|(trace, (patched, base))| {
+    let known = traces.iter().zip(seen).filter_map(|(trace, seen)| {
+        let [patched, base] = seen.flatten()?;
         let not_offered =
             |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.kind == Kind::NotOffered);
         if not_offered(&patched) || not_offered(&base) {

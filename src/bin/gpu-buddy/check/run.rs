@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::jobs::{self, Done, Job};
+use super::jobs::{self, Done, Job, Limit};
 use super::judge::Subject;
 use super::kunit::Kunit;
 use super::report::{Found, Mark, Part, Relation, Step, count};
@@ -54,8 +54,8 @@ pub struct Modules {
     pub has_suite: [bool; 2],
 }
 
-/// A call hangs if it makes no progress for this many seconds; fewer in a short run.
-const PATIENCE: std::ops::RangeInclusive<f64> = 1.5..=3.0;
+/// A call hangs if it makes no progress for this many seconds.
+const PATIENCE: &str = "1.5";
 
 /// The output of a run that hangs. Other runs of that kernel would hang too.
 const HANG: &str = "hang: a call";
@@ -76,7 +76,8 @@ pub struct Results {
     pub operations: u64,
 }
 
-/// Runs everything in about `seconds`. `each` is called when a part is done.
+/// Runs everything in about `seconds`, and shrinks traces for a little longer. `each` is called
+/// when a part is done.
 pub fn run(
     modules: &Modules,
     seconds: f64,
@@ -103,19 +104,20 @@ pub fn run(
         Run::BaseKunit => modules.has_suite[1],
         _ => true,
     });
-    let weights: f64 = runs.iter().map(|run| run.weight()).sum();
-    let unit = seconds * jobs::lanes() as f64 / weights;
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
     let jobs: Vec<_> = runs
         .iter()
         .map(|&run| {
-            let part = match run.weight() {
-                0.0 => seconds / 2.0,
-                weight => (unit * weight).min(seconds),
+            let limit = match run.weight() {
+                0.0 => {
+                    Limit::Processor(Duration::from_secs_f64((seconds / 2.0).max(KUNIT_PATIENCE)))
+                }
+                weight => Limit::Share(weight),
             };
-            modules.job(run, part, seed, folder)
+            modules.job(run, limit, seed, folder)
         })
         .collect();
-    let done = jobs::run(&jobs, |index| each(runs[index].name()))?;
+    let done = jobs::run(&jobs, end, |index| each(runs[index].name()))?;
     let done: BTreeMap<_, _> = runs.into_iter().zip(done).collect();
     let mut results = Results { done, operations: 0 };
     let runs: Vec<_> = results.done.keys().copied().collect();
@@ -141,7 +143,7 @@ impl Run {
 }
 
 impl Modules {
-    fn job(&self, run: Run, seconds: f64, seed: u64, folder: &Path) -> Job {
+    fn job(&self, run: Run, limit: Limit, seed: u64, folder: &Path) -> Job {
         let base = self.base.module.clone();
         let torture = |kernel: &Subject, more: &[&str]| {
             let mut arguments: Vec<OsString> = vec!["torture".into(), "--kernel".into()];
@@ -182,22 +184,16 @@ impl Modules {
             Run::BaseKunit => (&self.base, kunit(&self.base.module)),
             Run::OldSuite => (&self.patched, kunit(&old_suite)),
         };
-        let mut patience = Duration::from_secs_f64(seconds.max(KUNIT_PATIENCE));
-        if run.weight() > 0.0 {
-            let number = |value: f64| OsString::from(format!("{value:.2}"));
-            arguments.extend(["--seconds".into(), number(seconds)]);
+        if matches!(limit, Limit::Share(_)) {
             arguments.extend(["--seed".into(), seed.to_string().into()]);
-            let hangs = seconds.clamp(*PATIENCE.start(), *PATIENCE.end());
-            arguments.extend(["--patience".into(), number(hangs)]);
-            patience = Duration::from_secs_f64(seconds + 8.0 * hangs);
+            arguments.extend(["--patience", PATIENCE].map(OsString::from));
         }
         let is_of_base = matches!(run, Run::BaseContract | Run::BaseFaults | Run::BaseKunit);
         let unless = (!is_of_base).then_some(HANG);
-        let alone = run.weight() == 0.0;
         let mut environment = subject.environment.clone();
         // A process that is killed leaves its files behind, but this folder is removed at the end.
         environment.push(("TMPDIR", folder.into()));
-        Job { arguments, environment, patience, alone, unless }
+        Job { arguments, environment, limit, unless }
     }
 }
 
@@ -208,6 +204,11 @@ impl Results {
 
     fn torture(&self, run: Run) -> Option<TortureReport> {
         serde_json::from_str(&self.done.get(&run)?.stdout).ok()
+    }
+
+    /// Whether a call of one of the kernels hangs.
+    pub fn hang(&self) -> bool {
+        self.done.values().any(|done| done.late || done.stdout.contains(HANG))
     }
 
     /// Whether its process died without a count of its operations.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gpu_buddy::module::Build;
 
 use super::build::{Built, with_sanitizer};
-use super::jobs::{self, Job};
+use super::jobs::{self, Job, Limit};
 use super::judge::{self, Subject};
 use super::kunit::Kunit;
 use super::report::{Found, Mark, Part, Relation, Report, Step, count};
@@ -21,9 +21,6 @@ use crate::progress::Progress;
 const MEASURED: f64 = 0.13;
 const JUDGED: f64 = 0.1;
 
-/// How many seconds longer a run may take if it shrinks a trace at its end.
-const OVERTIME: f64 = 1.5;
-
 /// Runs all parts, in about `seconds`.
 pub fn run(
     report: &mut Report,
@@ -35,7 +32,7 @@ pub fn run(
 ) -> std::io::Result<()> {
     let modules = built.modules();
     let measured = (seconds * MEASURED).clamp(0.5, 30.0);
-    let runs = (seconds - measured - (seconds * JUDGED).min(2.0) - OVERTIME).max(0.8);
+    let runs = (seconds - measured - (seconds * JUDGED).min(2.0) - jobs::OVERTIME).max(0.8);
     let out = place.join("out");
     std::fs::create_dir_all(&out)?;
     let started = Instant::now();
@@ -77,7 +74,11 @@ pub fn run(
     report.notes.extend(missed);
 
     progress.message("measuring");
-    report.steps.push(cost(built, measured, seed, costs, &mut report.findings)?);
+    let ratios = match results.hang() {
+        true => Vec::new(),
+        false => time(built, measured, seed)?,
+    };
+    report.steps.push(cost(&ratios, costs, &mut report.findings));
     Ok(())
 }
 
@@ -222,14 +223,8 @@ fn undefined(
     Step { part, mark, summary: format!("{what} in {operations} operations") }
 }
 
-/// Steps per call, which the lockstep compares, and time.
-fn cost(
-    built: &Built,
-    seconds: f64,
-    seed: u64,
-    costs: Vec<Found>,
-    findings: &mut Vec<Found>,
-) -> std::io::Result<Step> {
+/// Measures the time of both kernels.
+fn time(built: &Built, seconds: f64, seed: u64) -> std::io::Result<Vec<Ratio>> {
     let arguments: Vec<OsString> = vec![
         "time".into(),
         built.patched.clone().into(),
@@ -237,11 +232,15 @@ fn cost(
         format!("--seconds={seconds:.2}").into(),
         format!("--seed={seed}").into(),
     ];
-    let patience = Duration::from_secs_f64(3.0 * seconds + 5.0);
-    let jobs = [Job { arguments, environment: Vec::new(), patience, alone: true, unless: None }];
-    let done = jobs::run(&jobs, |_| {})?;
-    let ratios: Vec<Ratio> =
-        done.first().and_then(|done| serde_json::from_str(&done.stdout).ok()).unwrap_or_default();
+    let limit = Limit::Processor(Duration::from_secs_f64(1.5 * seconds + 1.0));
+    let job = Job { arguments, environment: Vec::new(), limit, unless: None };
+    let done = jobs::run(&[job], Instant::now(), |_| {})?;
+    let ratios = done.first().and_then(|done| serde_json::from_str(&done.stdout).ok());
+    Ok(ratios.unwrap_or_default())
+}
+
+/// Steps per call, which the lockstep compares, and time.
+fn cost(ratios: &[Ratio], costs: Vec<Found>, findings: &mut Vec<Found>) -> Step {
     let mut parts = Vec::new();
     let steps = costs.len();
     if steps > 0 {
@@ -285,5 +284,5 @@ fn cost(
         (0, false) => Mark::Changed,
         _ => Mark::Failed,
     };
-    Ok(Step { part: Part::Cost, mark, summary: parts.join("; ") })
+    Step { part: Part::Cost, mark, summary: parts.join("; ") }
 }

@@ -46,6 +46,10 @@ unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
+/// What an allocator has in its fields before the init function: if it leaves one out, the C reads
+/// this.
+const UNINITIALISED: u64 = 0xa5a5_a5a5_a5a5_a5a5;
+
 thread_local! {
     static LAST_CALL: Cell<u64> = const { Cell::new(0) };
 }
@@ -55,7 +59,7 @@ impl Shared {
     pub fn new(module: Module, space: Space) -> Self {
         let words = (module.table().mm_size as usize).div_ceil(size_of::<u64>());
         let mut state = State {
-            mm: vec![0; words].into_boxed_slice(),
+            mm: vec![UNINITIALISED; words].into_boxed_slice(),
             arena: Arena::for_init(None),
             warnings: Vec::new(),
             bug: None,
@@ -73,7 +77,8 @@ impl Shared {
         self.state.get_mut().arena.set_fault(fault);
         let Space { size, chunk_size, .. } = self.space;
         let init = self.module.table().init;
-        // SAFETY: `mm` is zeroed memory of the size that the module asks for, at a fixed address.
+        // SAFETY: `mm` is memory of the size that the module asks for, at a fixed address. The init
+        // function sets all of it that the C reads: the KUnit suite has allocators on its stack.
         let result = self.call(|mm| unsafe { init(mm, size, chunk_size) })?;
         super::calls::check(result)?;
         self.state.get_mut().arena.initialised(self.module.has("undo_splits"));
