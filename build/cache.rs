@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::facts::hex;
 use crate::kernel::{files, missing, version};
 use crate::read;
+use crate::tree::cache_folder;
 
 /// The part of `vendor/manifest.toml` on kernel revisions.
 pub struct Manifest {
@@ -80,9 +81,7 @@ impl Manifest {
     }
 }
 
-/// The cache folder of `./setup`, found by the same variables.
+/// The cache folder of `./setup`.
 pub fn folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
-    Some(cache.join("gpu-buddy"))
+    cache_folder(|name| std::env::var_os(name))
 }

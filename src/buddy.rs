@@ -125,7 +125,7 @@ impl GpuBuddy {
             }
             Ok(_) if state.arena.live() != 0 => {
                 let text = format!("gpu_buddy_init left {} objects", state.arena.live());
-                pending.0.push(Event::Failure(text));
+                pending.events.push(Event::Failure(text));
             }
             _ => {}
         }

@@ -1,14 +1,14 @@
 //! The allocator's lock, and the entry into the C.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::any::Any;
 
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
 use crate::module::{Module, Stopped};
 use crate::runtime::arena::Arena;
-use crate::runtime::{Event, Outcome, Scope, Stop, log_event};
-use crate::{Errno, Error, GpuBuddyParams, KernelBug, Result, Warning, ffi};
+use crate::runtime::{Event, Outcome, Scope, Stop, Unlogged};
+use crate::{Errno, Error, GpuBuddyParams, KernelBug, LogLine, Result, Warning, ffi};
 
 /// The state that the handles and allocations of one allocator share.
 pub(super) struct Inner {
@@ -52,28 +52,41 @@ pub(super) fn load_module() -> Result<()> {
     })
 }
 
-/// Events that could not be logged while the lock was held.
+/// What cannot be done while the lock is held: events to be logged, and a panic of Rust code within
+/// the call to be continued.
 #[must_use]
-pub(super) struct Pending(pub(super) Vec<Event>);
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) events: Vec<Event>,
+    panic: Option<Box<dyn Any + Send>>,
+}
 
 impl Pending {
+    /// Takes out the lines that the C printed.
+    pub(super) fn take_lines(&mut self) -> Vec<LogLine> {
+        let line = |event: &mut Event| matches!(event, Event::Log(_));
+        let lines = self.events.extract_if(.., line);
+        let line = |event| match event {
+            Event::Log(line) => Some(line),
+            _ => None,
+        };
+        lines.filter_map(line).collect()
+    }
+
     /// Call this last, when the lock is released and every block has an owner: the logger is the
     /// user's, and may use the allocator or panic.
     #[inline]
     pub(super) fn log(self) {
-        if !self.0.is_empty() {
-            self.log_all();
+        if !self.events.is_empty() || self.panic.is_some() {
+            self.finish();
         }
     }
 
     #[cold]
-    fn log_all(self) {
-        let log = || self.0.iter().for_each(log_event);
-        if std::thread::panicking() {
-            // This is a drop during a panic: a second panic would abort the process.
-            let _ = catch_unwind(AssertUnwindSafe(log));
-        } else {
-            log();
+    fn finish(self) {
+        drop(Unlogged(self.events));
+        if let Some(payload) = self.panic.filter(|_| !std::thread::panicking()) {
+            std::panic::resume_unwind(payload);
         }
     }
 }
@@ -125,15 +138,16 @@ impl State {
         f: impl FnOnce(*mut ffi::gpu_buddy) -> R,
     ) -> (Result<R>, Pending) {
         if let Some(bug) = self.bug {
-            return (Err(Error::Bug(bug)), Pending(Vec::new()));
+            return (Err(Error::Bug(bug)), Pending::default());
         }
         let mm = &raw mut self.mm;
         let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
         if !events.is_empty() {
             self.keep_warnings(&events);
         }
-        let result = result.map_err(|stop| Error::Bug(self.stopped(stop)));
-        (result, Pending(events))
+        let mut panic = None;
+        let result = result.map_err(|stop| Error::Bug(self.stopped(stop, &mut panic)));
+        (result, Pending { events, panic })
     }
 
     #[cold]
@@ -146,27 +160,27 @@ impl State {
         self.warnings.extend(warnings.take(left));
     }
 
-    /// Makes the allocator unusable. Continues a panic that passed the C.
+    /// Makes the allocator unusable. Keeps a panic that passed the C.
     #[cold]
-    fn stopped(&mut self, stop: Stop) -> KernelBug {
+    fn stopped(&mut self, stop: Stop, panic: &mut Option<Box<dyn Any + Send>>) -> KernelBug {
+        // The compiled-in C causes neither of the others.
+        let within = KernelBug { condition: "panic inside the C", file: "", line: 0 };
         let bug = match stop {
             Stop::Bug(bug) => bug,
-            // The compiled-in C causes neither.
-            Stop::Assertion | Stop::Panic(_) => {
-                KernelBug { condition: "panic inside the C", file: "", line: 0 }
+            Stop::Assertion => within,
+            Stop::Panic(payload) => {
+                *panic = Some(payload);
+                within
             }
         };
         self.bug = Some(bug);
-        if let Stop::Panic(payload) = stop {
-            std::panic::resume_unwind(payload);
-        }
         bug
     }
 
     /// Tears the allocator down, unless that was done.
     pub(super) fn finish(&mut self, map: *const ffi::lockdep_map) -> Pending {
         if self.finished || self.bug.is_some() {
-            return Pending(Vec::new());
+            return Pending::default();
         }
         self.finished = true;
         // SAFETY: `mm` is initialised, and not used again: `finished` is set, and only the last
@@ -174,7 +188,7 @@ impl State {
         let (_, mut pending) = self.call(map, |mm| unsafe { ffi::bindings::gpu_buddy_fini(mm) });
         if self.bug.is_none() && self.arena.live() != 0 {
             let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
-            pending.0.push(Event::Failure(text));
+            pending.events.push(Event::Failure(text));
         }
         pending
     }

@@ -4,13 +4,10 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::fault::Fault;
-use crate::runtime::Event;
 use crate::{
     FreeTrees, GpuBuddy, Inconsistency, KernelBug, LogLine, OrderStatistics, Result, Snapshot,
     Warning, ffi, tree,
 };
-
-use super::inner::Pending;
 
 impl GpuBuddy {
     /// The number of blocks of each order, from order 0 up.
@@ -112,17 +109,11 @@ impl GpuBuddy {
     pub fn print(&self) -> Result<Vec<LogLine>> {
         let mut state = self.0.state.lock();
         // SAFETY: `mm` is initialised and its lock is held.
-        let (result, pending) =
+        let (result, mut pending) =
             state.call(&self.0.map, |mm| unsafe { ffi::bindings::gpu_buddy_print(mm) });
         drop(state);
-        let (mut lines, mut others) = (Vec::new(), Vec::new());
-        for event in pending.0 {
-            match event {
-                Event::Log(line) => lines.push(line),
-                other => others.push(other),
-            }
-        }
-        Pending(others).log();
+        let lines = pending.take_lines();
+        pending.log();
         result.map(|()| lines)
     }
 

@@ -1,6 +1,7 @@
 //! Tests of what a user of the safe API cannot cause or see: a panic while the lock is held, and
 //! how much memory an allocator has.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::*;
@@ -39,6 +40,43 @@ fn a_panic_inside_the_c_goes_on_and_ends_the_use() {
     drop(blocks);
     let fini = buddy.fini().expect("the last handle");
     assert_eq!((fini.bug, fini.leaked_objects), (Some(bug), 0));
+}
+
+/// What this thread passes to the logger.
+struct Lines;
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn what_the_c_reports_before_a_panic_is_logged() {
+    log::set_logger(&Lines).expect("no other test has a logger");
+    log::set_max_level(log::LevelFilter::Info);
+    let buddy = space();
+    let call = || {
+        buddy.0.call(|mm| {
+            // SAFETY: `mm` is initialised and its lock is held.
+            unsafe { ffi::gpu_buddy_print(mm) };
+            resume_unwind(Box::new("planted"))
+        })
+    };
+    let payload =
+        catch_unwind(AssertUnwindSafe(call)).map(|_: Result<()>| ()).expect_err("a panic");
+    assert_eq!(payload.downcast_ref(), Some(&"planted"));
+    LINES.with_borrow(|lines| assert!(lines[0].starts_with("chunk_size: 4KiB"), "{lines:?}"));
 }
 
 #[test]

@@ -136,7 +136,10 @@ impl Costs {
 const CLASSES: usize = 65;
 
 /// The number of kinds of calls, as in [`compare::call`].
-const KINDS: usize = 64 + 11;
+const KINDS: usize = REQUESTS + 11;
+
+/// The number of kinds of requests.
+const REQUESTS: usize = 256;
 
 const KEYS: usize = KINDS * CLASSES;
 
@@ -156,17 +159,21 @@ fn key(operation: &Operation, space: Space) -> usize {
                 request.flags.contains(GpuBuddyAllocFlag::Contiguous),
                 request.flags.contains(GpuBuddyAllocFlag::Clear),
                 request.flags.contains(GpuBuddyAllocFlag::TrimDisable),
+                request.extra_flags != 0,
+                matches!(operation, Operation::AllocOnto { .. }),
             ];
             let kind = bits.into_iter().fold(mode, |kind, bit| 2 * kind + usize::from(bit));
             (kind, request.size)
         }
-        Operation::Free { cleared, .. } => (64 + usize::from(cleared), 0),
-        Operation::FreeBlock { cleared, .. } => (66 + usize::from(cleared), 0),
-        Operation::Trim { start, new_size, .. } => (68 + usize::from(start.is_some()), new_size),
-        Operation::ResetClear { clear } => (70 + usize::from(clear), 0),
-        Operation::BlockAt { .. } => (72, 0),
-        Operation::FailNth { .. } => (73, 0),
-        Operation::Fini => (74, 0),
+        Operation::Free { cleared, .. } => (REQUESTS + usize::from(cleared), 0),
+        Operation::FreeBlock { cleared, .. } => (REQUESTS + 2 + usize::from(cleared), 0),
+        Operation::Trim { start, new_size, .. } => {
+            (REQUESTS + 4 + usize::from(start.is_some()), new_size)
+        }
+        Operation::ResetClear { clear } => (REQUESTS + 6 + usize::from(clear), 0),
+        Operation::BlockAt { .. } => (REQUESTS + 8, 0),
+        Operation::FailNth { .. } => (REQUESTS + 9, 0),
+        Operation::Fini => (REQUESTS + 10, 0),
     };
     // The chunk size is a power of two.
     let chunks = size.checked_shr(space.chunk_size.trailing_zeros()).unwrap_or(0);
@@ -235,7 +242,14 @@ mod tests {
         let start = Lockstep::<crate::diff::KernelC, crate::diff::KernelC>::alone;
         let trace = super::super::torture::random_trace(start, 1, SPACE, 20_000).expect("a trace");
         let (mut names, mut numbers) = (HashMap::new(), HashMap::new());
-        for operation in &trace.operations {
+        // The generator makes neither.
+        let request = AllocRequest { size: 4096, ..AllocRequest::default() };
+        let other_flags = AllocRequest { extra_flags: 1 << 40, ..request.clone() };
+        let more = [
+            Operation::AllocOnto { id: 0, request },
+            Operation::Alloc { id: 0, request: other_flags },
+        ];
+        for operation in trace.operations.iter().chain(&more) {
             let key = key(operation, SPACE);
             assert!(key < KEYS);
             let (number, name) = (key / CLASSES, compare::call(Some(operation)));

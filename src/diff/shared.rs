@@ -62,7 +62,8 @@ pub fn run<S: Shareable, R: Implementation>(
             Ok(made) => made,
             Err(NotCreated::Finding(finding)) => {
                 let trace = Trace { space, operations: Vec::new() };
-                let found = FirstFinding { finding: *finding, operations: 0, at_end: false };
+                let (finding, also) = (*finding, Vec::new());
+                let found = FirstFinding { finding, operations: 0, at_end: false, also };
                 return (report, Some(Box::new(Failure::new(found, trace, 0, false))));
             }
             Err(NotCreated::Declined) => {
@@ -89,7 +90,8 @@ pub fn run<S: Shareable, R: Implementation>(
         if let Some((finding, count)) = finding.or_else(|| left_behind(&mut driver, space, &log)) {
             let operations = log.into_iter().take(count).map(|entry| entry.operation).collect();
             let trace = Trace { space, operations };
-            let found = FirstFinding { finding, operations: count, at_end: false };
+            let also = Vec::new();
+            let found = FirstFinding { finding, operations: count, at_end: false, also };
             return (report, Some(Box::new(Failure::new(found, trace, count as u64, false))));
         }
     }
@@ -181,7 +183,7 @@ fn replay<S: Shareable, R: Implementation>(
         let (outcome, blocks) = (step.outcome, serial.blocks());
         report.operations += 1;
         report.tally.count(&entry.operation, outcome, blocks.len(), false);
-        if let Some(finding) = report.record(step) {
+        if let Some(finding) = report.record(step).into_iter().next() {
             return Some((finding, count));
         }
         let difference = if outcome != entry.outcome {

@@ -69,7 +69,7 @@ pub fn check<S: Implementation>(
     let first = |trace: &Trace| run(trace).ok().flatten();
     let (short, cut_short) = torture::shrink(trace.clone(), SHRINK, |trace| {
         let seen = first(trace)?;
-        seen.finding.is_like(&found.finding).then_some(seen.operations)
+        seen.is_same(&found).then_some(seen.operations)
     });
     let found = first(&short).unwrap_or(found);
     let failure = Failure::new(found, short, trace.operations.len() as u64, cut_short);

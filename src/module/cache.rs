@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::ModuleError;
 use super::source::hex;
+use super::tree::cache_folder;
 
 /// The most bytes in the cache. Beyond, the least recently used files are removed.
 const MOST_BYTES: u64 = 64 << 20;
@@ -40,11 +41,7 @@ pub(super) struct Cache {
 
 /// The user's cache folder for this crate; `None` if the environment names none.
 pub(super) fn user_folder() -> Option<PathBuf> {
-    let absolute =
-        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache =
-        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    Some(cache.join("gpu-buddy"))
+    cache_folder(|name| std::env::var_os(name))
 }
 
 impl Cache {
@@ -253,4 +250,39 @@ fn refuse(path: &Path, reason: &str, help: &str) -> ModuleError {
 
 fn digest(content: &[u8]) -> String {
     hex(&Sha256::digest(content)[..DIGITS / 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::process::Command;
+
+    use super::*;
+
+    /// ./setup, build.rs and the command look in the same folder.
+    #[test]
+    fn the_folder_has_one_rule() {
+        for (xdg, home, folder) in [
+            ("/x", "/h", Some("/x/gpu-buddy")),
+            ("x", "/h", Some("/h/.cache/gpu-buddy")),
+            ("", "/h", Some("/h/.cache/gpu-buddy")),
+            ("x", "h", None),
+        ] {
+            let variable =
+                |name: &str| Some(OsString::from(if name == "HOME" { home } else { xdg }));
+            assert_eq!(cache_folder(variable), folder.map(PathBuf::from), "{xdg} {home}");
+            // The lines of ./setup.
+            let setup = include_str!("../../setup");
+            let from = setup.find("case ${XDG_CACHE_HOME-}").expect("the rule");
+            let lines = &setup[from..from + setup[from..].find("\nesac").expect("its end")];
+            let output = Command::new("bash")
+                .args(["-c", &format!("{lines}\nesac; echo $cache")])
+                .env("XDG_CACHE_HOME", xdg)
+                .env("HOME", home)
+                .output()
+                .expect("bash");
+            let found = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(found.trim_end(), folder.unwrap_or("/dev/null/.cache/gpu-buddy"));
+        }
+    }
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use sha2::{Digest, Sha256};
 
 use super::abi::Table;
 use super::cache::Cache;
 use super::compile::{Build, Compiler, Recipe};
-use super::source::Source;
+use super::source::{Source, hex};
 use super::{Code, Loaded, Module, ModuleError};
 use crate::runtime::sanitizer;
 
@@ -84,14 +85,25 @@ impl Module {
 /// Loads a module that was built before.
 fn built(path: &Path) -> Result<Module, ModuleError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let key = path.display().to_string();
+    let name = path.display().to_string();
+    let fail = |error| ModuleError::Load(format!("{name}: {error}"));
+    let content = std::fs::read(&path).map_err(fail)?;
+    let key = format!("{} {name}", hex(&Sha256::digest(&content)));
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(Entry { modules, .. }) = loaded.get(&key) {
         return Ok(modules[0]);
     }
-    let code = load(&path)?;
+    let was_rebuilt = loaded.keys().any(|key| key.split_once(' ').is_some_and(|it| it.1 == name));
+    let code = if was_rebuilt {
+        // The loader knows this path, and would return what it had loaded from it.
+        let copy = tempfile::NamedTempFile::new().map_err(fail)?;
+        std::fs::write(&copy, &content).map_err(fail)?;
+        load(copy.path())?
+    } else {
+        load(&path)?
+    };
     let module = Module(Box::leak(Box::new(Loaded {
-        name: key.clone(),
+        name,
         revision: String::new(),
         files: Vec::new(),
         borrowed: Vec::new(),

@@ -2,7 +2,17 @@
 //!
 //! build.rs includes this file too, for the compiled-in kernel. So it may only use std.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+/// The user's cache folder for this crate, by the environment: `XDG_CACHE_HOME`, or else `.cache` in
+/// `HOME`. Paths that are not absolute are ignored, as the XDG specification says. `./setup` has the
+/// same rule.
+pub fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(cache.join("gpu-buddy"))
+}
 
 /// The paths of a generation's files, relative to the tree.
 #[derive(Debug, PartialEq, Eq)]

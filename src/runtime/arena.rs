@@ -14,6 +14,10 @@ use super::sanitizer;
 use super::scope::unwind;
 use crate::fault::Fault;
 
+/// The most objects of an allocator under test: 400 MB of blocks. After that, memory fails, so that
+/// a call that asks for billions of blocks ends with `ENOMEM`.
+pub(crate) const MOST_OBJECTS: usize = 1 << 22;
+
 unsafe extern "C" {
     pub(super) fn calloc(count: usize, size: usize) -> *mut c_void;
     pub(super) fn free(memory: *mut c_void);

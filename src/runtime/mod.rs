@@ -20,7 +20,7 @@ pub(crate) use held::with_held;
 pub use held::{Held, hold};
 pub use printk::{LogLevel, LogLine};
 pub use scope::{Captured, capture};
-pub(crate) use scope::{Event, Outcome, Scope, Stop, in_arena, log_event};
+pub(crate) use scope::{Event, Outcome, Scope, Stop, Unlogged, in_arena};
 
 /// The number of live objects of the C outside all allocators of the safe API: those of callers of
 /// the raw layer. It is 0 after each of them has called `gpu_buddy_fini`; otherwise something

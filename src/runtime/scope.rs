@@ -150,11 +150,29 @@ pub(super) fn unwind(payload: impl Any + Send, why: &dyn fmt::Display) -> ! {
 }
 
 /// Passes an event to the `log` crate.
-pub(crate) fn log_event(event: &Event) {
+fn log_event(event: &Event) {
     match event {
         Event::Log(line) => line.log(),
         Event::Warning(warning) => log::warn!(target: "gpu_buddy", "{warning}"),
         Event::Failure(reason) => log::error!(target: "gpu_buddy", "{reason}"),
+    }
+}
+
+/// Events to be logged: when this is dropped, which must be after every lock is released. The logger
+/// is the user's, and may use the allocator or panic.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Unlogged(pub Vec<Event>);
+
+impl Drop for Unlogged {
+    fn drop(&mut self) {
+        let log = || self.0.iter().for_each(log_event);
+        if std::thread::panicking() {
+            // A second panic would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(log));
+        } else {
+            log();
+        }
     }
 }
 

@@ -166,6 +166,6 @@ fn judge(monitor: &Monitor, trace: impl FnOnce() -> Trace) -> Option<Box<Failure
 fn failure_of(breach: Breach, trace: Trace) -> Box<Failure> {
     let operations = trace.operations.len();
     let finding = Finding::Breach(breach);
-    let found = FirstFinding { finding, operations, at_end: true };
+    let found = FirstFinding { finding, operations, at_end: true, also: Vec::new() };
     Box::new(Failure::new(found, trace, operations as u64, false))
 }

@@ -9,15 +9,11 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxBuildHasher;
 
-use crate::runtime::arena::Arena;
-use crate::runtime::{self, Event, Outcome, Scope, Stop, log_event};
+use crate::runtime::arena::{Arena, MOST_OBJECTS};
+use crate::runtime::{self, Event, Outcome, Scope, Stop, Unlogged};
 
 use super::Misuse;
 use super::monitor::Seen;
-
-/// The most objects of a monitored allocator: 400 MB of blocks. After that, memory fails, so that a
-/// call that asks for billions of blocks ends with `ENOMEM`.
-const MOST_OBJECTS: usize = 1 << 22;
 
 /// The most misuses and warnings that are kept until the next query.
 const MOST_KEPT: usize = 256;
@@ -144,6 +140,7 @@ pub(super) fn init<R: Copy + PartialEq + Default>(
         forget(mm);
         return call();
     };
+    let mut unlogged = Unlogged::default();
     let mut state = current.state.lock();
     if state.allocator(mm).is_some_and(|one| one.phase == Phase::Alive) {
         state.misuse(Misuse::InitialisedTwice);
@@ -151,7 +148,7 @@ pub(super) fn init<R: Copy + PartialEq + Default>(
     }
     // Every kernel survives a failed allocation in its init function.
     state.arena.initialised(true);
-    let result = state.run(call);
+    let result = state.run(&mut unlogged, call);
     state.arena.initialised(cfg!(undo_splits));
     let Some(result) = result else { return refused };
     if result == R::default() {
@@ -175,12 +172,13 @@ pub(super) fn enter<R, P>(
     after: impl FnOnce(&mut State, P),
 ) -> R {
     let Some(watched) = watching(mm) else { return call() };
+    let mut unlogged = Unlogged::default();
     let mut state = watched.state.lock();
     if !state.admit(function, mm) {
         return refused;
     }
     let Some(prepared) = before(&mut state) else { return refused };
-    let Some(result) = state.run(call) else {
+    let Some(result) = state.run(&mut unlogged, call) else {
         if let Some(one) = state.allocator(mm) {
             one.phase = Phase::Broken;
         }
@@ -285,7 +283,7 @@ impl State {
     }
 
     /// Runs a call of the C; `None` if it ran into a BUG.
-    fn run<R>(&mut self, call: impl FnOnce() -> R) -> Option<R> {
+    fn run<R>(&mut self, unlogged: &mut Unlogged, call: impl FnOnce() -> R) -> Option<R> {
         self.seen.calls += 1;
         self.calls += 1;
         LAST_CALL.set(self.calls);
@@ -296,7 +294,7 @@ impl State {
                     self.seen.warnings.push(warning);
                 }
                 Event::Warning(_) => {}
-                event => log_event(&event),
+                event => unlogged.0.push(event),
             }
         }
         match result {

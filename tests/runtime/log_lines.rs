@@ -2,6 +2,12 @@
 
 use super::*;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gpu_buddy::wrapper::Monitor;
 use log::{Level, Log, Metadata, Record};
 
 type Line = (thread::ThreadId, String, Level, String);
@@ -9,6 +15,10 @@ type Line = (thread::ThreadId, String, Level, String);
 struct Lines(Mutex<Vec<Line>>);
 
 static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+thread_local! {
+    static MONITOR: RefCell<Option<Rc<Monitor>>> = const { RefCell::new(None) };
+}
 
 impl Log for Lines {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -19,6 +29,8 @@ impl Log for Lines {
         let target = record.target().to_owned();
         let line = (thread::current().id(), target, record.level(), record.args().to_string());
         self.0.lock().push(line);
+        // As a user's logger may, it asks the monitor.
+        MONITOR.with_borrow(|monitor| monitor.as_ref().map(|monitor| monitor.take_seen()));
     }
 
     fn flush(&self) {}
@@ -101,4 +113,31 @@ fn of_a_warning_have_its_place() {
         assert_eq!((target.as_str(), level), ("gpu_buddy", Level::Warn));
         assert!(text.starts_with("WARNING at drivers/gpu/buddy.c:"), "{text}");
     }
+}
+
+/// The logger may use the monitor, whose lock must then be free.
+#[test]
+fn of_a_monitored_call_are_logged_after_it() {
+    let _lock = whole_process();
+    let (done, receiver) = mpsc::channel();
+    // In a thread, because a logger that waits for the lock waits for ever.
+    thread::spawn(move || {
+        let monitor = Rc::new(Monitor::new());
+        MONITOR.set(Some(Rc::clone(&monitor)));
+        let mut mm = Box::new(ffi::gpu_buddy::default());
+        let lines = logged(|| {
+            // SAFETY: the allocator stays in its box, and this thread alone uses it.
+            monitor.run(|| unsafe {
+                assert_eq!(ffi::gpu_buddy_init(&raw mut *mm, MIB, CHUNK), 0);
+                let lock = ();
+                let held = ffi::hold(&lock);
+                ffi::gpu_buddy_print(&raw mut *mm);
+                drop(held);
+                ffi::gpu_buddy_fini(&raw mut *mm);
+            });
+        });
+        MONITOR.set(None);
+        done.send(lines.len()).expect("the test waits");
+    });
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Ok(10));
 }

@@ -30,7 +30,7 @@ use serde_json::Value;
 const VARIABLE: &str = "GPU_BUDDY_PLANTED";
 
 /// A trace is short if it has no more operations than this.
-const SHORT: u64 = 12;
+const SHORT: u64 = 10;
 
 /// How long torture may take to find a fault, in seconds.
 const SECONDS: u64 = 20;
@@ -265,8 +265,10 @@ fn torture_finds_each_planted_fault() {
             (None, Caught::No) => true,
             (Some(fault), Caught::Found) => {
                 let died = finding.starts_with("crash: ") || finding.starts_with("hang: ");
-                // Traces of several threads are not shrunk, and each step of a hang takes time.
-                (*shrunk_to <= SHORT || *cut_short || fault.shows == AmongThreads)
+                // Traces of several threads are not shrunk, and each step of a hang takes seconds.
+                let hangs = finding.starts_with("hang: ");
+                let is_short = *shrunk_to <= SHORT && !*cut_short;
+                (is_short || (hangs && *cut_short) || fault.shows == AmongThreads)
                     && (fault.shows == MayDie || !died)
             }
             _ => false,

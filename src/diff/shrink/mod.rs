@@ -1,6 +1,8 @@
 //! Shrinks a failing trace: first its length, then its numbers.
 
+mod numbers;
 mod simpler;
+mod space;
 
 use core::ops::Range;
 use std::collections::{HashMap, HashSet};
@@ -9,7 +11,9 @@ use std::time::Instant;
 use crate::sizes::SZ_4K;
 
 use super::{Id, Operation, Space, Trace};
-use simpler::{scaled, simpler};
+use numbers::{Kind, NUMBERS, Number, descend, halve};
+use simpler::simpler;
+use space::{folded, offsets, scaled, without_addresses};
 
 /// Every pair of parts is tried if a trace has no more parts than this.
 const FEW: usize = 16;
@@ -154,32 +158,48 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
     }
 
     fn simplify_space(&mut self) {
-        let Space { size, chunk_size, .. } = self.trace.space;
         if !self.trace.space.is_valid() {
             return self.simplify_invalid_space();
         }
+        let chunk_size = self.trace.space.chunk_size;
         let page = SZ_4K as u64;
         if chunk_size > page
             && let Some(candidate) = scaled(&self.trace, chunk_size / page)
         {
             self.try_candidate(candidate);
         }
-        let Space { size: _, chunk_size, .. } = self.trace.space;
-        let mut sizes = vec![size / 2, size - 1];
-        sizes.extend(size.checked_next_power_of_two().map(|power| power / 2));
-        sizes.push(size.saturating_sub(chunk_size));
-        for size in sizes {
-            let size = size - size % chunk_size;
-            if size >= chunk_size {
-                let space = Space { size, ..self.trace.space };
-                while self.trace.space.size > size
-                    && self.try_candidate(Trace { space, ..self.trace.clone() })
-                {}
+        while let Some(candidate) = folded(&self.trace)
+            && self.try_candidate(candidate)
+        {}
+        if self.trace.operations.len() <= FEW {
+            self.drop_addresses();
+        }
+        let Space { size, chunk_size, .. } = self.trace.space;
+        descend(size, (chunk_size, chunk_size), |size| {
+            let space = Space { size, ..self.trace.space };
+            self.try_candidate(Trace { space, ..self.trace.clone() })
+        });
+    }
+
+    /// Leaves out addresses that no operation names: long runs of them first.
+    fn drop_addresses(&mut self) {
+        let Space { size, chunk_size, .. } = self.trace.space;
+        let mut length = chunk_size << (size / chunk_size).ilog2();
+        while length >= chunk_size {
+            for from in offsets(&self.trace) {
+                // At a multiple of the length, so that what is aligned stays so.
+                let from = from.checked_next_multiple_of(length).unwrap_or(u64::MAX);
+                let end = from.saturating_add(length);
+                while end < self.trace.space.size
+                    && self.try_candidate(without_addresses(&self.trace, from, length))
+                {
+                }
             }
+            length /= 2;
         }
     }
 
-    /// Tries the simplest invalid spaces, one for each reason.
+    /// Tries the simplest invalid spaces, one for each reason, then smaller numbers.
     fn simplify_invalid_space(&mut self) {
         const SIMPLEST: [(u64, u64); 3] = [(0, 4 << 10), (2 << 10, 2 << 10), (12 << 10, 12 << 10)];
         for (size, chunk_size) in SIMPLEST {
@@ -190,22 +210,57 @@ impl<F: FnMut(&Trace) -> Option<usize>> Shrinker<F> {
                 return;
             }
         }
+        let Space { size, chunk_size, .. } = self.trace.space;
+        descend(size, (0, 1), |size| {
+            let space = Space { size, ..self.trace.space };
+            self.try_candidate(Trace { space, ..self.trace.clone() })
+        });
+        descend(chunk_size, (1, 1), |chunk_size| {
+            let space = Space { chunk_size, ..self.trace.space };
+            self.try_candidate(Trace { space, ..self.trace.clone() })
+        });
     }
 
     fn simplify_operations(&mut self) {
         let mut index = 0;
         while index < self.trace.operations.len() && !self.cut_short {
-            let simpler = simpler(&self.trace.operations[index], self.trace.space.chunk_size);
-            let found = simpler.into_iter().any(|operation| {
-                let mut candidate = self.trace.clone();
-                candidate.operations[index] = operation;
-                self.try_candidate(candidate)
-            });
             // If it helped, try the same operation again.
-            if !found {
-                index += 1;
+            while let Some(operation) = self.trace.operations.get(index)
+                && simpler(operation).into_iter().any(|simpler| self.try_operation(index, simpler))
+            {
             }
+            for number in NUMBERS {
+                self.simplify_number(index, number);
+            }
+            index += 1;
         }
+    }
+
+    fn simplify_number(&mut self, index: usize, Number { get, set, kind }: &Number) {
+        let space = self.trace.space;
+        let range = (kind.least(space), kind.unit(space));
+        let Some(operation) = self.trace.operations.get(index).cloned() else { return };
+        let Some(number) = get(&operation) else { return };
+        let accepted = |smaller: u64| {
+            let mut operation = operation.clone();
+            set(&mut operation, smaller);
+            self.try_operation(index, operation)
+        };
+        if *kind == Kind::Alignment && number.is_power_of_two() {
+            halve(number, range.0, accepted);
+        } else {
+            descend(number, range, accepted);
+        }
+    }
+
+    /// Tries another operation in the place of one.
+    fn try_operation(&mut self, index: usize, operation: Operation) -> bool {
+        if index >= self.trace.operations.len() {
+            return false;
+        }
+        let mut candidate = self.trace.clone();
+        candidate.operations[index] = operation;
+        self.try_candidate(candidate)
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{Failure, Options, Pulse, Report, Runner};
 use crate::diff::generate::Seeded;
 use crate::diff::{
-    Aspect, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, compare,
+    Aspect, Finding, FirstFinding, Implementation, Lockstep, NotCreated, Operation, Settings,
+    Space, compare,
 };
 
 /// Findings of one kind.
@@ -45,8 +46,10 @@ pub fn collect<S: Implementation, R: Implementation>(
         if kinds.meet(&kind) {
             continue;
         }
+        // Other kinds are findings of their own.
+        let alike = FirstFinding::is_same;
         // The run goes on, so `watch` must not end the shrinking.
-        let failure = runner.shrink(episode, first, |report| {
+        let failure = runner.shrink(episode, first, alike, |report| {
             watch(report);
             true
         });

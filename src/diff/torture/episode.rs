@@ -78,12 +78,9 @@ where
         episode: Episode,
         watch: &mut impl FnMut(&Report) -> bool,
     ) -> Option<FirstFinding> {
-        let found = |finding, operations: u64, at_end| {
-            Some(FirstFinding { finding, operations: operations as usize, at_end })
-        };
         let mut pair = match (self.start)(episode.space, self.settings(episode)) {
             Ok(pair) => pair,
-            Err(NotCreated::Finding(finding)) => return found(*finding, 0, false),
+            Err(NotCreated::Finding(finding)) => return FirstFinding::of(vec![*finding], 0, false),
             Err(NotCreated::Refused(_)) => {
                 self.report.refused += 1;
                 return None;
@@ -116,8 +113,9 @@ where
             {
                 self.report.costs.record(&operation, steps, &episode, done);
             }
-            if let Some(finding) = self.report.record(step) {
-                return found(finding, done, false);
+            let findings = self.report.record(step);
+            if !findings.is_empty() {
+                return FirstFinding::of(findings, done as usize, false);
             }
             // End the episode properly, so that its end is checked.
             let watched = self.report.operations.is_multiple_of(WATCH_INTERVAL);
@@ -125,8 +123,8 @@ where
                 break;
             }
         }
-        let step = pair.finish();
-        found(self.report.record(step)?, episode.operations, true)
+        let findings = self.report.record(pair.finish());
+        FirstFinding::of(findings, episode.operations as usize, true)
     }
 
     /// The first `count` operations of an episode. The last one is not run.

@@ -82,11 +82,13 @@ where
     R: Implementation,
     F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
 {
-    /// Reproduces the trace of the episode that failed, and shrinks it.
+    /// Reproduces the trace of the episode that failed, and shrinks it. `alike` says whether a
+    /// shorter trace shows the same failure.
     pub fn shrink(
         &self,
         episode: Episode,
         found: FirstFinding,
+        alike: fn(&FirstFinding, &FirstFinding) -> bool,
         mut watch: impl FnMut(&Report) -> bool,
     ) -> Failure {
         let deadline = Instant::now() + self.options.shrink;
@@ -117,7 +119,7 @@ where
                     return None;
                 }
                 let seen = first(trace, check_tail_fully)?;
-                seen.finding.is_like(&found.finding).then_some(seen.operations)
+                alike(&seen, &found).then_some(seen.operations)
             });
             trace = renamed(shrunk.trace);
             // The finding as the shrunk trace shows it.

@@ -164,6 +164,9 @@ pub fn shrink(
     (pruned(shrunk.trace), shrunk.cut_short)
 }
 
+/// A trace that is longer than this is shrunk again, by other findings of the same call.
+const SHORT: usize = 10;
+
 impl<S, R, F> Runner<'_, F>
 where
     S: Implementation,
@@ -177,7 +180,14 @@ where
             return (self.report, None);
         };
         self.report.shrinking = true;
-        let failure = self.shrink(episode, found, watch);
+        let mut failure = self.shrink(episode, found.clone(), FirstFinding::is_same, &mut watch);
+        if failure.trace.operations.len() > SHORT && !failure.cut_short {
+            // What else the same call shows may need less.
+            let other = self.shrink(episode, found, FirstFinding::is_like, watch);
+            if other.trace.operations.len() < failure.trace.operations.len() {
+                failure = other;
+            }
+        }
         (self.report, Some(Box::new(failure)))
     }
 

@@ -47,8 +47,8 @@ impl Report {
         self.allocators == 0 && self.refused + self.declined >= MOST_REFUSED
     }
 
-    /// Counts the breaches of a step. Returns its first finding.
-    pub(in crate::diff) fn record(&mut self, step: Step) -> Option<Finding> {
+    /// Counts the breaches of a step. Returns its findings.
+    pub(in crate::diff) fn record(&mut self, step: Step) -> Vec<Finding> {
         for known in step.known {
             *self.known.entry(known.name).or_default() += 1;
         }
@@ -58,7 +58,7 @@ impl Report {
                 *counts.entry(promise.name()).or_default() += 1;
             }
         }
-        step.findings.into_iter().next()
+        step.findings
     }
 
     /// Adds another run's counts.

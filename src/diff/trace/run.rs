@@ -21,6 +21,38 @@ pub struct FirstFinding {
     /// Whether the end of the allocator shows it: everything is freed, the largest allocation that
     /// must then fit is made, and the allocator is torn down.
     pub at_end: bool,
+    /// What else the same operation shows.
+    pub also: Vec<Finding>,
+}
+
+impl FirstFinding {
+    /// The first of some findings, if there is one.
+    pub(in crate::diff) fn of(
+        findings: Vec<Finding>,
+        operations: usize,
+        at_end: bool,
+    ) -> Option<Self> {
+        let mut findings = findings.into_iter();
+        let finding = findings.next()?;
+        Some(Self { finding, operations, at_end, also: findings.collect() })
+    }
+
+    /// Whether another trace shows a finding of the same kind first.
+    pub(in crate::diff) fn is_same(&self, other: &Self) -> bool {
+        self.finding.is_like(&other.finding)
+    }
+
+    /// Whether a call of another trace shows one of the same findings. Which is the first depends on
+    /// details.
+    pub(in crate::diff) fn is_like(&self, other: &Self) -> bool {
+        let in_calls = !self.at_end && !other.at_end;
+        self.is_same(other)
+            || (in_calls && self.all().any(|one| other.all().any(|other| one.is_like(other))))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Finding> {
+        core::iter::once(&self.finding).chain(&self.also)
+    }
 }
 
 /// With `check_tail_fully`, the tree is checked after each of the last `TAIL` operations; after
@@ -129,10 +161,11 @@ impl Trace {
         check_tail_fully: bool,
         mut begun: impl FnMut(usize),
     ) -> Result<Option<FirstFinding>, NotCreated> {
-        let found = |finding, operations, at_end| FirstFinding { finding, operations, at_end };
         let mut pair = match start(self.space, settings) {
             Ok(pair) => pair,
-            Err(NotCreated::Finding(finding)) => return Ok(Some(found(*finding, 0, false))),
+            Err(NotCreated::Finding(finding)) => {
+                return Ok(FirstFinding::of(vec![*finding], 0, false));
+            }
             Err(not_created) => return Err(not_created),
         };
         let count = self.operations.len();
@@ -153,11 +186,10 @@ impl Trace {
             begun(index);
             let step = pair.step(operation);
             // After a finding, the two states are not comparable.
-            if let Some(finding) = step.findings.into_iter().next() {
-                return Ok(Some(found(finding, index + 1, false)));
+            if let Some(found) = FirstFinding::of(step.findings, index + 1, false) {
+                return Ok(Some(found));
             }
         }
-        let finding = pair.finish().findings.into_iter().next();
-        Ok(finding.map(|finding| found(finding, count, true)))
+        Ok(FirstFinding::of(pair.finish().findings, count, true))
     }
 }

@@ -8,13 +8,9 @@ use parking_lot::Mutex;
 use crate::diff::Space;
 use crate::fault::Fault;
 use crate::module::Module;
-use crate::runtime::arena::Arena;
+use crate::runtime::arena::{Arena, MOST_OBJECTS};
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{Errno, KernelBug, Warning, ffi};
-
-/// The most objects of one allocator: 400 MB of blocks. After that, memory fails, so that a call
-/// that asks for billions of blocks ends.
-const MOST_OBJECTS: usize = 1 << 22;
 
 /// The state that the handles of one allocator share.
 pub(super) struct Shared {
