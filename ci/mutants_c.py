@@ -31,7 +31,7 @@ TORTURE = [
 # Slow tests, which seldom detect a mutant.
 LAST = [("kernel", ["extremes::"]), ("kernel", ["arguments::"])]
 # Only with --torture: a longer search for the mutants that survived.
-LONG = ["torture", "--seconds", "20"]
+LONG = [["torture", "--seconds", "10"], ["torture", "--seconds", "10", "--faults", "0.02"]]
 
 # What the names of the C's functions begin with, as in build/symbols.rs.
 PREFIX = "gpu_buddy_kernel_"
@@ -352,7 +352,7 @@ class Judge:
         out = ["--out", self.folder, "--supervised", self.folder]
         runs = [("command", [*arguments, *out]) for arguments in TORTURE]
         if torture_alone:
-            runs += [("command", [*LONG, *out])]
+            runs += [("command", [*arguments, *out]) for arguments in LONG]
         else:
             runs = TESTS + runs + LAST
         for name, arguments in runs:
