@@ -237,11 +237,11 @@ class Judge:
                 if "bin" not in message["target"]["kind"] or not test:
                     path = pathlib.Path(message["executable"])
                     self.executables[name] = links / path.name
-        # Cargo names the finished command without its hash: it is the one left over.
+        # Cargo names the finished command without its hash: it is the last of those left over.
         rest = {path for path in links.iterdir() if path.name.startswith("gpu_buddy-")}
         for path in self.test_links(messages):
             rest.discard(links / path)
-        [self.executables["command"]] = rest
+        self.executables["command"] = max(rest, key=lambda path: path.stat().st_mtime)
         command = (out / "buddy.command").read_text().splitlines()
         source = command.index("-c") + 1
         self.original = pathlib.Path(command[source])
