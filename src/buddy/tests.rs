@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::*;
+use crate::GpuBuddyParams;
+use crate::fault::Fault;
 use crate::sizes::*;
 
 fn space() -> GpuBuddy {

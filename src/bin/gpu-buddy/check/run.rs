@@ -86,6 +86,8 @@ pub fn run(
     each: impl Fn(&str) + Sync,
 ) -> std::io::Result<Results> {
     let mut runs = vec![
+        // At once, since it may take its whole limit if the kernel hangs.
+        Run::Kunit,
         Run::Lockstep,
         Run::Contract,
         Run::Sanitized,
@@ -93,7 +95,6 @@ pub fn run(
         Run::BaseContract,
         Run::BaseFaults,
         Run::Threads,
-        Run::Kunit,
         Run::BaseKunit,
         Run::OldSuite,
     ];

@@ -232,7 +232,7 @@ fn time(built: &Built, seconds: f64, seed: u64) -> std::io::Result<Vec<Ratio>> {
         format!("--seconds={seconds:.2}").into(),
         format!("--seed={seed}").into(),
     ];
-    let limit = Limit::Processor(Duration::from_secs_f64(1.5 * seconds + 1.0));
+    let limit = Limit::Processor(Duration::from_secs_f64(seconds + 1.0));
     let job = Job { arguments, environment: Vec::new(), limit, unless: None };
     let done = jobs::run(&[job], Instant::now(), |_| {})?;
     let ratios = done.first().and_then(|done| serde_json::from_str(&done.stdout).ok());
