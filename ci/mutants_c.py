@@ -211,7 +211,7 @@ def listed(page, source):
         print(f"No mutant counts as equivalent, because {page} is about another buddy.c.")
         return set()
     rows = re.findall(r"^\| (\d+\.\d+) \| (.*?) \|", page.read_text(), re.MULTILINE)
-    return {f"{place} {what}" for place, what in rows}
+    return {f"{place} {what}".replace("\\|", "|") for place, what in rows}
 
 
 def main():
