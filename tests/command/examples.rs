@@ -8,7 +8,6 @@ use crate::common::{not_tested, project};
 
 /// Its name, an argument, what it prints at the end, and how many lines it may have.
 const EXAMPLES: &[(&str, &str, &str, usize)] = &[
-    ("churn", "2000", "median ", 60),
     ("my_allocator", "", "no difference", 80),
     ("my_wrapper", "", "freed-once: ", 60),
     ("public_crates", "3000", "offset-allocator keeps the contract", 120),

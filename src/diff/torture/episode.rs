@@ -22,7 +22,7 @@ pub struct Episode {
 }
 
 /// The number of operations between two calls of `watch`.
-const WATCH_INTERVAL: u64 = 1024;
+const WATCH_INTERVAL: u64 = 128;
 
 /// Runs episodes.
 pub(in crate::diff) struct Runner<'a, F> {

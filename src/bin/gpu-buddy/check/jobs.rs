@@ -33,7 +33,8 @@ pub enum Limit {
     Processor(Duration),
     /// It is told how many seconds it has: its share, by weight, of the time that is left. It is
     /// interrupted if it shrinks a trace for too long after that, and reports what it has found.
-    Share(f64),
+    /// That is not before `least`.
+    Share { weight: f64, least: Duration },
 }
 
 /// The shortest share, in seconds: if the time is over, no job is left out.
@@ -148,7 +149,7 @@ fn share(jobs: &[Job], end: Instant, running: &[Option<Instant>]) -> Duration {
 impl Job {
     fn weight(&self) -> f64 {
         match self.limit {
-            Limit::Share(weight) => weight,
+            Limit::Share { weight, .. } => weight,
             Limit::Processor(_) => 0.0,
         }
     }
@@ -160,7 +161,7 @@ impl Job {
         }
         let mut command = Command::new(std::env::current_exe()?);
         command.args(&self.arguments);
-        if let Limit::Share(_) = self.limit {
+        if let Limit::Share { .. } = self.limit {
             command.arg("--seconds").arg(format!("{:.2}", share.as_secs_f64()));
         }
         let mut child = command
@@ -203,8 +204,8 @@ fn wait(child: &mut Child, limit: Limit, share: Duration) -> io::Result<Done> {
                 let patience = Patience::new(process, limit);
                 Box::new(move || patience.is_over())
             }
-            Limit::Share(_) => {
-                let end = Instant::now() + share + Duration::from_secs_f64(OVERTIME);
+            Limit::Share { least, .. } => {
+                let end = Instant::now() + least.max(share + Duration::from_secs_f64(OVERTIME));
                 let interrupted = Cell::new(false);
                 Box::new(move || {
                     let now = Instant::now();

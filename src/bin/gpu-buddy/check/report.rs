@@ -190,8 +190,7 @@ fn broken(failed: &[Part], findings: &[Found]) -> String {
     for &part in failed {
         match part {
             Part::Build => words.push("does not start"),
-            Part::Kunit => words.push("fails its KUnit suite"),
-            Part::Lockstep | Part::Contract => {
+            Part::Kunit | Part::Lockstep | Part::Contract => {
                 let is_new = |found: &&Found| found.part == part && found.relation == Relation::New;
                 let new: Vec<_> = findings.iter().filter(is_new).collect();
                 let dies = |word: &str| {
@@ -199,8 +198,12 @@ fn broken(failed: &[Part], findings: &[Found]) -> String {
                 };
                 words.extend(dies("crash").then_some("crashes"));
                 words.extend(dies("hang").then_some("hangs"));
-                let breaks = new.iter().any(|found| !found.dies());
-                words.extend(breaks.then_some("breaks a promise"));
+                let what = match part {
+                    Part::Kunit => "fails its KUnit suite",
+                    _ => "breaks a promise",
+                };
+                let breaks = part == Part::Kunit || new.iter().any(|found| !found.dies());
+                words.extend(breaks.then_some(what));
             }
             Part::UndefinedBehaviour => words.push("has undefined behaviour"),
             Part::Coverage => {}

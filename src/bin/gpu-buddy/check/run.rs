@@ -42,7 +42,19 @@ impl Run {
             Self::Kunit | Self::BaseKunit | Self::OldSuite => 0.0,
         }
     }
+
+    /// It is not interrupted before. If the kernel hangs, the first runs find the call, and the
+    /// others are skipped.
+    fn least(self) -> Duration {
+        match self {
+            Self::Lockstep | Self::Contract => TO_FIND_A_HANG,
+            _ => Duration::ZERO,
+        }
+    }
 }
+
+/// How long it takes to notice that a call hangs, and to find it.
+const TO_FIND_A_HANG: Duration = Duration::from_secs(5);
 
 /// The modules to run.
 pub struct Modules {
@@ -113,7 +125,7 @@ pub fn run(
                 0.0 => {
                     Limit::Processor(Duration::from_secs_f64((seconds / 2.0).max(KUNIT_PATIENCE)))
                 }
-                weight => Limit::Share(weight),
+                weight => Limit::Share { weight, least: run.least() },
             };
             modules.job(run, limit, seed, folder)
         })
@@ -185,7 +197,7 @@ impl Modules {
             Run::BaseKunit => (&self.base, kunit(&self.base.module)),
             Run::OldSuite => (&self.patched, kunit(&old_suite)),
         };
-        if matches!(limit, Limit::Share(_)) {
+        if matches!(limit, Limit::Share { .. }) {
             arguments.extend(["--seed".into(), seed.to_string().into()]);
             arguments.extend(["--patience", PATIENCE].map(OsString::from));
         }

@@ -36,7 +36,7 @@ pub fn shrink_one(seconds: f64) -> Duration {
 const SHRINK_DEATH: Duration = Duration::from_secs(30);
 
 /// How long one operation may take when an episode is replayed.
-const SOME_PATIENCE: Duration = Duration::from_secs(2);
+const SOME_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The same for a short trace: upper and lower bound.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
