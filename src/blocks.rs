@@ -8,6 +8,7 @@ use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
 use crate::buddy::Free;
+use crate::request::check_trim;
 use crate::{Error, GpuBuddy, InvalidArgument, Result, ffi};
 
 pub use block::AllocatedBlock;
@@ -135,28 +136,9 @@ impl AllocatedBlocks {
         let (Some(block), None) = (blocks.next(), blocks.next()) else {
             return Err(InvalidArgument::TrimNotSingular { blocks: self.iter().count() }.into());
         };
-        let block_size = block.size();
         let block_start = block.offset() - self.buddy.base_offset();
-        let block_end = block_start + block_size;
-        if new_size > block_size {
-            return Err(InvalidArgument::TrimTooLarge { new_size, block_size }.into());
-        }
-        if new_size == 0 || !new_size.is_multiple_of(chunk_size) {
-            return Err(InvalidArgument::TrimNotMultiple { new_size, chunk_size }.into());
-        }
-        // The C reads the start only if something is to be freed.
-        if let Some(start) = start
-            && new_size != block_size
-        {
-            if !start.is_multiple_of(chunk_size) && start >= block_start {
-                return Err(InvalidArgument::TrimStartNotMultiple { start, chunk_size }.into());
-            }
-            if start < block_start || start >= block_end || new_size > block_end - start {
-                let outside =
-                    InvalidArgument::TrimOutsideBlock { start, new_size, block_start, block_end };
-                return Err(outside.into());
-            }
-        }
+        let block = block_start..block_start + block.size();
+        check_trim(block, chunk_size, start, new_size)?;
         self.buddy.trim(&mut self.ring, start, new_size)
     }
 }

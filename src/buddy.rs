@@ -9,14 +9,13 @@ mod tests;
 
 use core::ffi::c_int;
 use core::fmt;
-use core::ops::Range;
 use core::ptr;
 use std::sync::Arc;
 
 use crate::blocks::{AllocatedBlocks, Ring};
 use crate::{
     Alignment, AllocRequest, BlockInfo, Errno, Error, GpuBuddyAllocFlags, GpuBuddyAllocMode,
-    InvalidArgument, Result, ffi, tree,
+    Result, ffi, tree,
 };
 
 pub use free::Fini;
@@ -181,7 +180,8 @@ impl GpuBuddy {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: [`InvalidArgument`] says which argument is wrong, and what would be right.
+    /// - `EINVAL`: [`InvalidArgument`](crate::InvalidArgument) says which argument is wrong, and
+    ///   what would be right.
     /// - `ENOSPC`: no room. Nothing was allocated, but the search may have merged clear memory with
     ///   dirty memory.
     /// - `ENOMEM`: no memory for the allocator's own objects.
@@ -193,11 +193,7 @@ impl GpuBuddy {
         min_block_size: Alignment,
         flags: impl Into<GpuBuddyAllocFlags>,
     ) -> Result<AllocatedBlocks> {
-        if let GpuBuddyAllocMode::Range(Range { start, end }) = mode
-            && start >= end
-        {
-            return Err(InvalidArgument::RangeEmpty { start, end }.into());
-        }
+        mode.check()?;
         self.alloc(&AllocRequest::new(mode, size, min_block_size.as_u64(), flags))
     }
 
@@ -294,16 +290,7 @@ impl GpuBuddy {
 fn check(result: c_int) -> Result<()> {
     match result {
         0 => Ok(()),
-        error => Err(unexplained(error)),
-    }
-}
-
-/// The error for a number, without further facts.
-fn unexplained(result: c_int) -> Error {
-    match Errno::from_return(result) {
-        Errno::EINVAL => InvalidArgument::Unknown.into(),
-        Errno::ENOMEM => Error::NoMemory,
-        errno => Error::Other(errno),
+        error => Err(Error::unexplained(Errno::from_return(error))),
     }
 }
 

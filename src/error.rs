@@ -59,6 +59,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error for a number, without further facts.
+    pub(crate) fn unexplained(errno: Errno) -> Self {
+        match errno {
+            Errno::EINVAL => InvalidArgument::Unknown.into(),
+            Errno::ENOMEM => Self::NoMemory,
+            errno => Self::Other(errno),
+        }
+    }
+
     /// The kernel's error number.
     #[must_use]
     pub fn errno(&self) -> Errno {

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use enumflags2::{BitFlags, bitflags};
 
-use crate::ffi;
+use crate::{InvalidArgument, ffi};
 
 /// The place of an allocation in the space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,18 @@ pub enum GpuBuddyAllocMode {
     ///
     /// C: `GPU_BUDDY_TOPDOWN_ALLOCATION`.
     TopDown,
+}
+
+impl GpuBuddyAllocMode {
+    /// Refuses an empty range.
+    pub(crate) fn check(&self) -> Result<(), InvalidArgument> {
+        match *self {
+            Self::Range(Range { start, end }) if start >= end => {
+                Err(InvalidArgument::RangeEmpty { start, end })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A flag of an allocation. Join flags with `|`.

@@ -1,5 +1,7 @@
 //! A request with all arguments of the C function, as plain data.
 
+use core::ops::Range;
+
 use crate::error::InvalidArgument;
 use crate::{GpuBuddyAllocFlag, GpuBuddyAllocFlags, GpuBuddyAllocMode, ffi};
 
@@ -169,4 +171,39 @@ impl AllocRequest {
         }
         bits
     }
+}
+
+/// The checks of the C for trimming `block` to `new_size` bytes from `start`, all in bytes from the
+/// start of the space.
+pub(crate) fn check_trim(
+    block: Range<u64>,
+    chunk_size: u64,
+    start: Option<u64>,
+    new_size: u64,
+) -> Result<(), InvalidArgument> {
+    let Range { start: block_start, end: block_end } = block;
+    let block_size = block_end - block_start;
+    if new_size > block_size {
+        return Err(InvalidArgument::TrimTooLarge { new_size, block_size });
+    }
+    if new_size == 0 || !new_size.is_multiple_of(chunk_size) {
+        return Err(InvalidArgument::TrimNotMultiple { new_size, chunk_size });
+    }
+    // The C reads the start only if something is to be freed.
+    if let Some(start) = start
+        && new_size != block_size
+    {
+        if !start.is_multiple_of(chunk_size) && start >= block_start {
+            return Err(InvalidArgument::TrimStartNotMultiple { start, chunk_size });
+        }
+        if start < block_start || start >= block_end || new_size > block_end - start {
+            return Err(InvalidArgument::TrimOutsideBlock {
+                start,
+                new_size,
+                block_start,
+                block_end,
+            });
+        }
+    }
+    Ok(())
 }

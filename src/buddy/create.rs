@@ -6,7 +6,7 @@ use super::inner::{self, Inner};
 use super::{GpuBuddy, check};
 use crate::fault::Fault;
 use crate::runtime::Event;
-use crate::{GpuBuddyParams, InvalidArgument, Result, ffi};
+use crate::{GpuBuddyParams, Result, ffi};
 
 impl GpuBuddy {
     /// Creates an allocator. All of its space is free and dirty.
@@ -35,20 +35,9 @@ impl GpuBuddy {
     }
 
     fn init(params: GpuBuddyParams, fault: Option<&mut Fault>) -> Result<Self> {
-        let GpuBuddyParams { base_offset, size, chunk_size } = params;
-        let chunk = chunk_size.as_u64();
-        if size < chunk {
-            return Err(InvalidArgument::SpaceTooSmall { size, chunk_size: chunk }.into());
-        }
-        if chunk < crate::sizes::SZ_4K as u64 {
-            return Err(InvalidArgument::ChunkTooSmall { chunk_size: chunk }.into());
-        }
-        if base_offset.checked_add(size).is_none() {
-            return Err(InvalidArgument::BaseOffsetOverflow { base_offset, size }.into());
-        }
-
+        let (size, chunk) = (params.size, params.chunk_size.as_u64());
+        let params = params.checked()?;
         inner::load_module()?;
-        let params = GpuBuddyParams { size: size - size % chunk, ..params };
         let inner = Arc::new(Inner::new(params, fault.as_deref().cloned()));
         let mut state = inner.state.lock();
         // SAFETY: `mm` is zeroed, has a fixed address in the `Arc`, and its lock is held.

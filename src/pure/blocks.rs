@@ -4,9 +4,10 @@ use core::{fmt, iter, mem};
 
 use crate::diff::Implementation;
 use crate::diff::reference::Allocation;
-use crate::{BlockInfo, InvalidArgument, Result};
+use crate::request::check_trim;
+use crate::{BlockInfo, Error, InvalidArgument, Result};
 
-use super::{PureBuddy, allocated, unexplained};
+use super::{PureBuddy, allocated};
 
 /// The blocks of one allocation. Dropping this frees them as dirty.
 ///
@@ -80,28 +81,15 @@ impl Blocks {
         let (Some(block), None) = (blocks.next(), blocks.next()) else {
             return Err(InvalidArgument::TrimNotSingular { blocks: self.iter().count() }.into());
         };
-        let (block_start, block_size) = (block.info().offset, block.size());
-        let block_end = block_start + block_size;
-        if new_size > block_size {
-            return Err(InvalidArgument::TrimTooLarge { new_size, block_size }.into());
-        }
-        if new_size == 0 || !new_size.is_multiple_of(chunk_size) {
-            return Err(InvalidArgument::TrimNotMultiple { new_size, chunk_size }.into());
-        }
-        // The start matters only if something is to be freed.
-        if let Some(start) = start
-            && new_size != block_size
-        {
-            if !start.is_multiple_of(chunk_size) && start >= block_start {
-                return Err(InvalidArgument::TrimStartNotMultiple { start, chunk_size }.into());
-            }
-            if start < block_start || start >= block_end || new_size > block_end - start {
-                let outside =
-                    InvalidArgument::TrimOutsideBlock { start, new_size, block_start, block_end };
-                return Err(outside.into());
-            }
-        }
-        self.buddy.0.state.lock().trim(&mut self.blocks, start, new_size).map_err(unexplained)
+        let block_start = block.info().offset;
+        let block = block_start..block_start + block.size();
+        check_trim(block, chunk_size, start, new_size)?;
+        self.buddy
+            .0
+            .state
+            .lock()
+            .trim(&mut self.blocks, start, new_size)
+            .map_err(Error::unexplained)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::diff::{Block, Capabilities, Capability, Implementation, Space};
 use crate::module::Features;
-use crate::{Alignment, AllocRequest, Errno, GpuBuddyParams, Snapshot};
+use crate::{AllocRequest, Errno, Snapshot};
 
 use super::{Blocks, PureBuddy};
 
@@ -19,12 +19,7 @@ impl Implementation for PureBuddy {
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        let chunk_size = usize::try_from(space.chunk_size)
-            .ok()
-            .and_then(Alignment::new_checked)
-            .ok_or(Errno::EINVAL)?;
-        Self::new(GpuBuddyParams { base_offset: space.base, size: space.size, chunk_size })
-            .map_err(|error| error.errno())
+        Self::new(space.params()?).map_err(|error| error.errno())
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<Blocks, Errno> {

@@ -72,7 +72,7 @@ use crate::diff::reference::Reference;
 use crate::diff::{Implementation, Space};
 use crate::{
     Alignment, AllocRequest, BlockInfo, BlockState, Errno, Error, GpuBuddyAllocFlags,
-    GpuBuddyAllocMode, GpuBuddyParams, InvalidArgument, OrderStatistics, Result, Snapshot,
+    GpuBuddyAllocMode, GpuBuddyParams, OrderStatistics, Result, Snapshot,
 };
 
 pub use blocks::{Block, Blocks, Iter};
@@ -98,19 +98,9 @@ impl PureBuddy {
     /// `EINVAL`: the chunk size is below 4 KiB, the size is below the chunk size, or
     /// `base_offset + size` does not fit in 64 bits.
     pub fn new(params: GpuBuddyParams) -> Result<Self> {
-        let GpuBuddyParams { base_offset, size, chunk_size } = params;
-        let chunk_size = chunk_size.as_u64();
-        if size < chunk_size {
-            return Err(InvalidArgument::SpaceTooSmall { size, chunk_size }.into());
-        }
-        if chunk_size < crate::sizes::SZ_4K as u64 {
-            return Err(InvalidArgument::ChunkTooSmall { chunk_size }.into());
-        }
-        if base_offset.checked_add(size).is_none() {
-            return Err(InvalidArgument::BaseOffsetOverflow { base_offset, size }.into());
-        }
-        let state = Reference::create(Space::new(size, chunk_size)).map_err(unexplained)?;
-        let params = GpuBuddyParams { size: size - size % chunk_size, ..params };
+        let params = params.checked()?;
+        let space = Space::new(params.size, params.chunk_size.as_u64());
+        let state = Reference::create(space).map_err(Error::unexplained)?;
         Ok(Self(Arc::new(Inner { params, state: Mutex::new(state) })))
     }
 
@@ -152,7 +142,8 @@ impl PureBuddy {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: [`InvalidArgument`] says which argument is wrong, and what would be right.
+    /// - `EINVAL`: [`InvalidArgument`](crate::InvalidArgument) says which argument is wrong, and
+    ///   what would be right.
     /// - `ENOSPC`: no room. Nothing was allocated, but the search may have merged clear memory with
     ///   dirty memory.
     pub fn alloc_blocks(
@@ -162,11 +153,7 @@ impl PureBuddy {
         min_block_size: Alignment,
         flags: impl Into<GpuBuddyAllocFlags>,
     ) -> Result<Blocks> {
-        if let GpuBuddyAllocMode::Range(Range { start, end }) = mode
-            && start >= end
-        {
-            return Err(InvalidArgument::RangeEmpty { start, end }.into());
-        }
+        mode.check()?;
         self.alloc(&AllocRequest::new(mode, size, min_block_size.as_u64(), flags))
     }
 
@@ -189,7 +176,7 @@ impl PureBuddy {
                         avail: state.avail(),
                         largest_free_block: state.largest_free_block(),
                     },
-                    errno => unexplained(errno),
+                    errno => Error::unexplained(errno),
                 })?
             }
         };
@@ -240,14 +227,6 @@ impl PureBuddy {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.0.state.lock().tree()
-    }
-}
-
-/// The error for a number, without further facts.
-fn unexplained(errno: Errno) -> Error {
-    match errno {
-        Errno::EINVAL => InvalidArgument::Unknown.into(),
-        errno => Error::Other(errno),
     }
 }
 

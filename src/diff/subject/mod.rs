@@ -7,13 +7,15 @@ mod implementation;
 mod kernel;
 pub(super) mod panics;
 mod safe_api;
+mod space;
 
 pub use capability::{Capabilities, Capability};
 pub use driver::Outcome;
 pub(super) use driver::{Driver, needs};
-pub use implementation::{Block, Implementation, Printed, Report, Shareable, Space};
+pub use implementation::{Block, Implementation, Printed, Report, Shareable};
 use kernel::capabilities;
 pub(crate) use kernel::kept_away;
 pub use kernel::{KernelAllocation, KernelC};
 pub(crate) use panics::catch;
 pub use safe_api::{SafeAllocation, SafeApi};
+pub use space::Space;

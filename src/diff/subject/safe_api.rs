@@ -4,10 +4,7 @@ use core::ops::{Deref, DerefMut};
 
 use crate::fault::Fault;
 use crate::module::{Features, Module};
-use crate::{
-    Alignment, AllocRequest, AllocatedBlocks, Errno, FreeTrees, GpuBuddy, GpuBuddyParams,
-    Inconsistency, Snapshot,
-};
+use crate::{AllocRequest, AllocatedBlocks, Errno, FreeTrees, GpuBuddy, Inconsistency, Snapshot};
 
 use crate::diff::{Block, Capabilities, Capability, Implementation, Report, Space};
 
@@ -83,13 +80,7 @@ impl Implementation for SafeApi {
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        let chunk_size = usize::try_from(space.chunk_size)
-            .ok()
-            .and_then(Alignment::new_checked)
-            .ok_or(Errno::EINVAL)?;
-        GpuBuddy::new(GpuBuddyParams { base_offset: space.base, size: space.size, chunk_size })
-            .map(Self::new)
-            .map_err(|error| error.errno())
+        GpuBuddy::new(space.params()?).map(Self::new).map_err(|error| error.errno())
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<SafeAllocation, Errno> {
