@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::shrink::{renamed, shrink};
-use super::torture::{Episode, Options, Pulse, Report, Runner};
+use super::torture::{Episode, Options, Pulse, Report, Runner, untyped};
 use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
 use crate::GpuBuddyAllocFlag;
 
@@ -190,7 +190,8 @@ pub fn trace<S: Implementation, R: Implementation>(
 ) -> Option<CostlyTrace> {
     let deadline = Instant::now() + within;
     let (report, pulse) = (Report::default(), &Pulse::default());
-    let runner = Runner { options, start: &start, report, pulse };
+    let untyped = untyped(&start);
+    let runner = Runner { options, start: &untyped, report, pulse };
     let long = runner.operations(costly.episode, costly.operations);
     let settings = Settings { full_check_interval: 0, ..options.settings };
     let pair = |trace: &Trace| start(trace.space, settings).ok();

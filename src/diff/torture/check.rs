@@ -9,6 +9,7 @@ use crate::diff::{
 };
 
 use super::episode::Runner;
+use super::untyped;
 use super::{Episode, Failure, Options, Pulse, Report};
 
 type Start<S> = fn(Space, Settings) -> Result<Lockstep<S, KernelC>, NotCreated>;
@@ -79,8 +80,9 @@ fn run_watched<S: Implementation + 'static>(
         let (options, pulse, current) = (options.clone(), Arc::clone(&pulse), Arc::clone(&current));
         move || {
             let report = Report::default();
+            let start = &untyped(start);
             let runner = Runner { options: &options, start, report, pulse: &pulse };
-            let result = runner.run(|report| {
+            let result = runner.run(&mut |report| {
                 let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
                 if current.0 != report.episode {
                     *current = (report.episode, pulse.count(), false);
@@ -117,6 +119,7 @@ fn run_watched<S: Implementation + 'static>(
         ));
     };
     let report = Report::default();
+    let start = &untyped(start);
     let runner = Runner { options, start, report, pulse: &Pulse::default() };
     let trace = runner.operations(episode, seen - before);
     Err(hang(patience, &trace))

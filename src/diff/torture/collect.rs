@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Failure, Options, Pulse, Report, Runner};
+use super::{Failure, Options, Pulse, Report, Runner, untyped};
 use crate::diff::generate::Seeded;
 use crate::diff::{
     Aspect, Finding, FirstFinding, Implementation, Lockstep, NotCreated, Operation, Settings,
@@ -36,6 +36,7 @@ pub fn collect<S: Implementation, R: Implementation>(
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Collected>) {
     let pulse = &Pulse::default();
+    let start = &untyped(start);
     let mut runner = Runner { options, start, report: Report::default(), pulse };
     let mut choices = Seeded::new(options.seed);
     let mut kinds = Kinds::default();
@@ -49,7 +50,7 @@ pub fn collect<S: Implementation, R: Implementation>(
         // Other kinds are findings of their own.
         let alike = FirstFinding::is_same;
         // The run goes on, so `watch` must not end the shrinking.
-        let failure = runner.shrink(episode, first, alike, |report| {
+        let failure = runner.shrink(episode, first, alike, &mut |report| {
             watch(report);
             true
         });

@@ -2,10 +2,9 @@
 
 use crate::diff::generate::{self, Choices, Seeded, Source};
 use crate::diff::trace::FirstFinding;
-use crate::diff::{
-    Capabilities, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
-};
+use crate::diff::{Capabilities, NotCreated, Operation, Settings, Space, Trace};
 
+use super::pair::Start;
 use super::{Options, Pulse, Report};
 
 /// One allocator's whole run. A torture run is a sequence of episodes.
@@ -25,19 +24,14 @@ pub struct Episode {
 const WATCH_INTERVAL: u64 = 128;
 
 /// Runs episodes.
-pub(in crate::diff) struct Runner<'a, F> {
+pub(in crate::diff) struct Runner<'a, 'p> {
     pub options: &'a Options,
-    pub start: F,
+    pub start: &'a Start<'p>,
     pub report: Report,
     pub pulse: &'a Pulse,
 }
 
-impl<S, R, F> Runner<'_, F>
-where
-    S: Implementation,
-    R: Implementation,
-    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
-{
+impl Runner<'_, '_> {
     /// The next episode.
     pub fn draw(&self, choices: &mut Seeded) -> Episode {
         let Options { space, load, .. } = *self.options;
@@ -76,7 +70,7 @@ where
     pub fn run_episode(
         &mut self,
         episode: Episode,
-        watch: &mut impl FnMut(&Report) -> bool,
+        watch: &mut dyn FnMut(&Report) -> bool,
     ) -> Option<FirstFinding> {
         let mut pair = match (self.start)(episode.space, self.settings(episode)) {
             Ok(pair) => pair,

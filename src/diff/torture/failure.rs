@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use crate::diff::shrink::{self, renamed};
 use crate::diff::trace::FirstFinding;
-use crate::diff::{
-    Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
-};
+use crate::diff::{Finding, Operation, Trace};
 
 use super::Report;
 use super::episode::{Episode, Runner};
@@ -76,12 +74,7 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-impl<S, R, F> Runner<'_, F>
-where
-    S: Implementation,
-    R: Implementation,
-    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
-{
+impl Runner<'_, '_> {
     /// Reproduces the trace of the episode that failed, and shrinks it. `alike` says whether a
     /// shorter trace shows the same failure.
     pub fn shrink(
@@ -89,13 +82,13 @@ where
         episode: Episode,
         found: FirstFinding,
         alike: fn(&FirstFinding, &FirstFinding) -> bool,
-        mut watch: impl FnMut(&Report) -> bool,
+        watch: &mut dyn FnMut(&Report) -> bool,
     ) -> Failure {
         let deadline = Instant::now() + self.options.shrink;
         let settings = self.settings(episode);
         let first = |trace: &Trace, check_tail_fully| {
             self.pulse.beat();
-            trace.run_with(&self.start, settings, check_tail_fully, |_| {}).ok().flatten()
+            trace.run_with(self.start, settings, check_tail_fully, &mut |_| {}).ok().flatten()
         };
         let mut stopped = false;
 

@@ -4,6 +4,7 @@ mod check;
 mod collect;
 mod episode;
 mod failure;
+mod pair;
 mod report;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ pub use collect::{Collected, collect};
 pub use episode::Episode;
 pub(super) use episode::Runner;
 pub use failure::Failure;
+pub(super) use pair::{Start, untyped};
 pub use report::Report;
 
 /// Options of a torture run.
@@ -94,9 +96,11 @@ pub fn run<S: Implementation, R: Implementation>(
 pub fn run_with<S: Implementation, R: Implementation>(
     options: &Options,
     start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
-    watch: impl FnMut(&Report) -> bool,
+    mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    Runner { options, start, report: Report::default(), pulse: &Pulse::default() }.run(watch)
+    let start = &untyped(start);
+    let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
+    runner.run(&mut watch)
 }
 
 /// Runs an implementation without a reference: the contract judges it alone.
@@ -135,6 +139,7 @@ pub fn trace<S: Implementation, R: Implementation>(
     operations: u64,
 ) -> Result<Trace, NotCreated> {
     start(space, options.settings)?;
+    let start = &untyped(start);
     let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
     let episode = Episode { seed, space, operations, full_check_interval: 0 };
     Ok(runner.operations(episode, operations))
@@ -148,6 +153,7 @@ pub fn replay_episode<S: Implementation, R: Implementation>(
     episode: Episode,
     each: impl FnMut(&Operation),
 ) {
+    let start = &untyped(start);
     let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
     runner.replay(episode, each);
 }
@@ -167,20 +173,15 @@ pub fn shrink(
 /// A trace that is longer than this is shrunk again, by other findings of the same call.
 const SHORT: usize = 10;
 
-impl<S, R, F> Runner<'_, F>
-where
-    S: Implementation,
-    R: Implementation,
-    F: Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
-{
-    fn run(mut self, mut watch: impl FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
+impl Runner<'_, '_> {
+    fn run(mut self, watch: &mut dyn FnMut(&Report) -> bool) -> (Report, Option<Box<Failure>>) {
         let mut choices = Seeded::new(self.options.seed);
-        let Some((episode, found)) = self.next_finding(&mut choices, &mut watch) else {
+        let Some((episode, found)) = self.next_finding(&mut choices, watch) else {
             watch(&self.report);
             return (self.report, None);
         };
         self.report.shrinking = true;
-        let mut failure = self.shrink(episode, found.clone(), FirstFinding::is_same, &mut watch);
+        let mut failure = self.shrink(episode, found.clone(), FirstFinding::is_same, watch);
         if failure.trace.operations.len() > SHORT && !failure.cut_short {
             // What else the same call shows may need less.
             let other = self.shrink(episode, found, FirstFinding::is_like, watch);
@@ -195,7 +196,7 @@ where
     fn next_finding(
         &mut self,
         choices: &mut Seeded,
-        watch: &mut impl FnMut(&Report) -> bool,
+        watch: &mut dyn FnMut(&Report) -> bool,
     ) -> Option<(Episode, FirstFinding)> {
         while self.report.operations < self.options.operations && !self.report.has_no_space() {
             let episode = self.draw(choices);

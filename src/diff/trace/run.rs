@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::diff::torture::Failure;
+use crate::diff::torture::{Failure, Start, untyped};
 use crate::diff::{
     Capabilities, Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation,
     Settings, Space,
@@ -117,9 +117,9 @@ impl Trace {
         &self,
         start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
         settings: Settings,
-        begun: impl FnMut(usize),
+        mut begun: impl FnMut(usize),
     ) -> Result<Option<FirstFinding>, NotCreated> {
-        self.run_with(start, settings, false, begun)
+        self.run_with(&untyped(start), settings, false, &mut begun)
     }
 
     /// Runs the trace on an implementation in lockstep with the kernel's C, with all checks
@@ -154,12 +154,12 @@ impl Trace {
 
     /// With `check_tail_fully`, checks the whole tree after each of the last operations, and not
     /// before.
-    pub(in crate::diff) fn run_with<S: Implementation, R: Implementation>(
+    pub(in crate::diff) fn run_with(
         &self,
-        start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+        start: &Start<'_>,
         settings: Settings,
         check_tail_fully: bool,
-        mut begun: impl FnMut(usize),
+        begun: &mut dyn FnMut(usize),
     ) -> Result<Option<FirstFinding>, NotCreated> {
         let mut pair = match start(self.space, settings) {
             Ok(pair) => pair,
@@ -176,7 +176,7 @@ impl Trace {
         let mut near_end = far_from_end;
         for (index, operation) in self.operations.iter().enumerate() {
             if check_tail_fully && index == far_from_end {
-                let blocks = pair.snapshot().map_or(0, |snapshot| snapshot.blocks.len());
+                let blocks = pair.tree_size();
                 let tail = (TAIL_BLOCKS / blocks.max(1)).clamp(8, TAIL);
                 near_end = count.saturating_sub(tail);
             }
