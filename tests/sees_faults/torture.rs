@@ -265,10 +265,10 @@ fn torture_finds_each_planted_fault() {
             (None, Caught::No) => true,
             (Some(fault), Caught::Found) => {
                 let died = finding.starts_with("crash: ") || finding.starts_with("hang: ");
-                // Traces of several threads are not shrunk, and each step of a hang takes seconds.
-                let hangs = finding.starts_with("hang: ");
-                let is_short = *shrunk_to <= SHORT && !*cut_short;
-                (is_short || (hangs && *cut_short) || fault.shows == AmongThreads)
+                // Traces of several threads are not shrunk, and candidates that hang take seconds.
+                let is_short = *shrunk_to <= SHORT && (died || !*cut_short);
+                let hangs = finding.starts_with("hang: ") && *cut_short;
+                (is_short || hangs || fault.shows == AmongThreads)
                     && (fault.shows == MayDie || !died)
             }
             _ => false,

@@ -18,6 +18,10 @@ use space::{folded, offsets, scaled, without_addresses};
 /// Every pair of parts is tried if a trace has no more parts than this.
 const FEW: usize = 16;
 
+/// A few passes are enough. A number that fails here and there could otherwise go down a little
+/// in each of many.
+const MOST_PASSES: usize = 12;
+
 /// A trace that still fails, and whether it might become shorter.
 pub(super) struct Shrunk {
     pub trace: Trace,
@@ -35,7 +39,7 @@ pub(super) fn shrink(
     let mut shrinker = Shrinker { trace, deadline, fails, cut_short: false };
     // Allocations that are freed before the end are seldom needed.
     shrinker.drop_what_is_freed();
-    loop {
+    for _ in 0..MOST_PASSES {
         let before = shrinker.trace.clone();
         shrinker.drop_runs(allocations, without_allocations);
         shrinker.drop_runs(operations, without_operations);

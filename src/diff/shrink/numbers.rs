@@ -166,14 +166,16 @@ pub(super) fn descend(
     }
     let mut step = (number - least) / unit / 2;
     while step > 0 {
-        // Larger steps did not help, so four of these neither.
-        let smaller = number - step * unit;
-        if smaller > least && accepted(smaller) {
+        // The larger step did not help, and seven of these are more than that. What fails here
+        // and there only is not followed further, or the steps would never end.
+        for _ in 0..6 {
+            let smaller = number.saturating_sub(step.saturating_mul(unit));
+            if smaller <= least || !accepted(smaller) {
+                break;
+            }
             number = smaller;
-            step = step.min((number - least) / unit / 2);
-        } else {
-            step = if step > 4 { step / 4 } else { step - 1 };
         }
+        step = if step > 4 { step / 4 } else { step - 1 };
     }
 }
 
