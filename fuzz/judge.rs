@@ -4,7 +4,7 @@
 
 use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{
-    Capabilities, Capability, Implementation, KernelC, Lockstep, NotCreated, Settings, Space, Trace,
+    Capabilities, Capability, KernelC, Lockstep, NotCreated, Settings, Space, Trace,
 };
 use gpu_buddy::module::Module;
 
@@ -29,9 +29,9 @@ pub fn faults_trace(bytes: &[u8]) -> Trace {
 /// With the finding and the trace.
 pub fn lockstep(trace: &Trace) {
     if Reference::models(Module::compiled_in().features()) {
-        judge(trace, false, Lockstep::<KernelC, Reference>::new);
+        judge(trace, false, Lockstep::new::<KernelC, Reference>);
     } else {
-        judge(trace, false, Lockstep::<KernelC, KernelC>::alone);
+        judge(trace, false, Lockstep::alone::<KernelC>);
     }
 }
 
@@ -41,14 +41,14 @@ pub fn lockstep(trace: &Trace) {
 ///
 /// With the finding and the trace.
 pub fn faults(trace: &Trace) {
-    judge(trace, false, Lockstep::<KernelC, KernelC>::alone);
+    judge(trace, false, Lockstep::alone::<KernelC>);
 }
 
 /// Runs a trace. If `strict`, a known breach is a finding as well.
-pub fn judge<R: Implementation>(
+pub fn judge(
     trace: &Trace,
     strict: bool,
-    start: fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
+    start: fn(Space, Settings) -> Result<Lockstep, NotCreated>,
 ) {
     let settings = Settings { full_check_interval: DEEP_EVERY, strict, ..Settings::default() };
     if let Ok(Some(found)) = trace.run(start, settings) {

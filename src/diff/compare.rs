@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::torture::{self, Collected, Failure, Options, Report};
-use super::{
-    Divergence, Finding, Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace,
-};
+use super::{Divergence, Finding, Lockstep, NotCreated, Operation, Settings, Space, Trace};
 use crate::{AllocRequest, GpuBuddyAllocFlag};
 
 /// One kind of difference.
@@ -34,9 +32,9 @@ const FULLY: usize = 1000;
 /// Runs random operations on the pairs that `start` creates, and collects the differences. Calls
 /// `found` with each new one. `watch` is called from time to time, and ends the run by returning
 /// false.
-pub fn run<S: Implementation, R: Implementation>(
+pub fn run(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     mut found: impl FnMut(&Difference),
     watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Difference>) {
@@ -72,9 +70,9 @@ pub fn options(options: &Options) -> Options {
 /// # Errors
 ///
 /// [`NotCreated`] if its space is not possible.
-pub fn trace<S: Implementation, R: Implementation>(
+pub fn trace(
     trace: &Trace,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated> + Copy,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated> + Copy,
 ) -> Result<Option<Difference>, NotCreated> {
     // In a long trace, the tree may be large: compare it less often.
     let full_check_interval = if trace.operations.len() > FULLY { 2 } else { 1 };

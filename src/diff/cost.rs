@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::shrink::{renamed, shrink};
-use super::torture::{Episode, Options, Pulse, Report, Runner, untyped};
-use super::{Implementation, Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
+use super::torture::{Episode, Options, Pulse, Report, Runner};
+use super::{Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
 use crate::GpuBuddyAllocFlag;
 
 /// A call of up to this many steps is never too expensive.
@@ -182,16 +182,15 @@ fn key(operation: &Operation, space: Space) -> usize {
 
 /// Reproduces an expensive call of a run with these options, as a trace that ends with it. Shrinks
 /// the trace for up to `within`. `None` if the call cannot be reproduced.
-pub fn trace<S: Implementation, R: Implementation>(
+pub fn trace(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     costly: &Costly,
     within: Duration,
 ) -> Option<CostlyTrace> {
     let deadline = Instant::now() + within;
     let (report, pulse) = (Report::default(), &Pulse::default());
-    let untyped = untyped(&start);
-    let runner = Runner { options, start: &untyped, report, pulse };
+    let runner = Runner { options, start: &start, report, pulse };
     let long = runner.operations(costly.episode, costly.operations);
     let settings = Settings { full_check_interval: 0, ..options.settings };
     let pair = |trace: &Trace| start(trace.space, settings).ok();
@@ -240,7 +239,7 @@ mod tests {
     /// The key distinguishes exactly what the name of a kind does.
     #[test]
     fn a_kind_has_one_name_and_one_number() {
-        let start = Lockstep::<crate::diff::KernelC, crate::diff::KernelC>::alone;
+        let start = Lockstep::alone::<crate::diff::KernelC>;
         let trace = super::super::torture::random_trace(start, 1, SPACE, 20_000).expect("a trace");
         let (mut names, mut numbers) = (HashMap::new(), HashMap::new());
         // The generator makes neither.

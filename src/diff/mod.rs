@@ -10,7 +10,7 @@
 //! free a cleared
 //! b = alloc 8K clear
 //! ".parse()?;
-//! let found = trace.run(Lockstep::<KernelC, Reference>::new, Settings::default())?;
+//! let found = trace.run(Lockstep::new::<KernelC, Reference>, Settings::default())?;
 //! assert_eq!(found, None);
 //!
 //! // Random calls on the C alone, checked against what the documentation promises.

@@ -10,11 +10,11 @@ use std::thread;
 
 use super::generate::{self, Choices, Seeded, Source};
 use super::lockstep::{first_difference, list};
-use super::subject::Driver;
+use super::subject::{Calls, Driver, Instance};
 use super::torture::{Failure, Options, Report};
 use super::{
-    Aspect, Block, Breach, Capability, Finding, FirstFinding, Id, Implementation, Load, Lockstep,
-    NotCreated, Operation, Outcome, Settings, Shareable, Space, Trace,
+    Aspect, Block, Breach, Capability, Finding, FirstFinding, Id, Load, Lockstep, NotCreated,
+    Operation, Outcome, Settings, Shareable, Space, Trace,
 };
 use crate::{Errno, Snapshot};
 
@@ -34,16 +34,16 @@ struct Entry {
 
 /// Runs threads on allocators that `create` makes, one allocator after the other, and compares
 /// their results with the same calls in sequence. `start` makes the allocator for the sequence: of
-/// the same kind, in lockstep with `R` or only under the contract. `watch` is called after each
+/// the same kind, in lockstep with another or only under the contract. `watch` is called after each
 /// allocator, and ends the run by returning false.
 ///
 /// The seed does not decide which thread gets the lock when. So a failure comes with all calls in
 /// their order, and is not shrunk.
-pub fn run<S: Shareable, R: Implementation>(
+pub fn run<S: Shareable>(
     options: &Options,
     threads: NonZeroU32,
     create: impl Fn(Space) -> Result<S, Errno>,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
     let mut report = Report::default();
@@ -76,9 +76,9 @@ pub fn run<S: Shareable, R: Implementation>(
             }
         };
         let seeds: Vec<u64> = (0..threads.get()).map(|_| choices.number()).collect();
-        let mut driver = Driver::of(allocator);
+        let mut driver = Driver::with(Box::new(Instance::new(allocator)));
         let (mut log, drivers) =
-            contend(driver.implementation(), (space, options.load), &seeds, operations);
+            contend(&driver.calls().implementation, (space, options.load), &seeds, operations);
         log.sort_by_key(|entry| entry.call);
 
         report.allocators += 1;
@@ -104,12 +104,12 @@ fn contend<S: Shareable>(
     (space, load): (Space, Option<Load>),
     seeds: &[u64],
     operations: u64,
-) -> (Vec<Entry>, Vec<Driver<S>>) {
+) -> (Vec<Entry>, Vec<Driver<Instance<S>>>) {
     let barrier = Barrier::new(seeds.len());
-    let work = |thread: usize, seed: u64, mut driver: Driver<S>| {
+    let work = |thread: usize, seed: u64, mut driver: Driver<Instance<S>>| {
         // A memory failure would hit any thread, and a teardown would end all.
         let capabilities =
-            driver.implementation().capabilities() & !(Capability::FailNth | Capability::Fini);
+            driver.calls().capabilities() & !(Capability::FailNth | Capability::Fini);
         let mut generator = Source::new(load, seed, space, capabilities, 0.0, None);
         let mut log = Vec::new();
         let mut last = 0;
@@ -120,7 +120,7 @@ fn contend<S: Shareable>(
             if outcome == Outcome::Panicked || !driver.report.misuses.is_empty() {
                 break;
             }
-            let call = driver.implementation_mut().take_last_call();
+            let call = driver.calls_mut().implementation.take_last_call();
             last = call.unwrap_or(last);
             generator.observe(&operation, outcome, &driver.blocks, driver.accounts.avail);
             if outcome != Outcome::Skipped {
@@ -141,7 +141,9 @@ fn contend<S: Shareable>(
             .zip(seeds)
             .map(|(thread, &seed)| {
                 let handle = allocator.share();
-                scope.spawn(move || work(thread, seed, Driver::of(handle)))
+                scope.spawn(move || {
+                    work(thread, seed, Driver::with(Box::new(Instance::new(handle))))
+                })
             })
             .collect();
         let (mut log, mut drivers) = (Vec::new(), Vec::new());
@@ -155,7 +157,7 @@ fn contend<S: Shareable>(
 }
 
 /// A panic in one of the threads, or a wrapper's misuse there.
-fn end_of<S: Shareable>(drivers: &[Driver<S>], space: Space) -> Option<Finding> {
+fn end_of<S: Shareable>(drivers: &[Driver<Instance<S>>], space: Space) -> Option<Finding> {
     let breach = drivers.iter().find_map(|driver| {
         let misuse = driver.report.misuses.first();
         let panic = || Some(Breach::of_panic(driver.report.panic.clone()?, space));
@@ -164,16 +166,16 @@ fn end_of<S: Shareable>(drivers: &[Driver<S>], space: Space) -> Option<Finding> 
     Some(Finding::Breach(breach))
 }
 
-fn free_all<S: Shareable>(mut driver: Driver<S>) {
-    for id in driver.allocated() {
+fn free_all<S: Shareable>(mut driver: Driver<Instance<S>>) {
+    for id in driver.calls().allocated() {
         driver.apply(&Operation::Free { id, cleared: false });
     }
 }
 
 /// Repeats the calls of the threads in sequence. Returns the first difference, and how many calls
 /// it took.
-fn replay<S: Shareable, R: Implementation>(
-    mut serial: Lockstep<S, R>,
+fn replay(
+    mut serial: Lockstep,
     log: &[Entry],
     left: Option<Snapshot>,
     report: &mut Report,
@@ -210,12 +212,12 @@ fn replay<S: Shareable, R: Implementation>(
 
 /// Checks an allocator after everything was freed.
 fn left_behind<S: Shareable>(
-    driver: &mut Driver<S>,
+    driver: &mut Driver<Instance<S>>,
     space: Space,
     log: &[Entry],
 ) -> Option<(Finding, usize)> {
     let size = space.size - space.size % space.chunk_size;
-    let (avail, wrong) = driver.ask(|allocator| (allocator.avail(), allocator.scan()))?;
+    let (avail, wrong) = driver.ask(|allocator| (allocator.accounts().avail, allocator.scan()))?;
     if avail != size {
         return Some((differs(Aspect::Avail, &avail.to_string(), &size.to_string()), log.len()));
     }
@@ -232,14 +234,13 @@ fn differs(aspect: Aspect, among_threads: &str, alone: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diff::KernelC;
-    use crate::diff::reference::Reference;
+    use crate::diff::{Implementation, KernelC};
     use crate::sizes::{SZ_1M, SZ_4K};
 
     const SPACE: Space = Space::new(SZ_1M as u64, SZ_4K as u64);
 
     fn verdict(log: &[Entry], left: Option<Snapshot>) -> Option<(Finding, usize)> {
-        let serial = Lockstep::<KernelC, Reference>::alone(SPACE, Default::default()).unwrap();
+        let serial = Lockstep::alone::<KernelC>(SPACE, Default::default()).unwrap();
         replay(serial, log, left, &mut Report::default())
     }
 
@@ -264,6 +265,9 @@ mod tests {
         log.remove(lost);
         assert!(verdict(&log, left).is_some());
         drivers.into_iter().for_each(free_all);
-        assert_eq!(left_behind(&mut Driver::of(buddy), SPACE, &log), None);
+        assert_eq!(
+            left_behind(&mut Driver::with(Box::new(Instance::new(buddy))), SPACE, &log),
+            None
+        );
     }
 }

@@ -58,8 +58,8 @@ pub fn check<S: Implementation>(
 ) -> Result<(), TestCaseError> {
     let settings = Settings { comparison, full_check_interval: 1, ..Settings::default() };
     let run = |trace: &Trace| match comparison {
-        Comparison::Contract => trace.run(Lockstep::<S, KernelC>::alone, settings),
-        _ => trace.run(Lockstep::<S, KernelC>::new, settings),
+        Comparison::Contract => trace.run(Lockstep::alone::<S>, settings),
+        _ => trace.run(Lockstep::new::<S, KernelC>, settings),
     };
     let found = match run(trace) {
         Ok(Some(found)) => found,

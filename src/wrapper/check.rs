@@ -66,8 +66,8 @@ pub fn find_beside<W: Implementation, R: Implementation>(
 pub fn start<W: Implementation, R: Implementation>(
     space: Space,
     settings: Settings,
-) -> Result<Lockstep<Judged<W>, R>, NotCreated> {
-    Lockstep::new(space, settings)
+) -> Result<Lockstep, NotCreated> {
+    Lockstep::new::<Judged<W>, R>(space, settings)
 }
 
 /// Makes each memory allocation of the init function fail in turn. The wrapper must fail with

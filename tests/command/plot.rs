@@ -42,7 +42,7 @@ impl Place {
 /// The state after each operation, the first one before all of them.
 fn snapshots(trace: &str) -> Vec<Snapshot> {
     let trace: Trace = trace.parse().expect("a trace");
-    let pair = Lockstep::<KernelC, KernelC>::alone(trace.space, Settings::default());
+    let pair = Lockstep::alone::<KernelC>(trace.space, Settings::default());
     let mut pair = pair.expect("a kernel");
     let mut snapshots = vec![pair.snapshot().expect("a state")];
     for operation in &trace.operations {

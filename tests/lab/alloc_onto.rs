@@ -66,7 +66,7 @@ proptest! {
             operations: first.chain(operations).collect(),
         };
         let settings = Settings { full_check_interval: 1, ..Settings::default() };
-        let found = trace.run(Lockstep::<KernelC, Reference>::new, settings).unwrap();
+        let found = trace.run(Lockstep::new::<KernelC, Reference>, settings).unwrap();
         prop_assert!(found.is_none(), "{}\n{trace}", found.unwrap().finding);
     }
 }
@@ -77,7 +77,7 @@ const FREES_LIST: &str = "contiguous-frees-list";
 fn strictly(text: &str) -> Vec<Promise> {
     let trace: Trace = text.parse().unwrap();
     let settings = Settings { full_check_interval: 1, strict: true, ..Settings::default() };
-    let mut alone = Lockstep::<KernelC, KernelC>::alone(trace.space, settings).unwrap();
+    let mut alone = Lockstep::alone::<KernelC>(trace.space, settings).unwrap();
     let steps = trace.operations.iter().map(|operation| alone.step(operation));
     let mut findings: Vec<_> = steps.flat_map(|step| step.findings).collect();
     findings.extend(alone.finish().findings);
@@ -101,7 +101,7 @@ fn a_list_that_is_freed_is_a_breach_and_no_more() {
 fn the_twin_frees_the_list_as_well() {
     let trace: Trace = common::finding_trace(FREES_LIST).parse().unwrap();
     let settings = Settings { full_check_interval: 1, ..Settings::default() };
-    assert_eq!(trace.run(Lockstep::<KernelC, Reference>::new, settings).unwrap(), None);
+    assert_eq!(trace.run(Lockstep::new::<KernelC, Reference>, settings).unwrap(), None);
 }
 
 /// An allocator that handles the list wrongly.
@@ -186,7 +186,7 @@ impl<const HOW: u8> Implementation for Wrong<HOW> {
 
 fn first_promise<I: Implementation>(text: &str) -> Option<Promise> {
     let trace: Trace = text.parse().unwrap();
-    let found = trace.run(Lockstep::<I, I>::alone, Settings::default()).unwrap()?;
+    let found = trace.run(Lockstep::alone::<I>, Settings::default()).unwrap()?;
     match found.finding {
         Finding::Breach(breach) => Some(breach.promise),
         other => panic!("{other}"),
@@ -208,7 +208,7 @@ fn the_contract_sees_what_becomes_of_a_list() {
 #[test]
 fn there_is_a_list_to_add_to() {
     let space = Space::new(64 << 10, CHUNK);
-    let mut alone = Lockstep::<KernelC, KernelC>::alone(space, Settings::default()).unwrap();
+    let mut alone = Lockstep::alone::<KernelC>(space, Settings::default()).unwrap();
     let page = AllocRequest { size: CHUNK, min_block_size: CHUNK, ..AllocRequest::default() };
     let onto = Operation::AllocOnto { id: 0, request: page.clone() };
     assert_eq!(alone.step(&onto).outcome, Outcome::Skipped);

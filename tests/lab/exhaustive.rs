@@ -12,14 +12,10 @@ use std::time::Instant;
 
 use crate::common::{CHUNK, not_tested};
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{
-    Block, Id, Implementation, KernelC, Lockstep, Operation, Outcome, Settings, Space, Trace,
-};
+use gpu_buddy::diff::{Block, Id, KernelC, Lockstep, Operation, Outcome, Settings, Space, Trace};
 use gpu_buddy::module::Module;
 use gpu_buddy::{AllocRequest, BlockState, GpuBuddyAllocFlag, GpuBuddyAllocFlags};
 use rstest::rstest;
-
-type Pair = Lockstep<KernelC, Reference>;
 
 /// The number of transitions after which the search of a space ends. The environment can give
 /// another.
@@ -37,8 +33,8 @@ struct State {
 /// The tree in short, each allocated block with the number of its allocation.
 type Key = Box<[u8]>;
 
-fn key(pair: &Pair, live: &[(Id, Vec<Block>)]) -> Key {
-    let snapshot = pair.subject().snapshot().expect("it is usable");
+fn key(pair: &mut Lockstep, live: &[(Id, Vec<Block>)]) -> Key {
+    let snapshot = pair.snapshot().expect("it is usable");
     let mut key = Vec::with_capacity(2 * snapshot.blocks.len());
     // Numbered as they appear, so that names do not matter.
     let mut seen: Vec<usize> = Vec::new();
@@ -172,9 +168,9 @@ fn others(state: &State) -> Vec<Operation> {
     operations
 }
 
-fn reach(space: Space, path: &[Operation]) -> Pair {
+fn reach(space: Space, path: &[Operation]) -> Lockstep {
     let settings = Settings { full_check_interval: 0, ..Settings::default() };
-    let mut pair = Pair::new(space, settings).expect("a space");
+    let mut pair = Lockstep::new::<KernelC, Reference>(space, settings).expect("a space");
     for operation in path {
         pair.step(operation);
     }
@@ -193,7 +189,7 @@ fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
     let space = Space::new(chunks * CHUNK, CHUNK);
     let requests = requests(chunks);
     let first = State { path: Vec::new(), live: Vec::new() };
-    let mut states = HashSet::from([key(&reach(space, &[]), &[])]);
+    let mut states = HashSet::from([key(&mut reach(space, &[]), &[])]);
     let (mut layer, mut depth) = (vec![first], 0);
     let mut transitions = 0;
 
@@ -206,7 +202,7 @@ fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
                 complete = false;
                 break;
             }
-            let before = key(&reach(space, &state.path), &state.live);
+            let before = key(&mut reach(space, &state.path), &state.live);
             let id = state.path.len() as Id;
             let allocs = requests.iter().cloned().map(|request| Operation::Alloc { id, request });
             let mut pair = None;
@@ -224,7 +220,7 @@ fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
                     true => &after(&state.live, &operation, here.blocks()),
                     false => &state.live,
                 };
-                let state = key(&here, live);
+                let state = key(&mut here, live);
                 if state == before && !done {
                     // Nothing has happened: the next operation can follow.
                     pair = Some(here);

@@ -122,5 +122,5 @@ fn every_byte_repeated_is_a_trace() {
 fn a_finding_is_shown_with_its_trace() {
     let known = common::finding_trace("contiguous-ignores-alignment");
     let trace: Trace = known.parse().expect("a trace");
-    judge::judge(&trace, true, Lockstep::<KernelC, KernelC>::alone);
+    judge::judge(&trace, true, Lockstep::alone::<KernelC>);
 }

@@ -20,9 +20,9 @@ const SMALL: Space = Space::new(64 << 20, 4 << 10);
 fn the_c_and_the_twin_do_the_same(#[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load) {
     let options = Options { operations: 70_000, load: Some(load), ..Options::default() };
     let start = if Reference::models(Module::compiled_in().features()) {
-        Lockstep::<KernelC, Reference>::new
+        Lockstep::new::<KernelC, Reference>
     } else {
-        Lockstep::<KernelC, Reference>::alone
+        Lockstep::alone::<KernelC>
     };
     let (report, failure) = torture::run_with(&options, start, |_| true);
     assert!(failure.is_none(), "{}", failure.unwrap());
@@ -48,8 +48,7 @@ struct Use {
 }
 
 fn watch(trace: &Trace) -> Vec<Use> {
-    let mut pair =
-        Lockstep::<Reference, Reference>::alone(trace.space, Settings::default()).expect("one");
+    let mut pair = Lockstep::alone::<Reference>(trace.space, Settings::default()).expect("one");
     let mut alive = BTreeSet::new();
     let step = |operation: &Operation| {
         let outcome = pair.step(operation).outcome;
@@ -231,7 +230,7 @@ impl Implementation for Plain {
 fn nothing_is_asked_for_that_is_not_offered(
     #[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load,
 ) {
-    let start = Lockstep::<Plain, Reference>::alone;
+    let start = Lockstep::alone::<Plain>;
     for space in [SMALL, load.space(), Space::new(4 << 10, 4 << 10)] {
         let options = Options { load: Some(load), ..Options::default() };
         let trace = torture::trace(&options, start, 3, space, 2000).expect("a trace");

@@ -27,9 +27,9 @@ fn spaces() -> impl Strategy<Value = Space> {
     prop_oneof![3 => strategy::small_space(), 1 => large]
 }
 
-fn judge<R: Implementation>(
+fn judge(
     trace: &Trace,
-    start: fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
+    start: fn(Space, Settings) -> Result<Lockstep, NotCreated>,
 ) -> Result<(), TestCaseError> {
     let settings = Settings { full_check_interval: 4, ..Settings::default() };
     match trace.run(start, settings).expect("a space") {
@@ -55,12 +55,12 @@ proptest! {
             return Ok(());
         }
         strategy::check::<Reference>(&trace, Comparison::Exact)?;
-        judge(&trace, Lockstep::<KernelC, Reference>::new)?;
+        judge(&trace, Lockstep::new::<KernelC, Reference>)?;
     }
 
     #[test]
     fn c_keeps_the_contract(trace in strategy::trace(spaces(), offered(), 1..200)) {
-        judge(&trace, Lockstep::<KernelC, KernelC>::alone)?;
+        judge(&trace, Lockstep::alone::<KernelC>)?;
     }
 
     #[test]

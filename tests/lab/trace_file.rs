@@ -144,13 +144,13 @@ fn a_base_changes_nothing() {
     let mut trace: Trace = text.parse().unwrap();
     trace.space.base = 1 << 40;
     let settings = Settings { full_check_interval: 1, ..Settings::default() };
-    assert_eq!(trace.run(Lockstep::<SafeApi, KernelC>::new, settings).unwrap(), None);
+    assert_eq!(trace.run(Lockstep::new::<SafeApi, KernelC>, settings).unwrap(), None);
     // It reached the safe API.
     let api = SafeApi::create(trace.space).unwrap();
     assert_eq!(api.buddy().base_offset(), 1 << 40);
     // One that is too large is refused by it, and that is no finding.
     let too_large = Space { base: u64::MAX - M, ..trace.space };
-    let alone = Lockstep::<SafeApi, SafeApi>::alone(too_large, settings);
+    let alone = Lockstep::alone::<SafeApi>(too_large, settings);
     assert!(matches!(alone, Err(gpu_buddy::diff::NotCreated::Refused(_))));
 }
 
@@ -165,10 +165,10 @@ fn unknown_flags_reach_the_c_alone() {
         ..AllocRequest::default()
     };
     let operation = Operation::Alloc { id: 0, request: request.clone() };
-    let mut pair = Lockstep::<KernelC, Reference>::new(space, Settings::default()).unwrap();
+    let mut pair = Lockstep::new::<KernelC, Reference>(space, Settings::default()).unwrap();
     let step = pair.step(&operation);
     assert_eq!((step.outcome, step.findings), (Outcome::Done, vec![]));
-    let mut alone = Lockstep::<SafeApi, SafeApi>::alone(space, Settings::default()).unwrap();
+    let mut alone = Lockstep::alone::<SafeApi>(space, Settings::default()).unwrap();
     assert_eq!(alone.step(&operation).outcome, Outcome::Skipped);
     let api = SafeApi::create(space).unwrap();
     assert!(!api.capabilities().intersects(Capability::ExtraFlags | Capability::AllocOnto));
@@ -245,7 +245,7 @@ fn the_page_is_right() {
         let file: TraceFile = text.parse().unwrap_or_else(|error| panic!("{text}{error}"));
         assert_eq!(file.to_string().parse(), Ok(file.trace().clone()));
         // Each call is made: none is skipped.
-        let start = Lockstep::<KernelC, KernelC>::alone;
+        let start = Lockstep::alone::<KernelC>;
         let mut pair = start(file.trace().space, Settings::default()).unwrap();
         for (index, operation) in file.trace().operations.iter().enumerate() {
             let step = pair.step(operation);

@@ -105,7 +105,7 @@ fn threads(time: Duration, seed: u64) -> Found {
         options: &Options,
         watch: impl FnMut(&Report) -> bool,
     ) -> (Report, Option<Box<Failure>>) {
-        shared::run(options, THREADS, S::create, Lockstep::<S, R>::new, watch)
+        shared::run(options, THREADS, S::create, Lockstep::new::<S, R>, watch)
     }
     let start = Instant::now();
     let watch = |_: &Report| start.elapsed() < time;

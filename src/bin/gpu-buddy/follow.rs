@@ -19,9 +19,6 @@ use crate::replay::read_trace;
 use crate::supervise::{Status, end_with_parent, handle_interrupt, run_trace, say};
 use crate::{Failure, Verdict};
 
-/// A kernel's C alone.
-pub type Pair = Lockstep<KernelC, KernelC>;
-
 /// Looks at the states that a trace leads to.
 pub trait Observer: Sized {
     /// The result.
@@ -30,13 +27,19 @@ pub trait Observer: Sized {
     const WHAT: What;
 
     /// Called before the first of this many operations.
-    fn begin(operations: usize, pair: &mut Pair) -> Self;
+    fn begin(operations: usize, pair: &mut Lockstep) -> Self;
 
     /// Called after each operation.
-    fn observe(&mut self, index: usize, operation: &Operation, outcome: Outcome, pair: &mut Pair);
+    fn observe(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        outcome: Outcome,
+        pair: &mut Lockstep,
+    );
 
     /// Called after the last operation.
-    fn end(self, pair: &mut Pair) -> Self::Seen;
+    fn end(self, pair: &mut Lockstep) -> Self::Seen;
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

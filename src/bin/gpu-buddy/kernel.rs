@@ -108,31 +108,19 @@ impl Pair {
         Ok(Self { module, against })
     }
 
-    /// Makes allocators of the kernel, with the reference model beside it or without.
-    pub fn start(
-        self,
-        space: Space,
-        settings: Settings,
-    ) -> Result<Lockstep<KernelC, Reference>, NotCreated> {
+    /// Makes an allocator of the kernel, and one of what it is compared with.
+    pub fn start(self, space: Space, settings: Settings) -> Result<Lockstep, NotCreated> {
         use gpu_buddy::diff::Implementation as _;
         let kernel = KernelC::new(self.module, space);
         match self.against {
             Against::Reference => {
                 Lockstep::between(kernel, Reference::create(space), space, settings)
             }
-            _ => Lockstep::only(kernel, space, settings),
+            Against::Kernel(base) => {
+                Lockstep::between(kernel, KernelC::new(base, space), space, settings)
+            }
+            Against::Contract => Lockstep::only(kernel, space, settings),
         }
-    }
-}
-
-/// Makes allocators of two kernels.
-pub fn start_both(
-    module: Module,
-    other: Module,
-) -> impl Fn(Space, Settings) -> Result<Lockstep<KernelC, KernelC>, NotCreated> + Copy {
-    move |space, settings| {
-        let kernels = (KernelC::new(module, space), KernelC::new(other, space));
-        Lockstep::between(kernels.0, kernels.1, space, settings)
     }
 }
 

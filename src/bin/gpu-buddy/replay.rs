@@ -8,11 +8,10 @@ use std::io::{IsTerminal, Read, StdoutLock, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use gpu_buddy::diff::{
-    Block, Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Settings, Step,
-    TraceFile, TraceLine,
+    Block, Finding, Lockstep, NotCreated, Operation, Outcome, Settings, Step, TraceFile, TraceLine,
 };
 
-use crate::kernel::{Against, Judged, Pair, start_both};
+use crate::kernel::{Judged, Pair};
 use crate::map;
 use crate::progress::Progress;
 use crate::{Failure, Verdict};
@@ -86,13 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         Progress::new(format!("replaying {}", map::operations(count)))
     });
     let space = file.trace().space;
-    let done = match pair.against {
-        Against::Kernel(other) => {
-            let start = start_both(pair.module, other);
-            replay.run(|| start(space, settings))
-        }
-        _ => replay.run(|| pair.start(space, settings)),
-    };
+    let done = replay.run(|| pair.start(space, settings));
     done.map_err(|failure| match failure {
         NotReplayed::Refused(error) => {
             Failure::Usage(format!("{}: {error}", arguments.file.display()))
@@ -118,12 +111,12 @@ fn read(file: &Path) -> std::io::Result<String> {
 }
 
 /// The outcome of an operation, with at most `most` of its blocks.
-pub fn outcome<S: Implementation, R: Implementation>(
+pub fn outcome(
     file: &TraceFile,
     allocations: &Allocations<'_>,
     index: usize,
     step: &Step,
-    pair: &Lockstep<S, R>,
+    pair: &Lockstep,
     most: usize,
 ) -> String {
     let base = file.trace().space.base;
@@ -132,7 +125,7 @@ pub fn outcome<S: Implementation, R: Implementation>(
         Outcome::Found(Some(block)) => blocks(&[block], base, most),
         Outcome::Skipped => allocations.why_skipped(index).unwrap_or_else(|| {
             let operation = &file.trace().operations[index];
-            let why = pair.subject().declines(operation).unwrap_or("not supported");
+            let why = pair.declines(operation).unwrap_or("not supported");
             format!("skipped: {why}")
         }),
         outcome => match pair.bug() {
@@ -182,9 +175,9 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn run<S: Implementation, R: Implementation>(
+    fn run(
         mut self,
-        start: impl Fn() -> Result<Lockstep<S, R>, NotCreated>,
+        start: impl Fn() -> Result<Lockstep, NotCreated>,
     ) -> Result<Verdict, NotReplayed> {
         let mut pair = match start() {
             Ok(pair) => pair,

@@ -16,12 +16,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use gpu_buddy::diff::torture::{self, Collected, Options, Report};
-use gpu_buddy::diff::{
-    Finding, Implementation, KernelC, Load, Lockstep, NotCreated, Settings, Space, parse_size,
-    shared,
-};
+use gpu_buddy::diff::{Finding, KernelC, Load, parse_size, shared};
 
-use crate::kernel::{Against, Kernel, Pair, start_both};
+use crate::kernel::{Kernel, Pair};
 use crate::supervise;
 use crate::watchdog::{PATIENCE, Watchdog};
 use crate::{Failure, Verdict};
@@ -231,12 +228,7 @@ fn work(arguments: &Arguments, folder: &Path) -> Result<Verdict, Failure> {
             })),
             _ => Mode::First,
         };
-        let (report, failures) = match pair.against {
-            Against::Kernel(other) => {
-                torment(options, mode, pair, start_both(pair.module, other), watch)
-            }
-            _ => torment(options, mode, pair, |space, settings| pair.start(space, settings), watch),
-        };
+        let (report, failures) = torment(options, mode, pair, watch);
         broken.fetch_or(!failures.is_empty() && !arguments.keep_going, Ordering::Relaxed);
         watchdog.finish(thread);
         (thread, report, failures)
@@ -307,14 +299,14 @@ enum Mode<'a> {
     Shared(NonZeroU32),
 }
 
-/// Runs `gpu-buddy torture` on the allocators that `start` makes.
-fn torment<R: Implementation>(
+/// Runs `gpu-buddy torture` on the allocators of a pair.
+fn torment(
     options: &Options,
     mode: Mode<'_>,
     pair: Pair,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<KernelC, R>, NotCreated>,
     watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Collected>) {
+    let start = |space, settings| pair.start(space, settings);
     let (report, failure) = match mode {
         Mode::Shared(threads) => {
             let create = |space| KernelC::new(pair.module, space);

@@ -15,7 +15,7 @@ use super::RunAllocator;
 /// [`allocate`](Self::allocate) returns memory of the given layout, inside the region, that nobody
 /// else uses until it is freed. A test checks some of this: that memory is in the region, and that
 /// it does not change while it is allocated. Other violations may crash the test.
-pub unsafe trait HeapAllocator: Sized {
+pub unsafe trait HeapAllocator: Sized + 'static {
     /// The size of a unit in bytes: a power of two, at least 64. Every run is a multiple of it.
     const UNIT: usize = 64;
 

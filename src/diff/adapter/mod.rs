@@ -61,7 +61,7 @@ pub use runs::{Run, Runs};
 /// [`Implementation`](super::Implementation).
 ///
 /// Units count from 0, the start of the space. No function is called with 0 units.
-pub trait RunAllocator: Sized {
+pub trait RunAllocator: Sized + 'static {
     /// The number of units in a chunk of the space: a power of two, up to 4096. Every requested run
     /// is a multiple of it, and must start at a multiple of it.
     ///

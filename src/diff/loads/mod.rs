@@ -88,8 +88,8 @@ impl Load {
     /// larger than the space.
     #[must_use]
     pub fn trace(self, seed: u64, space: Space, operations: u64) -> Trace {
-        let create = |space, settings| -> Result<Lockstep<Reference, Reference>, NotCreated> {
-            Lockstep::alone(space, settings)
+        let create = |space, settings| -> Result<Lockstep, NotCreated> {
+            Lockstep::alone::<Reference>(space, settings)
         };
         let options = torture::Options { load: Some(self), ..torture::Options::default() };
         torture::trace(&options, create, seed, space, operations)

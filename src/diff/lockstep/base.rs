@@ -2,19 +2,17 @@
 //! one that only one of them breaks is new or fixed. This needs no list of known breaches.
 
 use crate::Snapshot;
-use crate::diff::{
-    Breach, Finding, Implementation, Observation, Operation, Outcome, Promise, Step,
-};
+use crate::diff::{Breach, Finding, Observation, Operation, Outcome, Promise, Step};
 
 use super::Driver;
 use super::Lockstep;
 
-impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+impl Lockstep {
     /// Whether subject and reference are both kernels, so that the reference's own breaches count
     /// too.
-    pub(super) fn has_base(driver: &Driver<S>, reference: Option<&Driver<R>>) -> bool {
-        driver.implementation().runs_kernel_code()
-            && reference.is_some_and(|driver| driver.implementation().runs_kernel_code())
+    pub(super) fn has_base(driver: &Driver, reference: Option<&Driver>) -> bool {
+        driver.calls().runs_kernel_code()
+            && reference.is_some_and(|driver| driver.calls().runs_kernel_code())
     }
 
     /// The promises that the base broke in this operation, which it has just done.

@@ -2,8 +2,7 @@
 
 use crate::Snapshot;
 use crate::diff::{
-    Accounts, Aspect, Block, Capability, Comparison, Implementation, Operation, Outcome, Report,
-    Step, cost, format_size,
+    Aspect, Block, Capability, Comparison, Operation, Outcome, Report, Step, cost, format_size,
 };
 
 use super::Lockstep;
@@ -11,12 +10,12 @@ use super::Lockstep;
 /// A limit for repeated resets. Each call of the C misses fewer blocks than the one before.
 const MOST_RESETS: usize = 64;
 
-impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+impl Lockstep {
     /// Does the operation on the reference and compares. Returns its outcome there.
     pub(super) fn compare(&mut self, operation: &Operation, step: &mut Step) -> Option<Outcome> {
         let reference = self.reference.as_mut()?;
         // The twin has no teardown.
-        let tears_down = reference.implementation().capabilities().contains(Capability::Fini);
+        let tears_down = reference.calls().capabilities().contains(Capability::Fini);
         if *operation == Operation::Fini && !tears_down {
             return None;
         }
@@ -29,8 +28,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     fn compare_outcome(&mut self, operation: &Operation, outcome: Outcome, step: &mut Step) {
         let Some(reference) = self.reference.as_mut() else { return };
-        let both_are_kernels = reference.implementation().runs_kernel_code()
-            && self.subject.implementation().runs_kernel_code();
+        let both_are_kernels =
+            reference.calls().runs_kernel_code() && self.subject.calls().runs_kernel_code();
         if both_are_kernels
             && let Some((aspect, ours, theirs)) =
                 difference_in_reports(&self.subject.report, &reference.report)
@@ -41,7 +40,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return step.diverge(Aspect::Outcome, step.outcome, outcome);
         }
         // After a BUG or a teardown there is no state to compare.
-        if self.contract.is_unusable() && self.subject.implementation().runs_kernel_code() {
+        if self.contract.is_unusable() && self.subject.calls().runs_kernel_code() {
             return self.compare_costs(operation, step);
         }
         let exact = self.settings.comparison == Comparison::Exact;
@@ -78,17 +77,17 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// that misses none, it is called again until it has reached all.
     fn repeat_reset(&mut self, clear: bool) {
         let expected = self.subject.accounts.clear_avail;
-        let is_kernel = self.subject.implementation().runs_kernel_code();
+        let is_kernel = self.subject.calls().runs_kernel_code();
         let Some(reference) = &mut self.reference else { return };
-        if is_kernel || !reference.implementation().runs_kernel_code() {
+        if is_kernel || !reference.calls().runs_kernel_code() {
             return;
         }
         for _ in 0..MOST_RESETS {
             if reference.accounts.clear_avail == expected {
                 break;
             }
-            reference.implementation_mut().reset_clear(clear);
-            reference.accounts = Accounts::of(reference.implementation());
+            reference.calls_mut().reset_clear(clear);
+            reference.accounts = reference.calls().accounts();
         }
     }
 
@@ -98,7 +97,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return;
         }
         let reference = self.reference.as_ref();
-        let reference = reference.and_then(|driver| driver.implementation().snapshot());
+        let reference = reference.and_then(|driver| driver.calls().snapshot());
         if let (Some(subject), Some(reference)) = (subject, reference)
             && *subject != reference
         {

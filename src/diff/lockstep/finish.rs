@@ -1,11 +1,11 @@
 //! The end of a run.
 
 use crate::AllocRequest;
-use crate::diff::{Breach, Capability, Implementation, Operation, Outcome, Space};
+use crate::diff::{Breach, Capability, Operation, Outcome, Space};
 
 use super::{Driver, Lockstep, Step};
 
-impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+impl Lockstep {
     /// Ends the run: frees everything and checks that all is free, makes the largest allocation
     /// that must then fit, and tears the allocator down. Before that, creates other allocators of
     /// the same space with too little memory for their own objects.
@@ -17,7 +17,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
         self.settings.full_check_interval = 0;
         self.step_into(&Operation::FailNth { nth: 1, times: 0 }, &mut step);
-        for id in self.subject.allocated() {
+        for id in self.subject.calls().allocated() {
             self.step_into(&Operation::Free { id, cleared: false }, &mut step);
         }
         let found = self.contract.check_all_free(self.subject.accounts);
@@ -40,7 +40,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
 
     /// Judges creations during which memory runs out.
     fn check_creation(&mut self, step: &mut Step) {
-        fn judge<I: Implementation>(driver: &mut Driver<I>, space: Space) -> Vec<Breach> {
+        fn judge(driver: &mut Driver, space: Space) -> Vec<Breach> {
             let creations = driver.ask(|it| it.creations_without_memory()).unwrap_or_default();
             let judge =
                 |(outcome, report)| Breach::of_creation_without_memory(outcome, &report, space);

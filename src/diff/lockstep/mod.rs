@@ -12,7 +12,7 @@ use crate::{KernelBug, Snapshot};
 use super::contract::{Accounts, Breach, Contract, Observation};
 use super::known::known;
 use super::subject::{Driver, needs};
-use super::{Block, Capabilities, Id, Implementation, Operation, Outcome, Space};
+use super::{Block, Capabilities, Id, Operation, Outcome, Space};
 
 pub(super) use compare::{first_difference, list};
 pub use finding::{Aspect, Divergence, Finding, NotCreated, Step};
@@ -57,9 +57,9 @@ impl Default for Settings {
 }
 
 /// An implementation under test, in step with a reference, under the contract.
-pub struct Lockstep<S: Implementation, R: Implementation> {
-    subject: Driver<S>,
-    reference: Option<Driver<R>>,
+pub struct Lockstep {
+    subject: Driver,
+    reference: Option<Driver>,
     contract: Contract,
     /// The contract of the reference, if both are kernels.
     base: Option<Contract>,
@@ -79,7 +79,7 @@ pub struct Lockstep<S: Implementation, R: Implementation> {
     next_id: Id,
 }
 
-impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+impl Lockstep {
     /// Changes how often the whole tree is checked, as in
     /// [`Settings::full_check_interval`].
     pub fn set_full_check_interval(&mut self, operations: u64) {
@@ -91,10 +91,11 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
     }
 
-    /// The implementation under test.
+    /// Why the implementation under test does not do an operation; `None` if it does: see
+    /// [`Implementation::declines`](crate::diff::Implementation::declines).
     #[must_use]
-    pub fn subject(&self) -> &S {
-        self.subject.implementation()
+    pub fn declines(&self, operation: &Operation) -> Option<&'static str> {
+        self.subject.calls().declines(operation)
     }
 
     /// The BUG that the implementation under test ran into.
@@ -174,7 +175,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             reference.report.cost = None;
         }
         // The driver asks the subject itself before the operation.
-        let declines = |driver: &Driver<R>| driver.implementation().declines(operation).is_some();
+        let declines = |driver: &Driver| driver.calls().declines(operation).is_some();
         if self.reference.as_ref().is_some_and(declines)
             || !self.capabilities.contains(needs(operation, self.space))
         {
@@ -227,7 +228,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             }
             // Memory fails in both, if the reference supports that.
             (&Operation::FailNth { nth, times }, Some(reference)) => {
-                reference.implementation_mut().fail_nth(nth, times);
+                reference.calls_mut().fail_nth(nth, times);
             }
             _ => {}
         }
@@ -257,7 +258,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
             return;
         }
         for breach in found {
-            let kernel = self.subject.implementation().kernel();
+            let kernel = self.subject.calls().kernel();
             let known = kernel.and_then(|kernel| known(&breach, kernel));
             step.known.extend(known);
             if known.is_none() || self.settings.strict {

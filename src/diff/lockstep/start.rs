@@ -11,14 +11,18 @@ use crate::diff::{
 
 use super::Lockstep;
 
-impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+impl Lockstep {
     /// Creates both allocators.
     ///
     /// # Errors
     ///
     /// [`NotCreated`] if one of them cannot be created.
-    pub fn new(space: Space, settings: Settings) -> Result<Self, NotCreated> {
-        Self::between(created(space)?, created(space)?, space, settings)
+    pub fn new<S, R>(space: Space, settings: Settings) -> Result<Self, NotCreated>
+    where
+        S: Implementation,
+        R: Implementation,
+    {
+        Self::between(created::<S>(space)?, created::<R>(space)?, space, settings)
     }
 
     /// Starts with two allocators that were just created.
@@ -27,8 +31,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     ///
     /// [`NotCreated`] if one of them could not be created.
     pub fn between(
-        subject: Result<S, Errno>,
-        reference: Result<R, Errno>,
+        subject: Result<impl Implementation, Errno>,
+        reference: Result<impl Implementation, Errno>,
         space: Space,
         settings: Settings,
     ) -> Result<Self, NotCreated> {
@@ -58,8 +62,8 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     /// # Errors
     ///
     /// [`NotCreated`] if it cannot be created.
-    pub fn alone(space: Space, settings: Settings) -> Result<Self, NotCreated> {
-        Self::only(created(space)?, space, settings)
+    pub fn alone<S: Implementation>(space: Space, settings: Settings) -> Result<Self, NotCreated> {
+        Self::only(created::<S>(space)?, space, settings)
     }
 
     /// Starts with an allocator that was just created, without a reference.
@@ -68,7 +72,7 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     ///
     /// [`NotCreated`] if it could not be created.
     pub fn only(
-        subject: Result<S, Errno>,
+        subject: Result<impl Implementation, Errno>,
         space: Space,
         settings: Settings,
     ) -> Result<Self, NotCreated> {
@@ -85,17 +89,12 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
         }
     }
 
-    fn with(
-        subject: Driver<S>,
-        reference: Option<Driver<R>>,
-        space: Space,
-        settings: Settings,
-    ) -> Self {
-        let mut capabilities = subject.implementation().capabilities();
+    fn with(subject: Driver, reference: Option<Driver>, space: Space, settings: Settings) -> Self {
+        let mut capabilities = subject.calls().capabilities();
         if let Some(reference) = &reference {
             // The subject may have faults and the teardown even if the reference does not.
             let alone = Capability::FailNth | Capability::Fini;
-            capabilities &= reference.implementation().capabilities() | alone;
+            capabilities &= reference.calls().capabilities() | alone;
         }
         // A kernel that rounds up accepts the requests that another one aligns. They are made if
         // differences are the goal.

@@ -1,14 +1,14 @@
 //! The whole-tree check.
 
 use crate::Snapshot;
-use crate::diff::{Breach, Contract, Implementation};
+use crate::diff::{Breach, Contract};
 
 use super::{Driver, Lockstep, Step};
 
 /// Printing takes longer than most calls, so it happens once in this many operations.
 const PRINT_INTERVAL: u64 = 8192;
 
-impl<S: Implementation, R: Implementation> Lockstep<S, R> {
+impl Lockstep {
     /// Checks the whole state against the contract and the reference. Returns the number of blocks.
     pub(super) fn check_tree(&mut self, step: &mut Step) -> usize {
         let read = self.subject.ask(|subject| (subject.scan(), subject.snapshot()));
@@ -33,13 +33,13 @@ impl<S: Implementation, R: Implementation> Lockstep<S, R> {
     }
 
     /// Makes an allocator print its state, and checks the figures.
-    pub(super) fn check_print<I: Implementation>(
-        driver: &mut Driver<I>,
+    pub(super) fn check_print(
+        driver: &mut Driver,
         contract: &mut Contract,
         snapshot: &Snapshot,
     ) -> Vec<Breach> {
-        let print = |it: &mut I| it.printed().map(|printed| (printed, it.report()));
-        let Some((printed, report)) = driver.ask(print).flatten() else { return Vec::new() };
+        let printed = driver.ask(|it| it.printed().map(|printed| (printed, it.report())));
+        let Some((printed, report)) = printed.flatten() else { return Vec::new() };
         driver.report.bug = driver.report.bug.or(report.bug);
         contract.check_printed(&printed, &report, snapshot)
     }

@@ -3,9 +3,10 @@
 use core::fmt;
 use core::mem::ManuallyDrop;
 
-use crate::diff::{Accounts, Id, Operation};
+use crate::diff::{Accounts, Operation};
 use crate::{AllocRequest, Errno, FreeTrees};
 
+use super::instance::{Calls, Instance};
 use super::panics;
 use super::{Block, Capabilities, Capability, Implementation, Report, Space};
 
@@ -25,7 +26,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn of(result: Result<(), Errno>) -> Self {
+    pub(super) fn of(result: Result<(), Errno>) -> Self {
         result.map_or_else(Self::Failed, |()| Self::Done)
     }
 
@@ -52,13 +53,12 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One implementation, with the allocations of a trace by id.
+/// An implementation, with what its last operation showed.
 ///
 /// A panic of the implementation is caught and reported once. After it, the implementation is
 /// neither called nor dropped.
-pub(in crate::diff) struct Driver<I: Implementation> {
-    implementation: ManuallyDrop<I>,
-    allocations: ManuallyDrop<Vec<Option<I::Allocation>>>,
+pub(in crate::diff) struct Driver<C: Calls + ?Sized = dyn Calls> {
+    calls: ManuallyDrop<Box<C>>,
     panicked: bool,
     torn_down: bool,
     /// The trees of the kernel, for the next reset of the clear state.
@@ -71,11 +71,16 @@ pub(in crate::diff) struct Driver<I: Implementation> {
     pub report: Report,
 }
 
-impl<I: Implementation> Driver<I> {
-    pub fn of(implementation: I) -> Self {
+impl Driver {
+    pub fn of<I: Implementation>(implementation: I) -> Self {
+        Self::with(Box::new(Instance::new(implementation)))
+    }
+}
+
+impl<C: Calls + ?Sized> Driver<C> {
+    pub fn with(calls: Box<C>) -> Self {
         let mut driver = Self {
-            implementation: ManuallyDrop::new(implementation),
-            allocations: ManuallyDrop::new(Vec::new()),
+            calls: ManuallyDrop::new(calls),
             panicked: false,
             torn_down: false,
             free_trees: None,
@@ -83,17 +88,16 @@ impl<I: Implementation> Driver<I> {
             accounts: Accounts::default(),
             report: Report::default(),
         };
-        driver.accounts =
-            driver.ask(|implementation| implementation.accounts()).unwrap_or_default();
+        driver.accounts = driver.ask(|calls| calls.accounts()).unwrap_or_default();
         driver
     }
 
-    pub fn implementation(&self) -> &I {
-        &self.implementation
+    pub fn calls(&self) -> &C {
+        &self.calls
     }
 
-    pub fn implementation_mut(&mut self) -> &mut I {
-        &mut self.implementation
+    pub fn calls_mut(&mut self) -> &mut C {
+        &mut self.calls
     }
 
     /// Whether it was torn down or has panicked, and must not be called any more.
@@ -102,11 +106,11 @@ impl<I: Implementation> Driver<I> {
     }
 
     /// Calls `f`, unless the implementation has panicked.
-    pub fn ask<T>(&mut self, f: impl FnOnce(&mut I) -> T) -> Option<T> {
+    pub fn ask<T>(&mut self, f: impl FnOnce(&mut C) -> T) -> Option<T> {
         if self.panicked {
             return None;
         }
-        match panics::catch(|| f(&mut self.implementation)) {
+        match panics::catch(|| f(&mut self.calls)) {
             Ok(answer) => Some(answer),
             Err(message) => {
                 self.panicked = true;
@@ -123,23 +127,22 @@ impl<I: Implementation> Driver<I> {
         if self.is_finished() {
             return Outcome::Skipped;
         }
-        let Self { implementation, allocations, blocks, free_trees, accounts, report, .. } = self;
-        let (implementation, allocations) = (&mut **implementation, &mut **allocations);
+        let Self { calls, blocks, free_trees, accounts, report, .. } = self;
         let done = panics::catch(|| {
-            if implementation.declines(operation).is_some() {
+            if calls.declines(operation).is_some() {
                 return None;
             }
             let mut leaked = 0;
             let outcome = match (operation, free_trees.take()) {
                 (Operation::ResetClear { clear }, Some(trees)) => {
-                    implementation.reset_clear_as(*clear, &trees);
+                    calls.reset_clear_as(*clear, &trees);
                     Outcome::Done
                 }
-                _ => apply(implementation, allocations, blocks, &mut leaked, operation),
+                _ => calls.apply(operation, blocks, &mut leaked),
             };
-            *report = implementation.report();
+            *report = calls.report();
             report.leaked = leaked;
-            *accounts = implementation.accounts();
+            *accounts = calls.accounts();
             Some(outcome)
         });
         match done {
@@ -156,96 +159,14 @@ impl<I: Implementation> Driver<I> {
             }
         }
     }
-
-    /// The ids of what is allocated.
-    pub fn allocated(&self) -> Vec<Id> {
-        let ids = (0..).zip(self.allocations.iter());
-        ids.filter_map(|(id, allocation)| allocation.is_some().then_some(id)).collect()
-    }
 }
 
-impl<I: Implementation> Drop for Driver<I> {
+impl<C: Calls + ?Sized> Drop for Driver<C> {
     fn drop(&mut self) {
         // After a panic its state may be inconsistent: leak it.
         if !self.panicked {
-            let Self { implementation, allocations, .. } = self;
-            // SAFETY: this is `drop`, so neither field is used again, and nothing else drops them.
-            unsafe {
-                ManuallyDrop::drop(implementation);
-                ManuallyDrop::drop(allocations);
-            }
-        }
-    }
-}
-
-fn apply<I: Implementation>(
-    implementation: &mut I,
-    allocations: &mut Vec<Option<I::Allocation>>,
-    blocks: &mut Vec<Block>,
-    leaked: &mut usize,
-    operation: &Operation,
-) -> Outcome {
-    match *operation {
-        Operation::Alloc { id, ref request } => {
-            let index = id as usize;
-            if index >= allocations.len() {
-                allocations.resize_with(index + 1, || None);
-            }
-            let outcome = implementation.alloc(request).map(|allocation| {
-                implementation.blocks(&allocation, blocks);
-                allocations[index] = Some(allocation);
-            });
-            Outcome::of(outcome)
-        }
-        Operation::AllocOnto { id, ref request } => {
-            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
-                return Outcome::Skipped;
-            };
-            let outcome = implementation.alloc_onto(allocation, request);
-            implementation.blocks(allocation, blocks);
-            Outcome::of(outcome)
-        }
-        Operation::Free { id, cleared } => {
-            let Some(allocation) = allocations.get_mut(id as usize).and_then(Option::take) else {
-                return Outcome::Skipped;
-            };
-            implementation.free(allocation, cleared);
-            Outcome::Done
-        }
-        Operation::FreeBlock { id, index, cleared } => {
-            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
-                return Outcome::Skipped;
-            };
-            implementation.blocks(allocation, blocks);
-            let exists = index < blocks.len();
-            blocks.clear();
-            if exists {
-                implementation.free_block(allocation, index, cleared);
-            }
-            if exists { Outcome::Done } else { Outcome::Skipped }
-        }
-        Operation::Trim { id, start, new_size } => {
-            let Some(Some(allocation)) = allocations.get_mut(id as usize) else {
-                return Outcome::Skipped;
-            };
-            let outcome = implementation.trim(allocation, start, new_size);
-            implementation.blocks(allocation, blocks);
-            Outcome::of(outcome)
-        }
-        Operation::ResetClear { clear } => {
-            implementation.reset_clear(clear);
-            Outcome::Done
-        }
-        Operation::BlockAt { offset } => {
-            implementation.block_at(offset).map_or_else(Outcome::Failed, Outcome::Found)
-        }
-        Operation::FailNth { nth, times } => {
-            implementation.fail_nth(nth, times);
-            Outcome::Done
-        }
-        Operation::Fini => {
-            *leaked = implementation.fini();
-            Outcome::Done
+            // SAFETY: this is `drop`, so the field is not used again, and nothing else drops it.
+            unsafe { ManuallyDrop::drop(&mut self.calls) };
         }
     }
 }

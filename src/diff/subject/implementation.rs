@@ -73,7 +73,7 @@ impl From<BlockInfo> for Block {
 /// | `ENXIO` | [`block_at`](Self::block_at): the offset is outside of the space |
 /// | `ENOMEM` | the allocator's own memory ran out: with [`FailNth`](Capability::FailNth) only |
 /// | `EOPNOTSUPP` | [`create`](Self::create): the allocator has limits that exclude this space |
-pub trait Implementation: Sized {
+pub trait Implementation: Sized + 'static {
     /// The result of one [`alloc`](Self::alloc): one or more blocks.
     type Allocation;
 

@@ -4,6 +4,7 @@
 mod capability;
 mod driver;
 mod implementation;
+mod instance;
 mod kernel;
 pub(super) mod panics;
 mod safe_api;
@@ -13,6 +14,7 @@ pub use capability::{Capabilities, Capability};
 pub use driver::Outcome;
 pub(super) use driver::{Driver, needs};
 pub use implementation::{Block, Implementation, Printed, Report, Shareable};
+pub(super) use instance::{Calls, Instance};
 use kernel::capabilities;
 pub(crate) use kernel::kept_away;
 pub use kernel::{KernelAllocation, KernelC};

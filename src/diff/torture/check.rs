@@ -9,10 +9,9 @@ use crate::diff::{
 };
 
 use super::episode::Runner;
-use super::untyped;
 use super::{Episode, Failure, Options, Pulse, Report};
 
-type Start<S> = fn(Space, Settings) -> Result<Lockstep<S, KernelC>, NotCreated>;
+type Start = fn(Space, Settings) -> Result<Lockstep, NotCreated>;
 
 /// Runs an implementation in lockstep with the kernel's C. For tests.
 ///
@@ -32,7 +31,7 @@ type Start<S> = fn(Space, Settings) -> Result<Lockstep<S, KernelC>, NotCreated>;
 /// With a short trace, if the two differ, a promise is broken, the implementation panics, or a call
 /// takes longer than [`Options::patience`]. Also if no allocator could be created.
 #[track_caller]
-pub fn check<S: Implementation + 'static>(options: &Options) -> Report {
+pub fn check<S: Implementation>(options: &Options) -> Report {
     use Comparison::{Contract, Exact, Observable};
     let parts: &[(Comparison, u64)] = match options.settings.comparison {
         Exact => &[(Exact, 2), (Observable, 1), (Contract, 1)],
@@ -45,9 +44,9 @@ pub fn check<S: Implementation + 'static>(options: &Options) -> Report {
         let settings = Settings { comparison, ..options.settings };
         let operations = (options.operations * part).div_ceil(all);
         let options = Options { seed, operations, settings, ..options.clone() };
-        let start: Start<S> = match comparison {
-            Contract => Lockstep::<S, KernelC>::alone,
-            _ => Lockstep::<S, KernelC>::new,
+        let start: Start = match comparison {
+            Contract => Lockstep::alone::<S>,
+            _ => Lockstep::new::<S, KernelC>,
         };
         let (report, failure) = match run_watched(&options, start) {
             Ok(done) => done,
@@ -68,10 +67,7 @@ pub fn check<S: Implementation + 'static>(options: &Options) -> Report {
 }
 
 /// Runs in its own thread, which is abandoned if a call in it does not return.
-fn run_watched<S: Implementation + 'static>(
-    options: &Options,
-    start: Start<S>,
-) -> Result<(Report, Option<Box<Failure>>), String> {
+fn run_watched(options: &Options, start: Start) -> Result<(Report, Option<Box<Failure>>), String> {
     let pulse = Arc::new(Pulse::default());
     // The current episode, the operations begun before it, and whether a trace is being shrunk.
     let current = Arc::new(Mutex::new((None::<Episode>, 0u64, false)));
@@ -80,8 +76,7 @@ fn run_watched<S: Implementation + 'static>(
         let (options, pulse, current) = (options.clone(), Arc::clone(&pulse), Arc::clone(&current));
         move || {
             let report = Report::default();
-            let start = &untyped(start);
-            let runner = Runner { options: &options, start, report, pulse: &pulse };
+            let runner = Runner { options: &options, start: &start, report, pulse: &pulse };
             let result = runner.run(&mut |report| {
                 let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
                 if current.0 != report.episode {
@@ -119,8 +114,7 @@ fn run_watched<S: Implementation + 'static>(
         ));
     };
     let report = Report::default();
-    let start = &untyped(start);
-    let runner = Runner { options, start, report, pulse: &Pulse::default() };
+    let runner = Runner { options, start: &start, report, pulse: &Pulse::default() };
     let trace = runner.operations(episode, seen - before);
     Err(hang(patience, &trace))
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Failure, Options, Pulse, Report, Runner, untyped};
+use super::{Failure, Options, Pulse, Report, Runner};
 use crate::diff::generate::Seeded;
 use crate::diff::{
-    Aspect, Finding, FirstFinding, Implementation, Lockstep, NotCreated, Operation, Settings,
-    Space, compare,
+    Aspect, Finding, FirstFinding, Lockstep, NotCreated, Operation, Settings, Space, compare,
 };
 
 /// Findings of one kind.
@@ -29,15 +28,14 @@ impl From<Failure> for Collected {
 
 /// Runs the pairs that `start` creates until [`Options::operations`] are done or `watch` returns
 /// false, and keeps one finding of each kind. Calls `found` with each new one.
-pub fn collect<S: Implementation, R: Implementation>(
+pub fn collect(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     mut found: impl FnMut(&Collected),
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Collected>) {
     let pulse = &Pulse::default();
-    let start = &untyped(start);
-    let mut runner = Runner { options, start, report: Report::default(), pulse };
+    let mut runner = Runner { options, start: &start, report: Report::default(), pulse };
     let mut choices = Seeded::new(options.seed);
     let mut kinds = Kinds::default();
     while let Some((episode, first)) = runner.next_finding(&mut choices, &mut watch) {

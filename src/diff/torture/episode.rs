@@ -4,7 +4,7 @@ use crate::diff::generate::{self, Choices, Seeded, Source};
 use crate::diff::trace::FirstFinding;
 use crate::diff::{Capabilities, NotCreated, Operation, Settings, Space, Trace};
 
-use super::pair::Start;
+use super::Start;
 use super::{Options, Pulse, Report};
 
 /// One allocator's whole run. A torture run is a sequence of episodes.

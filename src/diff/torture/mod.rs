@@ -4,7 +4,6 @@ mod check;
 mod collect;
 mod episode;
 mod failure;
-mod pair;
 mod report;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +19,10 @@ pub use collect::{Collected, collect};
 pub use episode::Episode;
 pub(super) use episode::Runner;
 pub use failure::Failure;
-pub(super) use pair::{Start, untyped};
 pub use report::Report;
+
+/// Starts a pair in a space.
+pub(super) type Start<'a> = dyn Fn(Space, Settings) -> Result<Lockstep, NotCreated> + 'a;
 
 /// Options of a torture run.
 #[derive(Clone, Debug)]
@@ -88,18 +89,18 @@ pub fn run<S: Implementation, R: Implementation>(
     options: &Options,
     watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    run_with(options, Lockstep::<S, R>::new, watch)
+    run_with(options, Lockstep::new::<S, R>, watch)
 }
 
 /// Runs the pairs that `start` creates, with or without a reference: for implementations that are
 /// not created by [`Implementation::create`].
-pub fn run_with<S: Implementation, R: Implementation>(
+pub fn run_with(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    let start = &untyped(start);
-    let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
+    let runner =
+        Runner { options, start: &start, report: Report::default(), pulse: &Pulse::default() };
     runner.run(&mut watch)
 }
 
@@ -108,7 +109,7 @@ pub fn run_alone<S: Implementation>(
     options: &Options,
     watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    run_with(options, Lockstep::<S, S>::alone, watch)
+    run_with(options, Lockstep::alone::<S>, watch)
 }
 
 /// A random trace of `operations` operations, to replay on two kernels. It uses what the pair from
@@ -117,8 +118,8 @@ pub fn run_alone<S: Implementation>(
 /// # Errors
 ///
 /// [`NotCreated`] if the space is not possible.
-pub fn random_trace<S: Implementation, R: Implementation>(
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+pub fn random_trace(
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     seed: u64,
     space: Space,
     operations: u64,
@@ -131,30 +132,30 @@ pub fn random_trace<S: Implementation, R: Implementation>(
 /// # Errors
 ///
 /// [`NotCreated`] if the space is not possible.
-pub fn trace<S: Implementation, R: Implementation>(
+pub fn trace(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     seed: u64,
     space: Space,
     operations: u64,
 ) -> Result<Trace, NotCreated> {
     start(space, options.settings)?;
-    let start = &untyped(start);
-    let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
+    let runner =
+        Runner { options, start: &start, report: Report::default(), pulse: &Pulse::default() };
     let episode = Episode { seed, space, operations, full_check_interval: 0 };
     Ok(runner.operations(episode, operations))
 }
 
 /// Runs one episode of a run again, to its end. Calls `each` with each operation before it runs, so
 /// that a caller knows which one kills the process.
-pub fn replay_episode<S: Implementation, R: Implementation>(
+pub fn replay_episode(
     options: &Options,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     episode: Episode,
     each: impl FnMut(&Operation),
 ) {
-    let start = &untyped(start);
-    let runner = Runner { options, start, report: Report::default(), pulse: &Pulse::default() };
+    let runner =
+        Runner { options, start: &start, report: Report::default(), pulse: &Pulse::default() };
     runner.replay(episode, each);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::diff::torture::{Failure, Start, untyped};
+use crate::diff::torture::{Failure, Start};
 use crate::diff::{
     Capabilities, Comparison, Finding, Implementation, KernelC, Lockstep, NotCreated, Operation,
     Settings, Space,
@@ -91,7 +91,7 @@ impl Trace {
     /// use gpu_buddy::diff::{KernelC, Lockstep, Settings, Trace, reference::Reference};
     ///
     /// let trace: Trace = "space size=1M chunk=4K\na = alloc 8K\nfree a\n".parse()?;
-    /// let found = trace.run(Lockstep::<KernelC, Reference>::new, Settings::default())?;
+    /// let found = trace.run(Lockstep::new::<KernelC, Reference>, Settings::default())?;
     /// assert_eq!(found, None);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -99,9 +99,9 @@ impl Trace {
     /// # Errors
     ///
     /// [`NotCreated`] if its space is refused or declined.
-    pub fn run<S: Implementation, R: Implementation>(
+    pub fn run(
         &self,
-        start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+        start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
         settings: Settings,
     ) -> Result<Option<FirstFinding>, NotCreated> {
         self.run_observed(start, settings, |_| {})
@@ -113,13 +113,13 @@ impl Trace {
     /// # Errors
     ///
     /// Those of [`run`](Self::run).
-    pub fn run_observed<S: Implementation, R: Implementation>(
+    pub fn run_observed(
         &self,
-        start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
+        start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
         settings: Settings,
         mut begun: impl FnMut(usize),
     ) -> Result<Option<FirstFinding>, NotCreated> {
-        self.run_with(&untyped(start), settings, false, &mut begun)
+        self.run_with(&start, settings, false, &mut begun)
     }
 
     /// Runs the trace on an implementation in lockstep with the kernel's C, with all checks
@@ -140,8 +140,8 @@ impl Trace {
     pub fn replay<S: Implementation>(&self, comparison: Comparison) -> Result<(), Box<Failure>> {
         let settings = Settings { comparison, full_check_interval: 1, ..Settings::default() };
         let found = match comparison {
-            Comparison::Contract => self.run(Lockstep::<S, KernelC>::alone, settings),
-            _ => self.run(Lockstep::<S, KernelC>::new, settings),
+            Comparison::Contract => self.run(Lockstep::alone::<S>, settings),
+            _ => self.run(Lockstep::new::<S, KernelC>, settings),
         };
         match found {
             Ok(Some(found)) => {
@@ -176,7 +176,7 @@ impl Trace {
         let mut near_end = far_from_end;
         for (index, operation) in self.operations.iter().enumerate() {
             if check_tail_fully && index == far_from_end {
-                let blocks = pair.tree_size();
+                let blocks = pair.snapshot().map_or(0, |snapshot| snapshot.blocks.len());
                 let tail = (TAIL_BLOCKS / blocks.max(1)).clamp(8, TAIL);
                 near_end = count.saturating_sub(tail);
             }

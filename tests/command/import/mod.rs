@@ -48,8 +48,7 @@ fn import(text: &str) -> Imported {
 
 /// Runs the trace on the C. Returns the first answer that is not the recorded one.
 fn difference(imported: &Imported) -> Option<String> {
-    let mut pair =
-        Lockstep::<KernelC, KernelC>::alone(imported.trace.space, Settings::default()).unwrap();
+    let mut pair = Lockstep::alone::<KernelC>(imported.trace.space, Settings::default()).unwrap();
     for (operation, (_, recorded)) in imported.trace.operations.iter().zip(&imported.outcomes) {
         let outcome = pair.step(operation).outcome;
         let same = match recorded {
@@ -76,7 +75,7 @@ fn operations(trace: &Trace) -> Vec<String> {
 
 /// The trace without operations that do not call the C.
 fn called(trace: &Trace) -> Trace {
-    let mut pair = Lockstep::<KernelC, KernelC>::alone(trace.space, Settings::default()).unwrap();
+    let mut pair = Lockstep::alone::<KernelC>(trace.space, Settings::default()).unwrap();
     let mut operations = Vec::new();
     for operation in &trace.operations {
         if pair.step(operation).outcome != Outcome::Skipped {

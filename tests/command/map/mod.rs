@@ -54,7 +54,7 @@ impl Place {
 /// The state after a trace, without the command.
 fn snapshot(trace: &str) -> Snapshot {
     let trace: Trace = trace.parse().expect("a trace");
-    let pair = Lockstep::<KernelC, KernelC>::alone(trace.space, Settings::default());
+    let pair = Lockstep::alone::<KernelC>(trace.space, Settings::default());
     let mut pair = pair.expect("a kernel");
     trace.operations.iter().for_each(|operation| _ = pair.step(operation));
     pair.snapshot().expect("a state")

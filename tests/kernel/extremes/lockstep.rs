@@ -12,7 +12,7 @@ fn spaces_in_lockstep() {
                 note(space);
                 let settings = Settings { full_check_interval: 1, ..Settings::default() };
                 let started = Instant::now();
-                match Lockstep::<KernelC, Reference>::new(space, settings) {
+                match Lockstep::new::<KernelC, Reference>(space, settings) {
                     Ok(mut pair) => {
                         made += 1;
                         operations_in_lockstep(&mut pair, chunk_size);
@@ -26,7 +26,7 @@ fn spaces_in_lockstep() {
     });
 }
 
-fn operations_in_lockstep(pair: &mut Lockstep<KernelC, Reference>, chunk_size: u64) {
+fn operations_in_lockstep(pair: &mut Lockstep, chunk_size: u64) {
     let request =
         AllocRequest { size: chunk_size, min_block_size: chunk_size, ..AllocRequest::default() };
     let mut operations = vec![Operation::Alloc { id: 0, request }];
@@ -46,15 +46,15 @@ fn operations_in_lockstep(pair: &mut Lockstep<KernelC, Reference>, chunk_size: u
         let step = pair.step(operation);
         assert!(!twin || step.findings.is_empty(), "{operation:?}: {:?}", step.findings);
     }
-    let Space { size, chunk_size, .. } = pair.subject().space();
+    let Space { size, chunk_size, .. } = pair.contract().space();
     let size = size - size % chunk_size;
     let end = pair.finish();
     assert!(!twin || end.findings.is_empty(), "{:?}", end.findings);
-    assert_eq!(pair.subject().avail(), size - taken(pair));
+    assert_eq!(pair.accounts().avail, size - taken(pair));
 }
 
 /// The bytes that [`Lockstep::finish`] leaves allocated, to show that they can be.
-fn taken(pair: &Lockstep<KernelC, Reference>) -> u64 {
-    let chunk_size = pair.subject().space().chunk_size;
+fn taken(pair: &Lockstep) -> u64 {
+    let chunk_size = pair.contract().space().chunk_size;
     pair.blocks().iter().map(|block| chunk_size << block.order).sum()
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{CHUNK, KIB, MIB, alignment, within};
 use gpu_buddy::diff::reference::Reference;
-use gpu_buddy::diff::{Implementation, KernelC, Lockstep, NotCreated, Operation, Settings, Space};
+use gpu_buddy::diff::{KernelC, Lockstep, NotCreated, Operation, Settings, Space};
 use gpu_buddy::diff::{ParseSizeError, Trace, format_size, parse_size};
 use gpu_buddy::fault::Fault;
 use gpu_buddy::kernel::gpu::buddy as binding;

@@ -15,7 +15,7 @@ use gpu_buddy::module::{Features, Module};
 /// also those that are known.
 fn run(trace: &Trace) -> Vec<Breach> {
     let settings = Settings { full_check_interval: 1, strict: true, ..Settings::default() };
-    let mut alone = Lockstep::<KernelC, KernelC>::alone(trace.space, settings).unwrap();
+    let mut alone = Lockstep::alone::<KernelC>(trace.space, settings).unwrap();
     let steps = trace.operations.iter().map(|operation| alone.step(operation));
     let mut findings: Vec<_> = steps.flat_map(|step| step.findings).collect();
     findings.extend(alone.finish().findings);

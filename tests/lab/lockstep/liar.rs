@@ -8,7 +8,7 @@ use gpu_buddy::module::Features;
 use gpu_buddy::{AllocRequest, Errno, Snapshot};
 
 /// What an allocator lies about.
-pub trait Lie {
+pub trait Lie: 'static {
     fn capabilities(all: Capabilities) -> Capabilities {
         all
     }

@@ -30,7 +30,7 @@ fn trace(text: &str) -> Trace {
 /// The steps of a trace, and its end.
 fn steps<S: Implementation, R: Implementation>(text: &str, settings: Settings) -> Vec<Step> {
     let trace = trace(text);
-    let mut pair = Lockstep::<S, R>::new(trace.space, settings).expect("a space");
+    let mut pair = Lockstep::new::<S, R>(trace.space, settings).expect("a space");
     let mut steps: Vec<_> = trace.operations.iter().map(|operation| pair.step(operation)).collect();
     steps.push(pair.finish());
     steps
@@ -205,7 +205,7 @@ fn the_end_finds_what_was_not_given_back() {
 #[test]
 fn a_step_without_its_allocation_does_nothing() {
     let mut pair =
-        Lockstep::<KernelC, Reference>::new(SPACE, Settings::default()).expect("a space");
+        Lockstep::new::<KernelC, Reference>(SPACE, Settings::default()).expect("a space");
     for operation in [
         Operation::Free { id: 3, cleared: true },
         Operation::FreeBlock { id: 3, index: 0, cleared: true },
@@ -255,7 +255,7 @@ fn what_a_reset_misses_is_predicted() {
         let trace = Trace { space, operations: operations.collect() };
 
         let settings = Settings { full_check_interval: 1, ..Settings::default() };
-        let mut pair = Lockstep::<KernelC, Reference>::new(space, settings).unwrap();
+        let mut pair = Lockstep::new::<KernelC, Reference>(space, settings).unwrap();
         for operation in &trace.operations {
             let step = pair.step(operation);
             assert!(step.findings.is_empty(), "{:?}\n{trace}", step.findings);

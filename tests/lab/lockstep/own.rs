@@ -95,8 +95,8 @@ fn accepting_every_space_is_a_finding(#[case] comparison: Comparison, #[case] sa
     let settings = Settings { comparison, ..Settings::default() };
     let options = Options { settings, operations: 1_000_000, ..Options::default() };
     let start = match comparison {
-        Comparison::Contract => Lockstep::<Anywhere, KernelC>::alone,
-        _ => Lockstep::<Anywhere, KernelC>::new,
+        Comparison::Contract => Lockstep::alone::<Anywhere>,
+        _ => Lockstep::new::<Anywhere, KernelC>,
     };
     let (report, failure) = torture::run_with(&options, start, |_| true);
     let failure = failure.expect("a finding");

@@ -12,7 +12,7 @@ use gpu_buddy::module::Module;
 
 use super::Arguments;
 use super::report::{Left, Shown};
-use crate::kernel::{Against, Pair, names, start_both};
+use crate::kernel::{Against, Pair, names};
 use crate::replay::read_trace;
 use crate::watchdog::Watchdog;
 use crate::{Failure, Verdict, supervise};
@@ -29,12 +29,12 @@ pub fn run(
         shrink: supervise::shrink_one(arguments.seconds),
         ..Options::default()
     };
+    let pair = Pair { module: kernel, against: Against::Kernel(base) };
     if let Some(thread) = arguments.replay_episode {
-        let pair = Pair { module: kernel, against: Against::Kernel(base) };
         supervise::replay_episode(&compare::options(&options), pair, folder, thread)?;
         return Ok(Verdict::Passed);
     }
-    let start = start_both(kernel, base);
+    let start = |space, settings| pair.start(space, settings);
     if let Some(file) = arguments.traces.first() {
         supervise::exit_on_interrupt()?;
         let refused = |error: NotCreated| Failure::Usage(format!("{}: {error}", file.display()));

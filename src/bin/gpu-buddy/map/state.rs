@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gpu_buddy::diff::{Block, Id, Operation, Outcome};
+use gpu_buddy::diff::{Block, Id, Lockstep, Operation, Outcome};
 use gpu_buddy::{BlockInfo, BlockState, Snapshot};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::follow::{Observer, Pair, What};
+use crate::follow::{Observer, What};
 
 /// The state after some operations of a trace.
 #[derive(Serialize, Deserialize)]
@@ -28,11 +28,11 @@ impl Observer for Looker {
     type Seen = State;
     const WHAT: What = What::State;
 
-    fn begin(_: usize, _: &mut Pair) -> Self {
+    fn begin(_: usize, _: &mut Lockstep) -> Self {
         Self::default()
     }
 
-    fn observe(&mut self, _: usize, operation: &Operation, outcome: Outcome, pair: &mut Pair) {
+    fn observe(&mut self, _: usize, operation: &Operation, outcome: Outcome, pair: &mut Lockstep) {
         if outcome == Outcome::Skipped {
             return;
         }
@@ -58,7 +58,7 @@ impl Observer for Looker {
         }
     }
 
-    fn end(self, pair: &mut Pair) -> State {
+    fn end(self, pair: &mut Lockstep) -> State {
         let Some(snapshot) = pair.snapshot() else {
             unreachable!("a kernel has a state until a BUG")
         };

@@ -1,10 +1,10 @@
 //! Records the numbers for a plot, call by call.
 
-use gpu_buddy::diff::{Operation, Outcome};
+use gpu_buddy::diff::{Lockstep, Operation, Outcome};
 use gpu_buddy::{BlockState, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::follow::{Observer, Pair, What};
+use crate::follow::{Observer, What};
 
 /// Maximum number of columns and samples, plus one at each end.
 pub const COLUMNS: usize = 600;
@@ -73,7 +73,7 @@ impl Observer for Plotter {
     type Seen = Series;
     const WHAT: What = What::Series;
 
-    fn begin(operations: usize, pair: &mut Pair) -> Self {
+    fn begin(operations: usize, pair: &mut Lockstep) -> Self {
         let first = state(pair);
         let largest = first.chunk_size << first.max_order();
         let pages = PAGES.into_iter().filter(|&page| first.chunk_size < page && page <= largest);
@@ -97,7 +97,7 @@ impl Observer for Plotter {
         plotter
     }
 
-    fn observe(&mut self, index: usize, _: &Operation, _: Outcome, pair: &mut Pair) {
+    fn observe(&mut self, index: usize, _: &Operation, _: Outcome, pair: &mut Lockstep) {
         let columns = &mut self.series.columns;
         self.series.operations = index + 1;
         let (accounts, steps) = (pair.accounts(), pair.costs().0);
@@ -118,7 +118,7 @@ impl Observer for Plotter {
         }
     }
 
-    fn end(self, _: &mut Pair) -> Series {
+    fn end(self, _: &mut Lockstep) -> Series {
         self.series
     }
 }
@@ -132,7 +132,7 @@ impl Plotter {
     }
 }
 
-fn state(pair: &mut Pair) -> Snapshot {
+fn state(pair: &mut Lockstep) -> Snapshot {
     let Some(snapshot) = pair.snapshot() else { unreachable!("a kernel has a state until a BUG") };
     snapshot
 }

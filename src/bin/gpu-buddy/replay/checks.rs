@@ -1,6 +1,6 @@
 //! Decides when to check the whole tree, so that the checks take a bounded part of the time.
 
-use gpu_buddy::diff::{Finding, Implementation, Lockstep, NotCreated, Trace};
+use gpu_buddy::diff::{Finding, Lockstep, NotCreated, Trace};
 
 /// If the checks of a trace visit fewer blocks than this, about 0.5 s, the tree is checked after
 /// each operation.
@@ -55,9 +55,9 @@ impl Checks {
 
 /// The index of the first operation after which a check finds `finding`. It was found after
 /// operation `found`, and not after `clean`.
-pub fn first_shown<S: Implementation, R: Implementation>(
+pub fn first_shown(
     trace: &Trace,
-    start: impl Fn() -> Result<Lockstep<S, R>, NotCreated>,
+    start: impl Fn() -> Result<Lockstep, NotCreated>,
     clean: Option<usize>,
     found: usize,
     finding: &Finding,

@@ -2,12 +2,10 @@
 
 use std::io::{Write, stdout};
 
-use gpu_buddy::diff::{
-    Aspect, Finding, KernelC, Lockstep, NotCreated, Operation, Outcome, Settings, Trace,
-};
+use gpu_buddy::diff::{Aspect, Finding, Lockstep, NotCreated, Operation, Outcome, Settings, Trace};
 use indicatif::HumanCount;
 
-use crate::kernel::{Against, Pair, start_both};
+use crate::kernel::{Against, Pair};
 use crate::{Failure, Verdict};
 
 /// Prints each call of a trace with its cost, and the cost in the base if there is one. Nothing
@@ -15,14 +13,14 @@ use crate::{Failure, Verdict};
 pub fn play(trace: &Trace, pair: Pair) -> Result<Result<Verdict, Failure>, NotCreated> {
     let settings =
         Settings { full_check_interval: 0, differences_only: true, ..Settings::default() };
-    let lockstep = match pair.against {
-        Against::Kernel(base) => start_both(pair.module, base)(trace.space, settings)?,
-        _ => Lockstep::only(KernelC::new(pair.module, trace.space), trace.space, settings)?,
+    let against = match pair.against {
+        Against::Reference => Against::Contract,
+        other => other,
     };
-    Ok(play_on(trace, lockstep))
+    Ok(play_on(trace, Pair { against, ..pair }.start(trace.space, settings)?))
 }
 
-fn play_on(trace: &Trace, mut pair: Lockstep<KernelC, KernelC>) -> Result<Verdict, Failure> {
+fn play_on(trace: &Trace, mut pair: Lockstep) -> Result<Verdict, Failure> {
     let mut out = stdout().lock();
     write!(out, "{}", Trace { space: trace.space, operations: Vec::new() })?;
     let mut verdict = Verdict::Passed;

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use gpu_buddy::Snapshot;
 use gpu_buddy::diff::{
-    Aspect, Finding, Implementation, Lockstep, NotCreated, Operation, Outcome, Promise, Settings,
-    Space, Step, TraceFile, format_size,
+    Aspect, Finding, Lockstep, NotCreated, Operation, Outcome, Promise, Settings, Space, Step,
+    TraceFile, format_size,
 };
 
 use super::delta::delta;
 use super::recording::{Call, Event, Is, Note};
-use crate::kernel::{Against, Judged, start_both};
+use crate::kernel::{Judged, Pair};
 use crate::replay::allocations::Allocations;
 use crate::replay::checks::Checks;
 use crate::replay::{blocks, has_faults, outcome, read_trace};
@@ -47,27 +47,19 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         ..Settings::default()
     };
     let mut out = stdout().lock();
-    let space = file.trace().space;
-    match pair.against {
-        Against::Kernel(other) => {
-            record(&file, start_both(pair.module, other), space, settings, &mut out)?;
-        }
-        _ => {
-            record(&file, |space, settings| pair.start(space, settings), space, settings, &mut out)?
-        }
-    }
+    record(&file, pair, settings, &mut out)?;
     Ok(Verdict::Passed)
 }
 
-fn record<S: Implementation, R: Implementation>(
+fn record(
     file: &TraceFile,
-    start: impl Fn(Space, Settings) -> Result<Lockstep<S, R>, NotCreated>,
-    space: Space,
+    pair: Pair,
     settings: Settings,
     out: &mut impl Write,
 ) -> io::Result<()> {
     say(out, &Event::Begun(0))?;
-    let mut pair = match start(space, settings) {
+    let space = file.trace().space;
+    let mut pair = match pair.start(space, settings) {
         Ok(pair) => pair,
         Err(NotCreated::Finding(finding)) => {
             let notes = vec![note(&finding)];
@@ -129,11 +121,7 @@ fn diverged(step: &Step) -> bool {
 
 /// Adds the state to a call. `last` is the state that was read before. Returns the number of
 /// blocks.
-fn read_state<S: Implementation, R: Implementation>(
-    pair: &mut Lockstep<S, R>,
-    call: &mut Call,
-    last: &mut Option<Snapshot>,
-) -> usize {
+fn read_state(pair: &mut Lockstep, call: &mut Call, last: &mut Option<Snapshot>) -> usize {
     let accounts = pair.accounts();
     call.free = Some((format_size(accounts.avail), format_size(accounts.clear_avail)));
     let Some(state) = pair.snapshot() else { return 0 };
@@ -147,11 +135,7 @@ fn read_state<S: Implementation, R: Implementation>(
 }
 
 /// The answer of the other side, if it differs.
-fn other_outcome<S: Implementation, R: Implementation>(
-    step: &Step,
-    pair: &Lockstep<S, R>,
-    space: Space,
-) -> Option<String> {
+fn other_outcome(step: &Step, pair: &Lockstep, space: Space) -> Option<String> {
     let other = step.reference?;
     if other == step.outcome && pair.blocks() == pair.reference_blocks() {
         return None;

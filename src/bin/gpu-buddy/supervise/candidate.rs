@@ -11,7 +11,7 @@ use gpu_buddy::diff::{FirstFinding, NotCreated, Settings, Trace};
 use serde::{Deserialize, Serialize};
 
 use super::process::{Death, Status, end_with_parent, run_trace, say};
-use crate::kernel::{Against, Judged, start_both};
+use crate::kernel::{Against, Judged, Pair};
 use crate::replay::read_trace;
 use crate::{Failure, Verdict};
 
@@ -54,10 +54,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         ..Settings::default()
     };
     let pair = arguments.judged.open(arguments.faults)?;
+    let space = file.trace().space;
     let mut out = stdout().lock();
     if arguments.all_or_nothing
-        && let Ok(made) = pair.start(file.trace().space, settings)
-        && !made.capabilities().contains(file.trace().needs())
+        && let Ok(alone) = (Pair { against: Against::Contract, ..pair }).start(space, settings)
+        && !alone.capabilities().contains(file.trace().needs())
     {
         say(&mut out, &Event::NotOffered)?;
         return Ok(Verdict::Failed);
@@ -66,17 +67,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         // If this fails, the trace counts as one that shows nothing.
         let _ = say(&mut out, &Event::Begun(index));
     };
-    let found = match pair.against {
-        Against::Kernel(other) => {
-            file.trace().run_observed(start_both(pair.module, other), settings, begun)
-        }
-        _ => file.trace().run_observed(
-            |space, settings| pair.start(space, settings),
-            settings,
-            begun,
-        ),
-    };
-    match found {
+    let start = |space, settings| pair.start(space, settings);
+    match file.trace().run_observed(start, settings, begun) {
         Ok(None) | Err(NotCreated::Refused(_) | NotCreated::Declined) => Ok(Verdict::Passed),
         Ok(Some(FirstFinding { finding, operations, .. })) => {
             let kind = finding.kind().to_owned();

@@ -8,7 +8,7 @@ use gpu_buddy::diff::torture::{self, Episode, Options};
 use gpu_buddy::diff::{Operation, Space, Trace};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Against, Pair, start_both};
+use crate::kernel::Pair;
 
 #[derive(Serialize, Deserialize)]
 struct Left {
@@ -47,15 +47,7 @@ pub fn replay_episode(options: &Options, pair: Pair, folder: &Path, thread: u64)
         // If this fails, the trace is too short to reproduce the failure.
         let _ = file.write_all(format!("{operation}\n").as_bytes());
     };
-    match pair.against {
-        Against::Kernel(other) => {
-            torture::replay_episode(options, start_both(pair.module, other), episode, write);
-        }
-        _ => {
-            let start = |space, settings| pair.start(space, settings);
-            torture::replay_episode(options, start, episode, write);
-        }
-    }
+    torture::replay_episode(options, |space, settings| pair.start(space, settings), episode, write);
     Ok(())
 }
 

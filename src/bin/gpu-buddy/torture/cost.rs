@@ -10,7 +10,7 @@ use gpu_buddy::diff::torture::{Options, Report};
 use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Against, Pair, start_both};
+use crate::kernel::Pair;
 
 /// Number of kinds of calls that get a trace: as many as fit on a screen.
 const MOST_TRACES: usize = 12;
@@ -53,12 +53,8 @@ pub fn collect(
     let kinds: Vec<_> = report.costs.kinds().into_iter().take(MOST_TRACES).collect();
     let mut number = 0;
     let mut example = |costly: &Costly| {
-        let made = match pair.against {
-            Against::Kernel(base) => {
-                cost::trace(options, start_both(pair.module, base), costly, within)
-            }
-            _ => cost::trace(options, |space, it| pair.start(space, it), costly, within),
-        };
+        let start = |space, settings| pair.start(space, settings);
+        let made = cost::trace(options, start, costly, within);
         number += 1;
         made.map(|made| {
             Example::new(made, &out.join(format!("gpu-buddy-{seed}-cost-{number}.trace")))
