@@ -3,7 +3,7 @@
 use core::mem;
 
 use crate::Errno;
-use crate::diff::subject::{Driver, panics};
+use crate::diff::subject::{Calls, Driver, Instance, panics};
 use crate::diff::{
     Aspect, Breach, Capability, Comparison, Contract, Finding, Implementation, NotCreated,
     Settings, Space,
@@ -22,7 +22,7 @@ impl Lockstep {
         S: Implementation,
         R: Implementation,
     {
-        Self::between(created::<S>(space)?, created::<R>(space)?, space, settings)
+        Self::both(created::<S>(space)?, created::<R>(space)?, space, settings)
     }
 
     /// Starts with two allocators that were just created.
@@ -36,9 +36,19 @@ impl Lockstep {
         space: Space,
         settings: Settings,
     ) -> Result<Self, NotCreated> {
+        Self::both(subject.map(untyped), reference.map(untyped), space, settings)
+    }
+
+    fn both(
+        subject: Made,
+        reference: Made,
+        space: Space,
+        settings: Settings,
+    ) -> Result<Self, NotCreated> {
         match (subject, reference) {
             (Ok(subject), Ok(reference)) if space.is_valid() => {
-                Ok(Self::with(Driver::of(subject), Some(Driver::of(reference)), space, settings))
+                let (subject, reference) = (Driver::with(subject), Driver::with(reference));
+                Ok(Self::with(subject, Some(reference), space, settings))
             }
             (Ok(subject), Ok(reference)) => {
                 let kernels = subject.runs_kernel_code() && reference.runs_kernel_code();
@@ -63,7 +73,7 @@ impl Lockstep {
     ///
     /// [`NotCreated`] if it cannot be created.
     pub fn alone<S: Implementation>(space: Space, settings: Settings) -> Result<Self, NotCreated> {
-        Self::only(created::<S>(space)?, space, settings)
+        Self::one(created::<S>(space)?, space, settings)
     }
 
     /// Starts with an allocator that was just created, without a reference.
@@ -76,9 +86,13 @@ impl Lockstep {
         space: Space,
         settings: Settings,
     ) -> Result<Self, NotCreated> {
+        Self::one(subject.map(untyped), space, settings)
+    }
+
+    fn one(subject: Made, space: Space, settings: Settings) -> Result<Self, NotCreated> {
         match subject {
             Ok(subject) if space.is_valid() => {
-                Ok(Self::with(Driver::of(subject), None, space, settings))
+                Ok(Self::with(Driver::with(subject), None, space, settings))
             }
             Ok(subject) => {
                 mem::forget(subject);
@@ -124,11 +138,18 @@ impl Lockstep {
     }
 }
 
+/// A new allocator, or its error.
+type Made = Result<Box<dyn Calls>, Errno>;
+
+fn untyped(implementation: impl Implementation) -> Box<dyn Calls> {
+    Box::new(Instance::new(implementation))
+}
+
 /// There is nothing to judge in an invalid space.
 const REFUSED: NotCreated = NotCreated::Refused(Errno::EINVAL);
 
 /// What a creation returned, as text.
-fn text<I>(created: Result<I, Errno>, space: Space) -> String {
+fn text(created: Made, space: Space) -> String {
     match created {
         Err(errno) => errno.to_string(),
         Ok(allocator) => {
@@ -142,8 +163,8 @@ fn text<I>(created: Result<I, Errno>, space: Space) -> String {
 }
 
 /// A new allocator, or its error. A panic is a finding.
-fn created<I: Implementation>(space: Space) -> Result<Result<I, Errno>, NotCreated> {
-    panics::catch(|| I::create(space)).map_err(|message| {
+fn created<I: Implementation>(space: Space) -> Result<Made, NotCreated> {
+    panics::catch(|| I::create(space).map(untyped)).map_err(|message| {
         NotCreated::Finding(Box::new(Finding::Breach(Breach::of_panic(message, space))))
     })
 }

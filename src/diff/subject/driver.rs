@@ -6,9 +6,9 @@ use core::mem::ManuallyDrop;
 use crate::diff::{Accounts, Operation};
 use crate::{AllocRequest, Errno, FreeTrees};
 
-use super::instance::{Calls, Instance};
+use super::Calls;
 use super::panics;
-use super::{Block, Capabilities, Capability, Implementation, Report, Space};
+use super::{Block, Capabilities, Capability, Report, Space};
 
 /// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,12 +69,6 @@ pub(in crate::diff) struct Driver<C: Calls + ?Sized = dyn Calls> {
     pub accounts: Accounts,
     /// The implementation's report of the last operation.
     pub report: Report,
-}
-
-impl Driver {
-    pub fn of<I: Implementation>(implementation: I) -> Self {
-        Self::with(Box::new(Instance::new(implementation)))
-    }
 }
 
 impl<C: Calls + ?Sized> Driver<C> {
