@@ -20,42 +20,36 @@ pub(crate) const MOST_OBJECTS: usize = 1 << 22;
 
 unsafe extern "C" {
     pub(super) fn calloc(count: usize, size: usize) -> *mut c_void;
+    fn malloc(size: usize) -> *mut c_void;
     pub(super) fn free(memory: *mut c_void);
 }
 
-/// The number of objects in the first slab. Each further slab has twice as many, up to the last
-/// size.
-const FIRST_SLAB: usize = 32;
-const LAST_SLAB: usize = 4096;
+/// The number of objects in a slab. Pages that no object has used take no memory.
+const SLAB: usize = 4096;
 
-/// An arena keeps this many slabs until it is dropped: one of each size. They have 8160 objects.
-/// Further slabs are surplus.
-const KEPT_SLABS: usize = (LAST_SLAB / FIRST_SLAB).ilog2() as usize + 1;
-
-/// The surplus is freed only when at most this many objects are alive: half of those in the kept
-/// slabs. Otherwise an allocator that varies around their limit would allocate and free a slab
-/// again and again.
-const FEW_OBJECTS: usize = FIRST_SLAB * ((1 << KEPT_SLABS) - 1) / 2;
+/// The first slab is kept until the arena is dropped. The others are surplus, and are freed only
+/// when at most this many objects are alive. Otherwise an allocator that varies around the limit
+/// would allocate and free a slab again and again.
+const FEW_OBJECTS: usize = SLAB / 2;
 
 /// The memory of one allocator.
 pub(crate) struct Arena {
     /// Under a sanitizer, each object comes from `malloc`, so that a use after free or beyond the
     /// end is seen.
     has_slabs: bool,
-    /// Free objects of the kept slabs, linked through their first word.
+    /// Free objects of the first slab, linked through their first word.
     free: *mut FreeObject,
     /// Free objects of the surplus, used only if there are no others.
     free_surplus: *mut FreeObject,
     /// The size in bytes of the objects in the slabs; 0 before the first.
     object_size: usize,
     slabs: Vec<NonNull<c_void>>,
-    next_slab: usize,
+    /// How many objects of the last slab were used so far. The rest is in no list.
+    used: usize,
     /// Memory from kmalloc: a few arrays, and under a sanitizer every object.
     kmallocs: HashSet<NonNull<c_void>>,
     live: usize,
-    /// How many live objects are in slabs.
-    in_slabs: usize,
-    /// How many of these are in the surplus.
+    /// How many live objects are in the surplus.
     in_surplus: usize,
     /// The most live objects; further allocations fail.
     most: usize,
@@ -85,10 +79,9 @@ impl Arena {
             free_surplus: ptr::null_mut(),
             object_size: 0,
             slabs: Vec::new(),
-            next_slab: FIRST_SLAB,
+            used: SLAB,
             kmallocs: HashSet::new(),
             live: 0,
-            in_slabs: 0,
             in_surplus: 0,
             most: usize::MAX,
             fault: None,
@@ -135,7 +128,7 @@ impl Arena {
     /// The number of slabs, and how many are kept.
     #[cfg(test)]
     pub fn slabs(&self) -> (usize, usize) {
-        (self.slabs.len(), if self.has_slabs { KEPT_SLABS } else { 0 })
+        (self.slabs.len(), usize::from(self.has_slabs))
     }
 
     /// The fault that is set, with its counts.
@@ -182,21 +175,20 @@ impl Arena {
         if size > self.object_size {
             return self.kmalloc(1, size);
         }
-        if self.free.is_null() && self.free_surplus.is_null() && !self.grow() {
-            return ptr::null_mut();
-        }
-        let is_surplus = self.free.is_null();
-        let list = if is_surplus { &mut self.free_surplus } else { &mut self.free };
-        let object = *list;
-        // SAFETY: the list is not empty. It links free objects of the slabs, each of `object_size`
-        // bytes, and `size` is at most that.
-        unsafe {
-            *list = (*object).next;
-            object.cast::<u8>().write_bytes(0, size);
-        }
+        let list = if self.free.is_null() { &mut self.free_surplus } else { &mut self.free };
+        let object = if list.is_null() {
+            let Some(object) = self.unused() else { return ptr::null_mut() };
+            object
+        } else {
+            let object = *list;
+            // SAFETY: the list links free objects of the slabs.
+            *list = unsafe { (*object).next };
+            object
+        };
+        // SAFETY: an object has `object_size` bytes, `size` is at most that, and nothing uses it.
+        unsafe { object.cast::<u8>().write_bytes(0, size) };
         self.live += 1;
-        self.in_slabs += 1;
-        self.in_surplus += usize::from(is_surplus);
+        self.in_surplus += usize::from(self.is_surplus(object));
         object.cast()
     }
 
@@ -216,60 +208,45 @@ impl Arena {
         unsafe { (*object).next = *list };
         *list = object;
         self.live -= 1;
-        self.in_slabs -= 1;
         self.in_surplus -= usize::from(is_surplus);
-        if self.slabs.len() > KEPT_SLABS && self.in_surplus == 0 && self.in_slabs <= FEW_OBJECTS {
+        if self.slabs.len() > 1 && self.in_surplus == 0 && self.live <= FEW_OBJECTS {
             self.give_back();
         }
     }
 
     /// Whether an object of a slab is in the surplus.
     fn is_surplus(&self, object: *mut FreeObject) -> bool {
-        if self.slabs.len() <= KEPT_SLABS {
-            return false;
-        }
-        let is_in = |(index, slab): (usize, &NonNull<c_void>)| {
-            // For an object before the slab, this wraps around to a large number.
-            let offset = object.addr().wrapping_sub(slab.addr().get());
-            offset < (FIRST_SLAB << index) * self.object_size
-        };
-        !self.slabs[..KEPT_SLABS].iter().enumerate().any(is_in)
+        let first = self.slabs.first().map_or(0, |slab| slab.addr().get());
+        // For an object before the slab, this wraps around to a large number.
+        object.addr().wrapping_sub(first) >= SLAB * self.object_size
     }
 
     /// Frees the surplus slabs. None of their objects is alive.
     fn give_back(&mut self) {
         self.free_surplus = ptr::null_mut();
-        for slab in self.slabs.drain(KEPT_SLABS..) {
-            // SAFETY: it came from calloc, none of its objects is alive, and no list has one any
+        // All of the first slab was used before there was a second.
+        self.used = SLAB;
+        for slab in self.slabs.drain(1..) {
+            // SAFETY: it came from malloc, none of its objects is alive, and no list has one any
             // more.
             unsafe { free(slab.as_ptr()) };
         }
     }
 
-    /// Adds a slab. Returns false if there is no memory.
-    fn grow(&mut self) -> bool {
-        if self.slabs.try_reserve(1).is_err() {
-            return false;
+    /// An object that was never used: the next of the last slab, or the first of another one.
+    fn unused(&mut self) -> Option<*mut FreeObject> {
+        if self.used == SLAB {
+            self.slabs.try_reserve(1).ok()?;
+            // SAFETY: malloc takes any size.
+            let slab = NonNull::new(unsafe { malloc(SLAB * self.object_size) })?;
+            self.slabs.push(slab);
+            self.used = 0;
         }
-        // SAFETY: calloc takes any two numbers.
-        let slab = unsafe { calloc(self.next_slab, self.object_size) };
-        let Some(slab) = NonNull::new(slab) else {
-            return false;
-        };
-        self.slabs.push(slab);
-        let list =
-            if self.slabs.len() > KEPT_SLABS { &mut self.free_surplus } else { &mut self.free };
-        // Backwards, so that objects are handed out by ascending address.
-        for index in (0..self.next_slab).rev() {
-            // SAFETY: `index` is below the number of objects, so the result is inside the slab.
-            let object = unsafe { slab.byte_add(index * self.object_size) }.cast::<FreeObject>();
-            // SAFETY: the object is in the slab, has room and alignment for a link, and nothing
-            // uses it.
-            unsafe { object.write(FreeObject { next: *list }) };
-            *list = object.as_ptr();
-        }
-        self.next_slab = (self.next_slab * 2).min(LAST_SLAB);
-        true
+        let slab = self.slabs.last()?;
+        // SAFETY: `used` is below the number of objects, so the result is inside the slab.
+        let object = unsafe { slab.byte_add(self.used * self.object_size) };
+        self.used += 1;
+        Some(object.as_ptr().cast())
     }
 
     pub(super) fn kmalloc(&mut self, count: usize, size: usize) -> *mut c_void {
@@ -308,7 +285,7 @@ impl Arena {
 impl Drop for Arena {
     fn drop(&mut self) {
         for memory in self.slabs.drain(..).chain(self.kmallocs.drain()) {
-            // SAFETY: it came from calloc, and only the arena owns it.
+            // SAFETY: it came from malloc or calloc, and only the arena owns it.
             unsafe { free(memory.as_ptr()) };
         }
     }
