@@ -247,7 +247,7 @@ fn findings_in(said: &str) -> Vec<&str> {
 fn findings_that_are_told() -> Vec<String> {
     let json = text(&command_line::run(&["finding", "--json"]).stdout);
     let findings: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
-    let revision = gpu_buddy::KERNEL.revision;
+    let revision = fs::read_to_string(kernel_tree().join("REVISION")).unwrap_or_default();
     let is_this = |release: &serde_json::Value| {
         revision.contains(&format!("version: {}-", release["version"].as_str().unwrap()))
     };

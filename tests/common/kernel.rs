@@ -1,25 +1,31 @@
-//! The kernel that is compiled in: its files, copies of them, and what its own tools say.
+//! The kernel that is tested: its files, copies of them, and what its own tools say.
 
 use std::path::{Path, PathBuf};
-
-use gpu_buddy::KERNEL;
 
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The tree of the kernel that is compiled in.
+/// The tree of the kernel that is tested: the one that is compiled in. Tests that only give its
+/// path to the command run on another one, without being built again, if `GPU_BUDDY_TEST_TREE`
+/// names it.
 pub fn kernel_tree() -> PathBuf {
-    PathBuf::from(env!("GPU_BUDDY_KERNEL_TREE"))
+    other_tree().unwrap_or_else(|| PathBuf::from(env!("GPU_BUDDY_KERNEL_TREE")))
+}
+
+/// The tree that is tested in the place of the one that is compiled in.
+pub fn other_tree() -> Option<PathBuf> {
+    std::env::var_os("GPU_BUDDY_TEST_TREE").map(PathBuf::from)
 }
 
 /// Whether `vendor/manifest.toml` records this very `buddy.c`. If so, it must contain every text
 /// that a test looks for.
 pub fn is_recorded() -> bool {
     let manifest = std::fs::read_to_string(project().join("vendor/manifest.toml"));
-    let manifest = manifest.expect("a manifest");
-    let allocator = KERNEL.files.iter().find(|file| file.path.ends_with("/buddy.c"));
-    manifest.contains(allocator.expect("an allocator").sha256)
+    let allocator = kernel_tree().join("drivers/gpu/buddy.c");
+    let sum = std::process::Command::new("sha256sum").arg(allocator).output();
+    let sum = String::from_utf8(sum.expect("sha256sum runs").stdout).expect("a sum");
+    manifest.expect("a manifest").contains(sum.split_whitespace().next().expect("an allocator"))
 }
 
 /// Says once what is not tested, and why. It writes to the standard error itself: the harness

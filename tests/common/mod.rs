@@ -16,7 +16,7 @@ use gpu_buddy::{
 
 pub use kernel::{
     copy_of_kernel, edit_allocator, finding_trace, is_recorded, kernel_line, kernel_tree,
-    kunit_py_parse, not_found, not_tested, project, with_statement,
+    kunit_py_parse, not_found, not_tested, other_tree, project, with_statement,
 };
 pub use nested::{NestedTarget, nested_target, out_dir};
 pub use raw::{List, Raw};
