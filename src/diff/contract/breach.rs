@@ -189,6 +189,8 @@ pub(in crate::diff) enum Detail {
         printed: u64,
         is: u64,
     },
+    /// What should have been printed.
+    NotPrinted(String),
     Warning(Warning),
     Bug(KernelBug),
     /// The message of a panic.
@@ -300,6 +302,7 @@ impl fmt::Display for Detail {
             Self::Printed { what, printed, is } => {
                 write!(f, "{what} is printed as {printed}, and is {is}")
             }
+            Self::NotPrinted(what) => write!(f, "{what} is not printed"),
             Self::Warning(warning) => write!(f, "{warning}"),
             Self::Bug(bug) => write!(f, "{bug}"),
             Self::Panic(message) => f.write_str(message),

@@ -1,6 +1,6 @@
 //! What an allocator prints of itself, held against its state.
 
-use crate::diff::Printed;
+use crate::diff::{Printed, format_size};
 use crate::{OrderStatistics, Snapshot};
 
 use super::{Block, Breach, Contract, Detail, Promise, Report};
@@ -9,10 +9,12 @@ impl Contract {
     /// Judges what was printed, and what the allocator said by itself as it printed.
     ///
     /// The words are the allocator's own. A figure is judged if its name and its unit are known
-    /// here: nothing promises the others.
+    /// here: nothing promises the others. A kernel's own code prints the totals, each order, and
+    /// each block that it is asked for.
     pub(in crate::diff) fn check_printed(
         &mut self,
         printed: &Printed,
+        is_kernel: bool,
         report: &Report,
         snapshot: &Snapshot,
     ) -> Vec<Breach> {
@@ -20,6 +22,9 @@ impl Contract {
         self.check_warnings(report);
         if self.found.is_empty() {
             let statistics = snapshot.statistics();
+            if is_kernel {
+                self.check_lines(printed, statistics.len() as u32);
+            }
             for line in &printed.state {
                 match order(line) {
                     None => self.check_totals(line, snapshot),
@@ -34,6 +39,25 @@ impl Contract {
             }
         }
         core::mem::take(&mut self.found)
+    }
+
+    /// Whether there is a line about everything that is to be printed.
+    fn check_lines(&mut self, printed: &Printed, orders: u32) {
+        let mut missing = |what: String| self.breach(Promise::Printed, Detail::NotPrinted(what));
+        let lines = || printed.state.iter();
+        let has_total = |line: &String| figures(line).any(|(name, ..)| name == "total");
+        if !lines().any(has_total) {
+            missing("the total".to_owned());
+        }
+        let is_printed = |wanted: &u32| {
+            lines().any(|line| order(line).is_some_and(|(number, _)| number == *wanted))
+        };
+        if let Some(order) = (0..orders).find(|order| !is_printed(order)) {
+            missing(format!("order {order}"));
+        }
+        if let Some((block, _)) = printed.block.as_ref().filter(|(_, line)| line.is_empty()) {
+            missing(format!("the block at {}", format_size(block.offset)));
+        }
     }
 
     fn check_totals(&mut self, line: &str, snapshot: &Snapshot) {

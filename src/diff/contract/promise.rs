@@ -77,7 +77,7 @@ promises! {
         "The blocks of the tree tile the space, and the allocated ones are those handed out.";
     Merged, "merged", "Two free buddies of the same clear state are merged.";
     Consistent, "consistent", "The allocator's own structures agree with each other.";
-    Printed, "printed", "The figures that an allocator prints of itself are those of its state.";
+    Printed, "printed", "What an allocator prints of itself is its state.";
     NothingLeaked, "nothing-leaked",
         "After everything is freed, the whole space is free, and the teardown leaves no object \
          behind.";

@@ -41,6 +41,7 @@ impl Lockstep {
         let printed = driver.ask(|it| it.printed().map(|printed| (printed, it.report())));
         let Some((printed, report)) = printed.flatten() else { return Vec::new() };
         driver.report.bug = driver.report.bug.or(report.bug);
-        contract.check_printed(&printed, &report, snapshot)
+        let is_kernel = driver.calls().runs_kernel_code();
+        contract.check_printed(&printed, is_kernel, &report, snapshot)
     }
 }

@@ -284,7 +284,7 @@ pub trait Shareable: Implementation<Allocation: Send> + Send {
 pub struct Printed {
     /// The lines about the whole allocator.
     pub state: Vec<String>,
-    /// The line about an allocated block, if there is one.
+    /// The line about an allocated block, if there is such a block; empty if nothing was printed.
     pub block: Option<(Block, String)>,
 }
 

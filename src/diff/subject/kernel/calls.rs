@@ -218,11 +218,11 @@ impl Implementation for KernelC {
             let mut records = inspection.records.iter();
             records.rfind(|record| record.state == RECORD_ALLOCATED).copied()
         });
-        let block = allocated.flatten().zip(block_print).and_then(|(record, block_print)| {
+        let block = allocated.flatten().zip(block_print).map(|(record, block_print)| {
             // SAFETY: `mm` is initialised and its lock is held; the block is allocated, since
             // nothing was called after it was found to be.
             let lines = self.lines(|mm| unsafe { block_print(mm, record.block.cast_mut()) });
-            Some((record.info().into(), text(lines).into_iter().next()?))
+            (record.info().into(), text(lines).into_iter().next().unwrap_or_default())
         });
         Some(Printed { state, block })
     }
