@@ -12,14 +12,13 @@ use crate::subject::{Kind, Runner, Want};
 const SEED: u64 = 1;
 
 /// What instructions are for, in the order of the table.
-pub const PARTS: [&str; 9] = [C, MEMORY, RAW_RULES, ENTRY, MUTEX, SHARED, CHECKS, LISTS, OTHER];
+pub const PARTS: [&str; 8] = [C, MEMORY, RAW_RULES, ENTRY, SHARED, CHECKS, LISTS, OTHER];
 
 const C: &str = "the C";
 const MEMORY: &str = "memory for the C's blocks";
 const RAW_RULES: &str = "`ffi`: is a monitor watching the caller?";
 const ENTRY: &str = "into the C and back: scope, `catch_unwind`, events";
-const MUTEX: &str = "the mutex";
-const SHARED: &str = "reference counts of handles";
+const SHARED: &str = "the mutex, the reference count of the handle";
 const CHECKS: &str = "arguments, flags, errors";
 const LISTS: &str = "lists of blocks";
 const OTHER: &str = "thread-local variables, other";
@@ -30,7 +29,7 @@ const HARNESS: &str = "the harness";
 pub const RAW_PARTS: [&str; 3] = [C, MEMORY, RAW_RULES];
 
 /// Parts of paths or names, and what they are for. The first that matches counts.
-const PLACES: [(&str, &str); 21] = [
+const PLACES: [(&str, &str); 22] = [
     ("gpu_buddy_benches", HARNESS),
     ("/benches/", HARNESS),
     ("drivers/gpu/", C),
@@ -49,7 +48,8 @@ const PLACES: [(&str, &str); 21] = [
     ("scope", ENTRY),
     ("inner", ENTRY),
     ("panicking", ENTRY),
-    ("parking_lot", MUTEX),
+    ("parking_lot", SHARED),
+    ("raw_mutex", SHARED),
     ("blocks", LISTS),
     ("buddy", CHECKS),
 ];
@@ -58,7 +58,7 @@ const PLACES: [(&str, &str); 21] = [
 /// that has it, except atomics.
 fn part(file: &str, function: &str) -> &'static str {
     if file.ends_with("sync/atomic.rs") {
-        let owners = [("Inner::call", MUTEX), ("wrapper", RAW_RULES), ("runtime", MEMORY)];
+        let owners = [("wrapper", RAW_RULES), ("runtime", MEMORY)];
         let owner = owners.iter().find(|(owner, _)| function.contains(owner));
         return owner.map_or(SHARED, |&(_, part)| part);
     }
