@@ -3,7 +3,7 @@
 //! ```
 //! use gpu_buddy::diff::{KernelC, Lockstep, Settings, Space, Trace, reference::Reference, torture};
 //!
-//! // One sequence of calls, on the C and on its twin in safe Rust.
+//! // One sequence of calls, on the C and on its reference model.
 //! let trace: Trace = "\
 //! space size=64K chunk=4K
 //! a = alloc 32K range=32K..64K
@@ -37,9 +37,9 @@
 //!
 //! # What does the kernel itself break?
 //!
-//! [`KNOWN`] lists it. In lockstep, the twin breaks the same promises in the same way, so no other
-//! breach is excused by the list. If a kernel is compared with a base kernel, no list is needed:
-//! what both break in the same call was there before.
+//! [`KNOWN`] lists it. In lockstep, the reference model breaks the same promises in the same way, so
+//! no other breach is excused by the list. If a kernel is compared with a base kernel, no list is
+//! needed: what both break in the same call was there before.
 //!
 //! # Parts
 //!
@@ -47,7 +47,7 @@
 //! | --- | --- |
 //! | [`Trace`] | operations as data: to read, write, run, and generate from bytes |
 //! | [`KernelC`], [`SafeApi`] | allocators under test: a kernel's C, the safe API |
-//! | [`mod@reference`] | the twin, which makes the C's choices in safe Rust |
+//! | [`mod@reference`] | the reference model, which makes the C's choices in safe Rust |
 //! | [`Lockstep`] | runs one operation on both sides, compares and judges |
 //! | [`torture`] | episodes of random operations, and short traces of failures |
 //! | [`Load`] | the operations of drivers |

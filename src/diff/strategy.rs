@@ -5,7 +5,7 @@
 //! use proptest::prelude::*;
 //!
 //! let space = Space::new(1 << 20, 4 << 10);
-//! // Put your implementation in the place of the twin.
+//! // Put your implementation in the place of the reference model.
 //! let capabilities = Reference::create(space).unwrap().capabilities();
 //! proptest!(|(trace in strategy::trace(Just(space), capabilities, 1..64))| {
 //!     strategy::check::<Reference>(&trace, Comparison::Exact)?;

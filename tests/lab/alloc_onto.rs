@@ -1,5 +1,5 @@
-//! Allocations onto a list that is not empty: the C in lockstep with the twin, and under the
-//! contract.
+//! Allocations onto a list that is not empty: the C in lockstep with the reference model, and under
+//! the contract.
 
 use crate::common;
 use gpu_buddy::diff::reference::Reference;
@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    #[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+    #[cfg_attr(not(offset_align), ignore = "the model makes the choices of a later series")]
     fn the_twin_does_what_the_c_does(
         first in prop::collection::vec(request(true), 4),
         operations in prop::collection::vec(operation(), 1..40),
@@ -97,7 +97,7 @@ fn a_list_that_is_freed_is_a_breach_and_no_more() {
 }
 
 #[test]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[cfg_attr(not(offset_align), ignore = "the model makes the choices of a later series")]
 fn the_twin_frees_the_list_as_well() {
     let trace: Trace = common::finding_trace(FREES_LIST).parse().unwrap();
     let settings = Settings { full_check_interval: 1, ..Settings::default() };

@@ -1,5 +1,5 @@
 //! What drivers request, as operations: it is what their sources say, it uses as much memory as
-//! on a real card, and the C and the twin do the same with it.
+//! on a real card, and the C and the reference model do the same with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,7 +198,7 @@ fn only_amdgpu_tells_clear_memory_apart(#[values(Load::Xe, Load::Amdgpu, Load::N
     assert!(dirty > 0);
 }
 
-/// The twin, offering no more than plain requests.
+/// The reference model, offering no more than plain requests.
 struct Plain(Reference);
 
 impl Implementation for Plain {

@@ -1,5 +1,5 @@
-//! The laboratory as a library: traces, lockstep, the contract, the twin, and what judges a
-//! user's allocator. `.ci/run` runs this again for each series, since the C takes part in it.
+//! The laboratory as a library: traces, lockstep, the contract, the reference model, and what judges
+//! a user's allocator. `.ci/run` runs this again for each series, since the C takes part in it.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The C in lockstep with the twin, driven by `proptest`. Seeds of failures are in
+//! The C in lockstep with the reference model, driven by `proptest`. Seeds of failures are in
 //! `strategy.seeds` beside this file, and run first.
 
 use crate::common;
@@ -50,8 +50,8 @@ proptest! {
     #[test]
     fn c_does_as_the_twin(trace in strategy::trace(spaces(), offered(), 1..80)) {
         if !Reference::models(Module::compiled_in().features()) {
-            let why = "the twin makes other choices than this kernel";
-            common::not_tested("C beside the twin", why);
+            let why = "the reference model makes other choices than this kernel";
+            common::not_tested("C beside the reference model", why);
             return Ok(());
         }
         strategy::check::<Reference>(&trace, Comparison::Exact)?;

@@ -20,7 +20,7 @@ pub enum Edit {
 /// How a fault comes to light.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Shows {
-    /// In lockstep with the twin.
+    /// In lockstep with the reference model.
     InLockstep,
     /// In lockstep; the process may also die, or hang.
     MayDie,

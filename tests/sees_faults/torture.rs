@@ -213,7 +213,7 @@ fn wait(child: &mut Child) -> Option<Option<i32>> {
 #[test]
 fn torture_finds_each_planted_fault() {
     if !Reference::models(Module::compiled_in().features()) {
-        not_tested("planted faults", "the twin makes other choices than this kernel");
+        not_tested("planted faults", "the reference model makes other choices than this kernel");
         return;
     }
     let _processors = processors();

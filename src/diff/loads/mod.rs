@@ -79,8 +79,8 @@ impl Load {
         }
     }
 
-    /// A trace of `operations` operations, with the choices of the [twin](Reference): the same
-    /// arguments give the same trace. It uses everything that the twin supports.
+    /// A trace of `operations` operations, with the choices of the [reference model](Reference): the
+    /// same arguments give the same trace. It uses everything that the model supports.
     ///
     /// # Panics
     ///

@@ -14,7 +14,7 @@ impl Lockstep {
     /// Does the operation on the reference and compares. Returns its outcome there.
     pub(super) fn compare(&mut self, operation: &Operation, step: &mut Step) -> Option<Outcome> {
         let reference = self.reference.as_mut()?;
-        // The twin has no teardown.
+        // The reference model has no teardown.
         let tears_down = reference.calls().capabilities().contains(Capability::Fini);
         if *operation == Operation::Fini && !tears_down {
             return None;

@@ -1,4 +1,4 @@
-//! Spaces and operations with extreme numbers, on the C and on the twin.
+//! Spaces and operations with extreme numbers, on the C and on the reference model.
 
 use super::*;
 
@@ -41,15 +41,15 @@ fn operations_in_lockstep(pair: &mut Lockstep, chunk_size: u64) {
             operations.push(Operation::Trim { id: 0, start: Some(value), new_size });
         }
     }
-    let twin = Reference::models(Module::compiled_in().features());
+    let models = Reference::models(Module::compiled_in().features());
     for operation in &operations {
         let step = pair.step(operation);
-        assert!(!twin || step.findings.is_empty(), "{operation:?}: {:?}", step.findings);
+        assert!(!models || step.findings.is_empty(), "{operation:?}: {:?}", step.findings);
     }
     let Space { size, chunk_size, .. } = pair.contract().space();
     let size = size - size % chunk_size;
     let end = pair.finish();
-    assert!(!twin || end.findings.is_empty(), "{:?}", end.findings);
+    assert!(!models || end.findings.is_empty(), "{:?}", end.findings);
     assert_eq!(pair.accounts().avail, size - taken(pair));
 }
 

@@ -1,4 +1,4 @@
-//! The twin, but for one lie.
+//! The reference model, but for one lie.
 
 use std::marker::PhantomData;
 
@@ -36,9 +36,9 @@ pub trait Lie: 'static {
     }
 }
 
-/// The twin, but for one lie.
+/// The reference model, but for one lie.
 pub struct Liar<L> {
-    twin: Reference,
+    model: Reference,
     kept: Vec<Allocation>,
     lie: PhantomData<L>,
 }
@@ -47,41 +47,41 @@ impl<L: Lie> Implementation for Liar<L> {
     type Allocation = Allocation;
 
     fn kernel(&self) -> Option<Features> {
-        self.twin.kernel()
+        self.model.kernel()
     }
 
     fn capabilities(&self) -> Capabilities {
-        L::capabilities(self.twin.capabilities())
+        L::capabilities(self.model.capabilities())
     }
 
     fn create(space: Space) -> Result<Self, Errno> {
-        Ok(Self { twin: Reference::create(space)?, kept: Vec::new(), lie: PhantomData })
+        Ok(Self { model: Reference::create(space)?, kept: Vec::new(), lie: PhantomData })
     }
 
     fn alloc(&mut self, request: &AllocRequest) -> Result<Allocation, Errno> {
         let mut request = request.clone();
         L::alloc(&mut request);
-        self.twin.alloc(&request).map_err(L::errno)
+        self.model.alloc(&request).map_err(L::errno)
     }
 
     fn blocks(&self, allocation: &Allocation, blocks: &mut Vec<Block>) {
         let before = blocks.len();
-        self.twin.blocks(allocation, blocks);
+        self.model.blocks(allocation, blocks);
         L::blocks(&mut blocks[before..]);
     }
 
     fn free(&mut self, allocation: Allocation, cleared: bool) {
         let mut blocks = Vec::new();
-        self.twin.blocks(&allocation, &mut blocks);
+        self.model.blocks(&allocation, &mut blocks);
         if blocks.iter().any(L::keeps) {
             self.kept.push(allocation);
         } else {
-            self.twin.free(allocation, L::cleared(cleared));
+            self.model.free(allocation, L::cleared(cleared));
         }
     }
 
     fn free_block(&mut self, allocation: &mut Allocation, index: usize, cleared: bool) {
-        self.twin.free_block(allocation, index, cleared);
+        self.model.free_block(allocation, index, cleared);
     }
 
     fn trim(
@@ -90,27 +90,27 @@ impl<L: Lie> Implementation for Liar<L> {
         start: Option<u64>,
         new_size: u64,
     ) -> Result<(), Errno> {
-        self.twin.trim(allocation, start, new_size)
+        self.model.trim(allocation, start, new_size)
     }
 
     fn reset_clear(&mut self, clear: bool) {
-        self.twin.reset_clear(clear);
+        self.model.reset_clear(clear);
     }
 
     fn block_at(&self, offset: u64) -> Result<Option<Block>, Errno> {
-        self.twin.block_at(offset).map(L::found)
+        self.model.block_at(offset).map(L::found)
     }
 
     fn avail(&self) -> u64 {
-        L::avail(self.twin.avail())
+        L::avail(self.model.avail())
     }
 
     fn clear_avail(&self) -> u64 {
-        L::clear_avail(self.twin.clear_avail())
+        L::clear_avail(self.model.clear_avail())
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        let mut snapshot = Implementation::snapshot(&self.twin)?;
+        let mut snapshot = Implementation::snapshot(&self.model)?;
         L::snapshot(&mut snapshot);
         Some(snapshot)
     }
