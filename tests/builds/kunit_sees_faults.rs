@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use crate::common::{self, copy_of_kernel, nested_target, out_dir, project};
+use crate::common::{self, UNOPTIMISED, copy_of_kernel, nested_target, out_dir, project};
 use gpu_buddy::kunit;
 use rstest::rstest;
 
@@ -83,6 +83,7 @@ fn cargo(kernel: &str, target: &Path, arguments: &[&str]) -> Command {
     command
         .current_dir(project())
         .args(arguments)
+        .args(UNOPTIMISED)
         .args(["--offline", "--target-dir"])
         .arg(target)
         .env("GPU_BUDDY_KERNEL", kernel);

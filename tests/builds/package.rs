@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common::{kernel_tree, nested_target, not_tested, project};
+use crate::common::{UNOPTIMISED, kernel_tree, nested_target, not_tested, project};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -158,7 +158,8 @@ fn the_unpacked_package_builds_and_runs() {
         fs::write(file, "#error \"not to be compiled\"\n").expect("a file");
     }
     let target = nested_target();
-    succeed(cargo(&unpacked, &["build", "--offline", "--target-dir"]).arg(target.path()));
+    let mut build = cargo(&unpacked, &["build", "--offline", "--target-dir"]);
+    succeed(build.arg(target.path()).args(UNOPTIMISED));
 
     let command = target.path().join("debug/gpu-buddy");
     let info = succeed(Command::new(&command).arg("info"));

@@ -15,6 +15,10 @@ impl NestedTarget {
     }
 }
 
+/// Options of cargo that leave out the optimisation of this crate: it takes most of a build's
+/// time, and a build that runs for a moment does not need it.
+pub const UNOPTIMISED: [&str; 2] = ["--config", "profile.dev.package.gpu-buddy.opt-level=0"];
+
 pub fn nested_target() -> NestedTarget {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nested");
     std::fs::create_dir_all(&path).expect("a folder");
