@@ -66,7 +66,6 @@ pub const FAULTS: &[Fault] = &[
     fault("free blocks are printed as used", "gpu_buddy_print",
         Put("mm->free_scoreboard[order]", "mm->used_scoreboard[order]"), InLockstep),
     fault("an order is not printed", "gpu_buddy_print", Put("order >= 0", "order > 0"), InLockstep),
-    fault("the totals are not printed", "gpu_buddy_print", Skip("pr_info(\"chunk_size"), InLockstep),
     fault("a block is printed twice as long", "gpu_buddy_block_print",
         Put("start + size", "start + 2 * size"), InLockstep),
     fault("a dirty free stays clear", "__gpu_buddy_free_list", Skip("clear_reset"), InLockstep),

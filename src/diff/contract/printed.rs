@@ -9,8 +9,8 @@ impl Contract {
     /// Judges what was printed, and what the allocator said by itself as it printed.
     ///
     /// The words are the allocator's own. A figure is judged if its name and its unit are known
-    /// here: nothing promises the others. A kernel's own code prints the totals, each order, and
-    /// each block that it is asked for.
+    /// here: nothing promises the others. A kernel's own code prints each order that has blocks,
+    /// and each block that it is asked for.
     pub(in crate::diff) fn check_printed(
         &mut self,
         printed: &Printed,
@@ -23,7 +23,7 @@ impl Contract {
         if self.found.is_empty() {
             let statistics = snapshot.statistics();
             if is_kernel {
-                self.check_lines(printed, statistics.len() as u32);
+                self.check_lines(printed, &statistics);
             }
             for line in &printed.state {
                 match order(line) {
@@ -41,23 +41,28 @@ impl Contract {
         core::mem::take(&mut self.found)
     }
 
-    /// Whether there is a line about everything that is to be printed.
-    fn check_lines(&mut self, printed: &Printed, orders: u32) {
-        let mut missing = |what: String| self.breach(Promise::Printed, Detail::NotPrinted(what));
-        let lines = || printed.state.iter();
-        let has_total = |line: &String| figures(line).any(|(name, ..)| name == "total");
-        if !lines().any(has_total) {
-            missing("the total".to_owned());
-        }
-        let is_printed = |wanted: &u32| {
-            lines().any(|line| order(line).is_some_and(|(number, _)| number == *wanted))
+    /// Whether there is a line about each order that has blocks, and about the block.
+    fn check_lines(&mut self, printed: &Printed, statistics: &[OrderStatistics]) {
+        let in_use = || statistics.iter().filter(|order| order.allocated + order.free() > 0);
+        let orders: Vec<_> = printed.state.iter().filter_map(|line| order(line)).collect();
+        let is_missing =
+            |order: &&OrderStatistics| orders.iter().all(|(number, _)| *number != order.order);
+        // The words may be others, but each order takes a line.
+        let missing = if !orders.is_empty() {
+            in_use().find(is_missing)
+        } else {
+            in_use().nth(printed.state.len())
         };
-        if let Some(order) = (0..orders).find(|order| !is_printed(order)) {
-            missing(format!("order {order}"));
+        if let Some(order) = missing {
+            self.not_printed(format!("order {}", order.order));
         }
         if let Some((block, _)) = printed.block.as_ref().filter(|(_, line)| line.is_empty()) {
-            missing(format!("the block at {}", format_size(block.offset)));
+            self.not_printed(format!("the block at {}", format_size(block.offset)));
         }
+    }
+
+    fn not_printed(&mut self, what: String) {
+        self.breach(Promise::Printed, Detail::NotPrinted(what));
     }
 
     fn check_totals(&mut self, line: &str, snapshot: &Snapshot) {
