@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::shrink::{renamed, shrink};
-use super::torture::{Episode, Options, Pulse, Report, Runner};
+use super::torture::{Episode, Options, Pulse, Runner};
 use super::{Lockstep, NotCreated, Operation, Settings, Space, Trace, compare};
 use crate::GpuBuddyAllocFlag;
 
@@ -189,9 +189,8 @@ pub fn trace(
     within: Duration,
 ) -> Option<CostlyTrace> {
     let deadline = Instant::now() + within;
-    let (report, pulse) = (Report::default(), &Pulse::default());
-    let runner = Runner { options, start: &start, report, pulse };
-    let long = runner.operations(costly.episode, costly.operations);
+    let pulse = &Pulse::default();
+    let long = Runner::new(options, &start, pulse).operations(costly.episode, costly.operations);
     let settings = Settings { full_check_interval: 0, ..options.settings };
     let pair = |trace: &Trace| start(trace.space, settings).ok();
     let kind = costly.kind();

@@ -76,7 +76,7 @@ pub fn run<S: Shareable>(
             }
         };
         let seeds: Vec<u64> = (0..threads.get()).map(|_| choices.number()).collect();
-        let mut driver = Driver::with(Box::new(Instance::new(allocator)));
+        let mut driver = Driver::of(allocator);
         let (mut log, drivers) =
             contend(&driver.calls().implementation, (space, options.load), &seeds, operations);
         log.sort_by_key(|entry| entry.call);
@@ -141,9 +141,7 @@ fn contend<S: Shareable>(
             .zip(seeds)
             .map(|(thread, &seed)| {
                 let handle = allocator.share();
-                scope.spawn(move || {
-                    work(thread, seed, Driver::with(Box::new(Instance::new(handle))))
-                })
+                scope.spawn(move || work(thread, seed, Driver::of(handle)))
             })
             .collect();
         let (mut log, mut drivers) = (Vec::new(), Vec::new());
@@ -265,9 +263,6 @@ mod tests {
         log.remove(lost);
         assert!(verdict(&log, left).is_some());
         drivers.into_iter().for_each(free_all);
-        assert_eq!(
-            left_behind(&mut Driver::with(Box::new(Instance::new(buddy))), SPACE, &log),
-            None
-        );
+        assert_eq!(left_behind(&mut Driver::of(buddy), SPACE, &log), None);
     }
 }

@@ -45,8 +45,7 @@ pub fn find_beside<W: Implementation, R: Implementation>(
     if failure.is_some() {
         return (Report::default(), failure);
     }
-    let (mut report, failure) =
-        torture::run_with(options, |space, settings| start::<W, R>(space, settings), &mut watch);
+    let (mut report, failure) = torture::run_with(options, start::<W, R>, &mut watch);
     if failure.is_some() || !watch(&report) {
         return (report, failure);
     }

@@ -15,7 +15,7 @@ use core::str::FromStr;
 
 use super::generate::{Choices, Seeded};
 use super::reference::Reference;
-use super::{Lockstep, NotCreated, Space, Trace, torture};
+use super::{Lockstep, Space, Trace, torture};
 use driver::Driver;
 
 pub use churn::{Churn, ChurnStep};
@@ -88,11 +88,8 @@ impl Load {
     /// larger than the space.
     #[must_use]
     pub fn trace(self, seed: u64, space: Space, operations: u64) -> Trace {
-        let create = |space, settings| -> Result<Lockstep, NotCreated> {
-            Lockstep::alone::<Reference>(space, settings)
-        };
         let options = torture::Options { load: Some(self), ..torture::Options::default() };
-        torture::trace(&options, create, seed, space, operations)
+        torture::trace(&options, Lockstep::alone::<Reference>, seed, space, operations)
             .unwrap_or_else(|error| panic!("{space:?}: {error}"))
     }
 

@@ -28,9 +28,7 @@ impl Lockstep {
 
     fn compare_outcome(&mut self, operation: &Operation, outcome: Outcome, step: &mut Step) {
         let Some(reference) = self.reference.as_mut() else { return };
-        let both_are_kernels =
-            reference.calls().runs_kernel_code() && self.subject.calls().runs_kernel_code();
-        if both_are_kernels
+        if self.base.is_some()
             && let Some((aspect, ours, theirs)) =
                 difference_in_reports(&self.subject.report, &reference.report)
         {

@@ -169,7 +169,7 @@ pub(super) fn descend(
         // The larger step did not help, and seven of these are more than that. What fails here
         // and there only is not followed further, or the steps would never end.
         for _ in 0..6 {
-            let smaller = number.saturating_sub(step.saturating_mul(unit));
+            let smaller = number.saturating_sub(step * unit);
             if smaller <= least || !accepted(smaller) {
                 break;
             }

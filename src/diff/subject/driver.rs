@@ -6,9 +6,8 @@ use core::mem::ManuallyDrop;
 use crate::diff::{Accounts, Operation};
 use crate::{AllocRequest, Errno, FreeTrees};
 
-use super::Calls;
 use super::panics;
-use super::{Block, Capabilities, Capability, Report, Space};
+use super::{Block, Calls, Capabilities, Capability, Implementation, Instance, Report, Space};
 
 /// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +68,12 @@ pub(in crate::diff) struct Driver<C: Calls + ?Sized = dyn Calls> {
     pub accounts: Accounts,
     /// The implementation's report of the last operation.
     pub report: Report,
+}
+
+impl<I: Implementation> Driver<Instance<I>> {
+    pub fn of(implementation: I) -> Self {
+        Self::with(Box::new(Instance::new(implementation)))
+    }
 }
 
 impl<C: Calls + ?Sized> Driver<C> {

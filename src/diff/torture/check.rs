@@ -75,9 +75,7 @@ fn run_watched(options: &Options, start: Start) -> Result<(Report, Option<Box<Fa
     let worker = {
         let (options, pulse, current) = (options.clone(), Arc::clone(&pulse), Arc::clone(&current));
         move || {
-            let report = Report::default();
-            let runner = Runner { options: &options, start: &start, report, pulse: &pulse };
-            let result = runner.run(&mut |report| {
+            let result = Runner::new(&options, &start, &pulse).run(&mut |report| {
                 let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
                 if current.0 != report.episode {
                     *current = (report.episode, pulse.count(), false);
@@ -113,9 +111,8 @@ fn run_watched(options: &Options, start: Start) -> Result<(Report, Option<Box<Fa
             options.seed
         ));
     };
-    let report = Report::default();
-    let runner = Runner { options, start: &start, report, pulse: &Pulse::default() };
-    let trace = runner.operations(episode, seen - before);
+    let pulse = &Pulse::default();
+    let trace = Runner::new(options, &start, pulse).operations(episode, seen - before);
     Err(hang(patience, &trace))
 }
 

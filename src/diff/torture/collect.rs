@@ -35,7 +35,7 @@ pub fn collect(
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Vec<Collected>) {
     let pulse = &Pulse::default();
-    let mut runner = Runner { options, start: &start, report: Report::default(), pulse };
+    let mut runner = Runner::new(options, &start, pulse);
     let mut choices = Seeded::new(options.seed);
     let mut kinds = Kinds::default();
     while let Some((episode, first)) = runner.next_finding(&mut choices, &mut watch) {

@@ -31,7 +31,11 @@ pub(in crate::diff) struct Runner<'a, 'p> {
     pub pulse: &'a Pulse,
 }
 
-impl Runner<'_, '_> {
+impl<'a, 'p> Runner<'a, 'p> {
+    pub fn new(options: &'a Options, start: &'a Start<'p>, pulse: &'a Pulse) -> Self {
+        Self { options, start, report: Report::default(), pulse }
+    }
+
     /// The next episode.
     pub fn draw(&self, choices: &mut Seeded) -> Episode {
         let Options { space, load, .. } = *self.options;

@@ -99,9 +99,7 @@ pub fn run_with(
     start: impl Fn(Space, Settings) -> Result<Lockstep, NotCreated>,
     mut watch: impl FnMut(&Report) -> bool,
 ) -> (Report, Option<Box<Failure>>) {
-    let runner =
-        Runner { options, start: &start, report: Report::default(), pulse: &Pulse::default() };
-    runner.run(&mut watch)
+    Runner::new(options, &start, &Pulse::default()).run(&mut watch)
 }
 
 /// Runs an implementation without a reference: the contract judges it alone.
@@ -140,10 +138,8 @@ pub fn trace(
     operations: u64,
 ) -> Result<Trace, NotCreated> {
     start(space, options.settings)?;
-    let runner =
-        Runner { options, start: &start, report: Report::default(), pulse: &Pulse::default() };
     let episode = Episode { seed, space, operations, full_check_interval: 0 };
-    Ok(runner.operations(episode, operations))
+    Ok(Runner::new(options, &start, &Pulse::default()).operations(episode, operations))
 }
 
 /// Runs one episode of a run again, to its end. Calls `each` with each operation before it runs, so
@@ -154,9 +150,7 @@ pub fn replay_episode(
     episode: Episode,
     each: impl FnMut(&Operation),
 ) {
-    let runner =
-        Runner { options, start: &start, report: Report::default(), pulse: &Pulse::default() };
-    runner.replay(episode, each);
+    Runner::new(options, &start, &Pulse::default()).replay(episode, each);
 }
 
 /// Shrinks a failing trace for up to `within`. `fails` runs a trace, and returns after how many
