@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use globset::Glob;
+use glob::Pattern;
 use gpu_buddy::kunit::{Case, CaseResult, Suite};
 
 use crate::kernel::Kernel;
@@ -21,7 +21,7 @@ pub struct Arguments {
 
     /// Run only the cases whose names match
     #[arg(long, value_name = "GLOB")]
-    filter: Option<Glob>,
+    filter: Option<Pattern>,
 
     /// Seed of the suite's random numbers, decimal or 0x…; every run prints it
     #[arg(long, value_name = "N", value_parser = seed)]
@@ -44,7 +44,6 @@ fn seed(text: &str) -> Result<u32, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
-    let filter = arguments.filter.as_ref().map(Glob::compile_matcher);
     let module = arguments.kernel.open()?;
     let Some(suite) = Suite::of(module) else {
         return Err(Failure::Usage(format!("{}: the tree has no KUnit suite", module.name())));
@@ -52,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let cases: Vec<_> = suite
         .cases()
         .into_iter()
-        .filter(|case| filter.as_ref().is_none_or(|filter| filter.is_match(case.name())))
+        .filter(|case| arguments.filter.as_ref().is_none_or(|filter| filter.matches(case.name())))
         .collect();
     if let Some(filter) = arguments.filter.as_ref().filter(|_| cases.is_empty()) {
         return Err(Failure::Usage(format!(
