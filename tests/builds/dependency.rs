@@ -1,14 +1,16 @@
 //! Another crate depends on this one by git, as the README says. There `./setup` has not
-//! run, and a user of the library pays for nothing that only the command needs.
+//! run, and a user of the library pays for nothing that only the command needs. And one in which
+//! panics abort.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
-use crate::common::{is_recorded, kernel_tree, nested_target, not_tested, project};
+use crate::common::{is_recorded, kernel_line, kernel_tree, nested_cargo, not_tested, project};
 use gpu_buddy::KERNEL;
-use tempfile::TempDir;
 
 const MAIN: &str = "\
 use gpu_buddy::{GpuBuddy, GpuBuddyParams, Alignment, sizes::SZ_4K};
@@ -21,12 +23,23 @@ fn main() -> gpu_buddy::Result<()> {
 }
 ";
 
+const SIGABRT: i32 = 6;
+
 /// A crate that depends on a repository with what git tracks of the project, as it is now.
+///
+/// Its folder is the same on every run, and so are the dependencies that were built there.
 struct Dependent {
-    folder: TempDir,
+    folder: PathBuf,
+    _lock: File,
 }
 
 impl Dependent {
+    /// The one that all tests use.
+    fn get() -> Option<&'static Self> {
+        static DEPENDENT: OnceLock<Option<Dependent>> = OnceLock::new();
+        DEPENDENT.get_or_init(Self::new).as_ref()
+    }
+
     fn new() -> Option<Self> {
         let mut list = Command::new("git");
         list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
@@ -36,7 +49,14 @@ impl Dependent {
             not_tested("a git dependency", "this is no git repository");
             return None;
         };
-        let dependent = Self { folder: tempfile::tempdir().expect("a folder") };
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dependent");
+        fs::create_dir_all(&folder).expect("a folder");
+        let lock = File::create(folder.join("test.lock")).expect("a lock");
+        lock.lock().expect("the lock");
+        for made in ["repository", "dependent", "cargo", "cache"] {
+            let _ = fs::remove_dir_all(folder.join(made));
+        }
+        let dependent = Self { folder, _lock: lock };
         let repository = dependent.path("repository");
         for file in String::from_utf8(listed.stdout).expect("UTF-8").split_terminator('\0') {
             let (from, to) = (project().join(file), repository.join(file));
@@ -53,7 +73,8 @@ impl Dependent {
         }
 
         let manifest = format!(
-            "[package]\nname = \"dependent\"\nedition = \"2024\"\n\n[dependencies]\n\
+            "[package]\nname = \"dependent\"\nedition = \"2024\"\ndefault-run = \"dependent\"\n\n\
+             [workspace]\n\n[dependencies]\n\
              gpu-buddy = {{ git = \"file://{}\", default-features = false }}\n",
             repository.display()
         );
@@ -63,12 +84,16 @@ impl Dependent {
         };
         write("dependent/Cargo.toml", &manifest);
         write("dependent/src/main.rs", MAIN);
+        let read = |file| fs::read_to_string(project().join("tests/builds/edges").join(file));
+        for (file, to) in [("abort.rs", "main.rs"), ("raw.rs", "raw.rs")] {
+            write(&format!("dependent/src/bin/abort/{to}"), &read(file).expect("a file"));
+        }
         fs::copy(project().join("Cargo.lock"), dependent.path("dependent/Cargo.lock"))
             .expect("a lock file");
         dependent.cargo_home();
         // Offline, cargo does not even clone from this machine. All else is locked.
         let tree = ["tree", "--quiet"];
-        succeed(dependent.cargo(Path::new("target"), &tree).env("CARGO_NET_OFFLINE", "false"));
+        succeed(dependent.cargo(&tree).env("CARGO_NET_OFFLINE", "false"));
         Some(dependent)
     }
 
@@ -87,17 +112,15 @@ impl Dependent {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
-    fn cargo(&self, target: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO"));
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = nested_cargo(&self.path("dependent"), arguments);
         command
-            .current_dir(self.path("dependent"))
-            .args(arguments)
             .env_remove("GPU_BUDDY_KERNEL")
             .env("CARGO_NET_OFFLINE", "true")
-            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_TARGET_DIR", self.path("target"))
             .env("CARGO_HOME", self.path("cargo"))
             .env("XDG_CACHE_HOME", self.path("cache"));
         command
@@ -136,9 +159,8 @@ fn default_series() -> String {
 
 #[test]
 fn a_git_dependency_finds_its_kernel() {
-    let Some(dependent) = Dependent::new() else { return };
-    let target = nested_target();
-    let run = || dependent.cargo(target.path(), &["run", "--quiet"]);
+    let Some(dependent) = Dependent::get() else { return };
+    let run = || dependent.cargo(&["run", "--quiet"]);
 
     // No kernel is there: the message names the ways that work.
     let message = fail(&mut run());
@@ -170,21 +192,43 @@ fn a_git_dependency_finds_its_kernel() {
     assert_eq!(output, format!("{} has 1048576 bytes\n", KERNEL.series));
 
     // It is not built again each time.
-    let again = dependent.cargo(target.path(), &["build"]).output().expect("cargo starts");
+    let again = dependent.cargo(&["build", "--bin", "dependent"]).output().expect("cargo starts");
     let message = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.success() && !message.contains("Compiling"), "{message}");
+}
+
+/// The crate's own panics are not caught there, nor is a BUG.
+#[test]
+fn a_bug_prints_its_place_before_the_process_aborts() {
+    let Some(dependent) = Dependent::get() else { return };
+    let build = ["build", "--bin", "abort", "--config", "profile.dev.panic=\"abort\""];
+    succeed(dependent.cargo(&build).env("GPU_BUDDY_KERNEL", kernel_tree()));
+    let program = dependent.path("target/debug/abort");
+    let output = Command::new(program).output().expect("it starts");
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
+    assert_eq!((output.status.signal(), stdout.as_str()), (Some(SIGABRT), "before\n"), "{stderr}");
+    let lines: Vec<_> = stderr.lines().collect();
+    // The C printed this before the BUG; nobody can read it later.
+    assert!(lines[0].starts_with("gpu-buddy: chunk_size: 4KiB"), "{stderr}");
+    let bug = lines.last().expect("a line");
+    let file = "drivers/gpu/buddy.c";
+    let rest = bug.strip_prefix(&format!("gpu-buddy: kernel BUG at {file}:")).expect(bug);
+    let (line, rest) = rest.split_once(": ").expect(bug);
+    let text = kernel_line(file, line.parse().expect(bug));
+    assert!(text.contains("BUG_ON("), "{bug}: {text}");
+    assert!(rest.ends_with("; with panic = \"abort\", the process ends here"), "{bug}");
 }
 
 /// Dependencies of the command or the tests alone.
 #[test]
 fn a_library_user_gets_no_dependencies_of_the_command() {
-    let Some(dependent) = Dependent::new() else { return };
-    let target = nested_target();
+    let Some(dependent) = Dependent::get() else { return };
     let tree = ["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
-    let tree = succeed(&mut dependent.cargo(target.path(), &tree));
+    let tree = succeed(&mut dependent.cargo(&tree));
     let names: Vec<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"gpu-buddy") && names.contains(&"parking_lot"), "{tree}");
-    let needless = "clap ctrlc env_logger globset indicatif libloading rustix serde_json sha2 tempfile \
+    let needless = "clap ctrlc env_logger glob indicatif libloading rustix serde_json sha2 tempfile \
                     proptest arbitrary range-alloc offset-allocator rlsf talc rstest";
     for name in needless.split_whitespace() {
         assert!(!names.contains(&name), "{name} in: {tree}");

@@ -1,21 +1,23 @@
 //! The crate at the edges of a program: beside a library that has functions of the
-//! same names, twice in one process, before main(), in a panic hook, with panics that
-//! abort. And the edges of finding a kernel.
+//! same names, twice in one process, before main(), in a panic hook. And the edges of finding a
+//! kernel.
 //!
-//! The programs are in tests/builds/edges/. They are one package, which is built once.
+//! The programs are in tests/builds/edges/. They are linked with the crate that this test has.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use crate::common::{copy_of_kernel, kernel_line, nested_target, out_dir, project};
+use crate::common::{
+    UNOPTIMISED, WITH_EXAMPLE, copy_of_kernel, nested_cargo, nested_target, out_dir, project,
+};
+use serde_json::Value;
 
 /// The prefix of the C's symbols in the linker's sight.
 const PREFIX: &str = "gpu_buddy_kernel_";
@@ -23,27 +25,23 @@ const PREFIX: &str = "gpu_buddy_kernel_";
 /// The symbols that shared.rs exports.
 const EXPORTED: [&str; 4] = ["edges_bug", "edges_hold", "edges_live", "edges_safe"];
 
-const PROGRAMS: [&str; 5] = ["abort", "beside", "early", "hook", "host"];
-
 /// Kernel functions that another C library may also have. The C of some series lacks them.
 const MORE_RIVALS: [&str; 3] = ["rb_first", "rb_last", "gpu_get_buddy"];
 
-const SIGABRT: i32 = 6;
-
-/// Where the programs are.
+/// The programs, and what they are linked from.
 struct Built {
     folder: PathBuf,
-    /// The folder of this crate's build script in that build.
+    /// The folder of this crate's build script.
     out: PathBuf,
 }
 
 impl Built {
     fn program(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("edges-{name}"))
+        self.folder.join(name)
     }
 
     fn library(&self) -> PathBuf {
-        self.folder.join("libedges_shared.so")
+        self.folder.join("libshared.so")
     }
 
     /// The C's names before they are prefixed.
@@ -78,23 +76,6 @@ fn global(options: &[&str], file: &Path) -> BTreeSet<String> {
     names.map(|name| name.split('@').next().unwrap_or(name).to_owned()).collect()
 }
 
-fn manifest() -> String {
-    let sources = project().join("tests/builds/edges");
-    let mut text = format!(
-        "[package]\nname = \"gpu-buddy-edges\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         [workspace]\n\n\
-         [dependencies]\ngpu-buddy = {{ path = {:?}, default-features = false }}\n\n\
-         [lib]\nname = \"edges_shared\"\ncrate-type = [\"cdylib\"]\npath = {:?}\n",
-        project(),
-        sources.join("shared.rs")
-    );
-    for name in PROGRAMS {
-        let source = sources.join(format!("{name}.rs"));
-        text += &format!("\n[[bin]]\nname = \"edges-{name}\"\npath = {source:?}\n");
-    }
-    text
-}
-
 /// C code with each of the names, as functions that abort and as variables.
 fn rivals(names: &BTreeSet<String>, variables: &BTreeSet<String>) -> String {
     let mut text = "void abort(void); int dprintf(int, const char *, ...);\n".to_owned();
@@ -108,49 +89,62 @@ fn rivals(names: &BTreeSet<String>, variables: &BTreeSet<String>) -> String {
     text + &format!("int rivals(void) {{ return {}; }}\n", names.len())
 }
 
+/// This crate, as cargo has built it for this test.
+fn this_crate() -> (PathBuf, PathBuf) {
+    let json = [&["build", "--offline", "--message-format=json"][..], &WITH_EXAMPLE].concat();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    let messages = succeed(nested_cargo(project(), &json).arg("--target-dir").arg(target));
+    let lines = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let of_library = |message: &Value| message["target"]["name"] == "gpu_buddy";
+    let library = lines.into_iter().filter(of_library).find_map(|message: Value| {
+        let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str);
+        files.map(PathBuf::from).find(|file| file.extension() == Some(OsStr::new("rlib")))
+    });
+    (library.expect("a library"), out_dir(&messages))
+}
+
 fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = nested_target();
-        let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("edges");
-        fs::create_dir_all(&package).expect("a folder");
-        fs::write(package.join("Cargo.toml"), manifest()).expect("a manifest");
-        fs::copy(project().join("Cargo.lock"), package.join("Cargo.lock")).expect("a lock file");
-        let cargo = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO"));
-            command.current_dir(&package).args(arguments);
-            command.args(["--offline", "--target-dir"]).arg(target.path());
+        let (library, out) = this_crate();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("edges");
+        fs::create_dir_all(&folder).expect("a folder");
+        let rustc = |name: &str| {
+            let mut command = Command::new(Path::new(env!("CARGO")).with_file_name("rustc"));
+            command.args(["--edition=2024", "--out-dir"]).arg(&folder);
+            command.arg("-L").arg(format!("dependency={}", parent(&library).display()));
+            command.arg("--extern").arg(format!("gpu_buddy={}", library.display()));
+            command.arg(project().join("tests/builds/edges").join(format!("{name}.rs")));
             command
         };
-        let programs = ["--lib", "--bin=edges-early", "--bin=edges-hook"];
-        let json = "--message-format=json";
-        let messages = succeed(cargo(&["build", json]).args(programs));
-        let folder = target.path().join("debug");
-        let built = Built { folder, out: out_dir(&messages) };
+        succeed(rustc("shared").arg("--crate-type=cdylib"));
+        succeed(&mut rustc("early"));
+        succeed(&mut rustc("hook"));
 
         // The next programs link the rival library, which is built first.
+        let built = Built { folder: folder.clone(), out };
         let whole = built.out.join("whole.o");
         let lines = succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(&whole));
         let of_variables = lines.lines().filter(|line| !line.contains(" T "));
         let variables = of_variables.filter_map(|line| line.rsplit(' ').next()).map(str::to_owned);
         let names = built.rival_names();
-        let (source, object) = (package.join("rivals.c"), package.join("rivals.o"));
+        let (source, object) = (folder.join("rivals.c"), folder.join("rivals.o"));
         fs::write(&source, rivals(&names, &variables.collect())).expect("a C file");
         let compile = ["-c", "-fPIC", "-w", "-fno-builtin", "-o"];
         succeed(Command::new("cc").args(compile).arg(&object).arg(&source));
-        let archive = package.join("librivals.a");
+        let archive = folder.join("librivals.a");
         succeed(Command::new("ar").arg("crs").arg(&archive).arg(&object));
-        let rustc = |program| cargo(&["rustc", program]);
         // The linker searches this library first.
-        let library = format!("-Lnative={}", package.display());
-        succeed(rustc("--bin=edges-beside").args(["--", &library, "-lstatic:-bundle=rivals"]));
+        let search = format!("-Lnative={}", folder.display());
+        succeed(rustc("beside").args([&search, "-lstatic:-bundle=rivals"]));
         let link = format!("-Clink-arg={}", object.display());
-        succeed(rustc("--bin=edges-host").args(["--", &link, "-Clink-arg=-rdynamic"]));
-
-        let abort = ["--config", "profile.dev.panic=\"abort\"", "--bin=edges-abort"];
-        succeed(cargo(&["build"]).args(abort));
+        succeed(rustc("host").args([&link, "-Clink-arg=-rdynamic"]));
         built
     })
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("a folder")
 }
 
 #[test]
@@ -211,29 +205,10 @@ fn a_bug_in_a_panic_hook_hurts_nothing_else() {
     runs(&mut Command::new(built().program("hook")));
 }
 
-#[test]
-fn a_bug_prints_its_place_before_the_process_aborts() {
-    let output = Command::new(built().program("abort")).output().expect("it starts");
-    let [stdout, stderr] =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
-    assert_eq!((output.status.signal(), stdout.as_str()), (Some(SIGABRT), "before\n"), "{stderr}");
-    let lines: Vec<_> = stderr.lines().collect();
-    // The C printed this before the BUG; nobody can read it later.
-    assert!(lines[0].starts_with("gpu-buddy: chunk_size: 4KiB"), "{stderr}");
-    let bug = lines.last().expect("a line");
-    let file = "drivers/gpu/buddy.c";
-    let rest = bug.strip_prefix(&format!("gpu-buddy: kernel BUG at {file}:")).expect(bug);
-    let (line, rest) = rest.split_once(": ").expect(bug);
-    let text = kernel_line(file, line.parse().expect(bug));
-    assert!(text.contains("BUG_ON("), "{bug}: {text}");
-    assert!(rest.ends_with("; with panic = \"abort\", the process ends here"), "{bug}");
-}
-
 /// Builds the crate, and returns what it would report about the kernel.
 fn facts(kernel: &Path, target: &Path) -> Result<String, String> {
-    let output = Command::new(env!("CARGO"))
-        .current_dir(project())
-        .args(["check", "--lib", "--no-default-features", "--offline", "--message-format=json"])
+    let build = [&["build", "--offline", "--message-format=json"][..], &WITH_EXAMPLE, &UNOPTIMISED];
+    let output = nested_cargo(project(), &build.concat())
         .arg("--target-dir")
         .arg(target)
         .env("GPU_BUDDY_KERNEL", kernel)

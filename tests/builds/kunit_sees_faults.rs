@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use crate::common::{self, UNOPTIMISED, copy_of_kernel, nested_target, out_dir, project};
+use crate::command_line::{run, text};
+use crate::common::{
+    self, UNOPTIMISED, WITH_EXAMPLE, copy_of_kernel, nested_cargo, nested_target, out_dir, project,
+};
 use gpu_buddy::kunit;
 use rstest::rstest;
 
@@ -79,10 +82,9 @@ fn plant(source: &mut String, name: &str, statement: &str) {
 }
 
 fn cargo(kernel: &str, target: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = nested_cargo(project(), arguments);
     command
-        .current_dir(project())
-        .args(arguments)
+        .args(WITH_EXAMPLE)
         .args(UNOPTIMISED)
         .args(["--offline", "--target-dir"])
         .arg(target)
@@ -131,15 +133,9 @@ fn a_planted_fault_fails_its_case_alone() {
     }
     fs::write(&file, source).expect(SUITE);
 
-    let target = nested_target();
-    succeed(cargo(path(kernel.path()), target.path(), &["build", "--bin", "gpu-buddy"]));
-    let output = Command::new(target.path().join("debug/gpu-buddy"))
-        .args(["kunit", "--seed", "7"])
-        .output()
-        .expect("the command runs");
-    let ktap = String::from_utf8(output.stdout).expect("UTF-8");
-    assert_eq!(output.status.code(), Some(1), "{ktap}");
-    drop(target);
+    let output = run(&["kunit", "--seed", "7", "--kernel", path(kernel.path())]);
+    let ktap = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{ktap}{}", text(&output.stderr));
 
     let results = results(&ktap);
     assert_eq!(results.len(), cases.len(), "{ktap}");
@@ -199,7 +195,7 @@ fn a_tree_that_does_not_compile() {
 
 fn build_fails(kernel: &str, says: &[&str]) {
     let target = nested_target();
-    let output = cargo(kernel, target.path(), &["check", "--lib"]).output().expect("cargo starts");
+    let output = cargo(kernel, target.path(), &["build"]).output().expect("cargo starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     for text in says {
@@ -218,7 +214,7 @@ fn a_change_of_buddy_c_compiles_it_and_nothing_else() {
     let kernel = copy_of_kernel();
     let target = nested_target();
     let build = || {
-        let arguments = ["build", "--lib", "--message-format=json"];
+        let arguments = ["build", "--message-format=json"];
         out_dir(&succeed(cargo(path(kernel.path()), target.path(), &arguments)))
     };
     let out = build();

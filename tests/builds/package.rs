@@ -7,7 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common::{UNOPTIMISED, kernel_tree, nested_target, not_tested, project};
+use crate::common::{
+    UNOPTIMISED, WITH_EXAMPLE, kernel_tree, nested_cargo, nested_target, not_tested, project,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -80,8 +82,8 @@ fn named_series() -> String {
 }
 
 fn cargo(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(folder).args(arguments).env_remove("GPU_BUDDY_KERNEL");
+    let mut command = nested_cargo(folder, arguments);
+    command.env_remove("GPU_BUDDY_KERNEL");
     command
 }
 
@@ -158,8 +160,8 @@ fn the_unpacked_package_builds_and_runs() {
         fs::write(file, "#error \"not to be compiled\"\n").expect("a file");
     }
     let target = nested_target();
-    let mut build = cargo(&unpacked, &["build", "--offline", "--target-dir"]);
-    succeed(build.arg(target.path()).args(UNOPTIMISED));
+    let mut build = cargo(&unpacked, &["build", "--bin", "gpu-buddy", "--offline", "--target-dir"]);
+    succeed(build.arg(target.path()).args(WITH_EXAMPLE).args(UNOPTIMISED));
 
     let command = target.path().join("debug/gpu-buddy");
     let info = succeed(Command::new(&command).arg("info"));

@@ -1,6 +1,7 @@
 //! Builds that tests start.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A target folder for builds that tests start. They share the built dependencies; one test at
 /// a time has it.
@@ -18,6 +19,21 @@ impl NestedTarget {
 /// Options of cargo that leave out the optimisation of this crate: it takes most of a build's
 /// time, and a build that runs for a moment does not need it.
 pub const UNOPTIMISED: [&str; 2] = ["--config", "profile.dev.package.gpu-buddy.opt-level=0"];
+
+/// Options of `cargo build` that add an example. Then the development dependencies count, as for
+/// tests, and all dependencies have the features with which they were lent.
+pub const WITH_EXAMPLE: [&str; 2] = ["--example", "my_allocator"];
+
+/// Cargo in a folder, with the profile that the lent dependencies were built with.
+pub fn nested_cargo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .env("CARGO_PROFILE_DEV_LTO", "off");
+    command
+}
 
 pub fn nested_target() -> NestedTarget {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nested");

@@ -106,9 +106,9 @@ fn a_bug_in_the_middle_of_each_function() {
     }
 
     let target = common::nested_target();
-    let output = Command::new(env!("CARGO"))
-        .current_dir(common::project())
-        .args(["test", "--offline", "--no-default-features", "--test", "unusable", "--target-dir"])
+    let test = ["test", "--offline", "--no-default-features", "--test", "unusable"];
+    let output = common::nested_cargo(common::project(), &test)
+        .arg("--target-dir")
         .arg(target.path())
         .args(["--", "--ignored", "planted::"])
         .env("GPU_BUDDY_KERNEL", kernel.path())
