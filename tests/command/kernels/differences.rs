@@ -111,6 +111,8 @@ fn what_kills_the_process_is_a_difference(#[case] by: &str, #[case] says: &str) 
         &"--json",
         &"--seconds",
         &"3",
+        &"--patience",
+        &"3",
         &"--seed",
         &"5",
     ]);
