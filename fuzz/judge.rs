@@ -11,7 +11,7 @@ use gpu_buddy::module::Module;
 /// The whole tree is checked after this many operations.
 const DEEP_EVERY: u64 = 8;
 
-/// A trace without memory failures, because the twin has none.
+/// A trace without memory failures, because the reference model has none.
 pub fn lockstep_trace(bytes: &[u8]) -> Trace {
     Trace::from_bytes(bytes, !Capabilities::from_flag(Capability::FailNth))
 }
@@ -21,7 +21,7 @@ pub fn faults_trace(bytes: &[u8]) -> Trace {
     Trace::from_bytes(bytes, Capabilities::all())
 }
 
-/// Runs the C in lockstep with its twin and under the contract; for a series that the twin does not
+/// Runs the C in lockstep with the reference model and under the contract; for a series that the reference model does not
 /// model, under the contract alone.
 ///
 /// # Panics

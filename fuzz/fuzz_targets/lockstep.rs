@@ -1,4 +1,4 @@
-//! The C in lockstep with its twin, under the contract.
+//! The C in lockstep with the reference model, under the contract.
 
 #![no_main]
 

@@ -107,7 +107,7 @@ fn a_failure_is_told_in_fifteen_lines() {
     assert!(stdout.contains("never seen:") && stdout.contains("\nknown:"), "{stdout}");
 }
 
-/// A trace with failing memory is not compared with the twin, whose memory does not fail.
+/// A trace with failing memory is not compared with the reference model, whose memory does not fail.
 #[test]
 fn a_trace_with_faults_finds_its_judge() {
     let output = passes(&["replay", &finding_file("enospc-hides-enomem")]);
@@ -162,7 +162,7 @@ fn a_reader_that_leaves_is_no_error() {
 #[case::chunk_of_no_power(&["torture", "--size", "1M", "--chunk", "5K"], "--chunk")]
 #[case::chunk_alone(&["torture", "--chunk", "4K"], "--size")]
 #[case::rate_above_1(&["torture", "--faults", "2"], "from 0 to 1")]
-#[case::faults_of_the_twin(&["torture", "--faults", "0.1", "--against", "reference"], "contract")]
+#[case::faults_of_the_model(&["torture", "--faults", "0.1", "--against", "reference"], "contract")]
 #[case::nobody_to_share(&["torture", "--shared"], "--threads 2")]
 #[case::both_limits(&["torture", "--ops", "1", "--seconds", "1"], "--seconds")]
 #[case::no_operations(&["torture", "--ops", "0"], "--ops")]

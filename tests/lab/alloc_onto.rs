@@ -56,7 +56,7 @@ proptest! {
 
     #[test]
     #[cfg_attr(not(offset_align), ignore = "the model makes the choices of a later series")]
-    fn the_twin_does_what_the_c_does(
+    fn the_model_does_what_the_c_does(
         first in prop::collection::vec(request(true), 4),
         operations in prop::collection::vec(operation(), 1..40),
     ) {
@@ -98,7 +98,7 @@ fn a_list_that_is_freed_is_a_breach_and_no_more() {
 
 #[test]
 #[cfg_attr(not(offset_align), ignore = "the model makes the choices of a later series")]
-fn the_twin_frees_the_list_as_well() {
+fn the_model_frees_the_list_as_well() {
     let trace: Trace = common::finding_trace(FREES_LIST).parse().unwrap();
     let settings = Settings { full_check_interval: 1, ..Settings::default() };
     assert_eq!(trace.run(Lockstep::new::<KernelC, Reference>, settings).unwrap(), None);

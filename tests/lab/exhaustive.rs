@@ -1,5 +1,5 @@
 //! In small spaces, every sequence of operations does the same in the C and in
-//! the twin, and keeps the contract.
+//! the reference model, and keeps the contract.
 //!
 //! A breadth-first search over states. A state is the tree, with what is
 //! allocated together; each operation there is leads from one to another. A
@@ -181,7 +181,7 @@ fn reach(space: Space, path: &[Operation]) -> Lockstep {
 #[rstest]
 fn every_sequence(#[values(1, 2, 3, 4, 5, 6, 7, 8)] chunks: u64) {
     if !Reference::models(Module::compiled_in().features()) {
-        not_tested("every sequence", "the twin makes other choices than this kernel");
+        not_tested("every sequence", "the reference model makes other choices than this kernel");
         return;
     }
     let budget = std::env::var(VARIABLE).map_or(BUDGET, |number| number.parse().expect(VARIABLE));

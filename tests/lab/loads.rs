@@ -17,7 +17,7 @@ const SMALL: Space = Space::new(64 << 20, 4 << 10);
 
 /// 70,000 operations of each of the three drivers.
 #[rstest]
-fn the_c_and_the_twin_do_the_same(#[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load) {
+fn the_c_and_the_model_do_the_same(#[values(Load::Xe, Load::Amdgpu, Load::Nova)] load: Load) {
     let options = Options { operations: 70_000, load: Some(load), ..Options::default() };
     let start = if Reference::models(Module::compiled_in().features()) {
         Lockstep::new::<KernelC, Reference>

@@ -48,7 +48,7 @@ proptest! {
     #![proptest_config(config(400))]
 
     #[test]
-    fn c_does_as_the_twin(trace in strategy::trace(spaces(), offered(), 1..80)) {
+    fn c_does_as_the_model(trace in strategy::trace(spaces(), offered(), 1..80)) {
         if !Reference::models(Module::compiled_in().features()) {
             let why = "the reference model makes other choices than this kernel";
             common::not_tested("C beside the reference model", why);

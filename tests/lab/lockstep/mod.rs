@@ -19,7 +19,7 @@ fn options(comparison: Comparison) -> Options {
     Options { seed: 3, operations: 20_000, space: Some(SPACE), settings, ..Options::default() }
 }
 
-fn against_the_twin<L: Lie>(comparison: Comparison) -> Option<Box<Failure>> {
+fn against_the_model<L: Lie>(comparison: Comparison) -> Option<Box<Failure>> {
     torture::run::<Liar<L>, Reference>(&options(comparison), |_| true).1
 }
 
@@ -54,16 +54,16 @@ fn what(finding: &Finding) -> In {
 /// Each lie is found, as itself or by its effect. The contract judges first, and finds those
 /// that break a promise.
 #[rstest]
-#[case::order(against_the_twin::<Order>, &[In::Aspect(Aspect::Blocks)], 1)]
-#[case::errors(against_the_twin::<Errors>, &[In::Aspect(Aspect::Outcome), In::Promise(Promise::ValidArguments)], 2)]
-#[case::greed(against_the_twin::<Greed>, &[In::Promise(Promise::AddsUp), In::Promise(Promise::Room)], 1)]
-#[case::avail(against_the_twin::<Avail>, &[In::Promise(Promise::Avail)], 1)]
-#[case::clear_avail(against_the_twin::<ClearAvail>, &[In::Promise(Promise::ClearAvail)], 2)]
-#[case::forgetful(against_the_twin::<Forgetful>, &[In::Promise(Promise::ClearAvail)], 2)]
-#[case::blind(against_the_twin::<Blind>, &[In::Promise(Promise::BlockAt)], 2)]
-#[case::snapshots(against_the_twin::<Snapshots>, &[In::Promise(Promise::ClearAvail)], 2)]
-#[case::leak(against_the_twin::<Leak>, &[In::Promise(Promise::Avail)], 2)]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[case::order(against_the_model::<Order>, &[In::Aspect(Aspect::Blocks)], 1)]
+#[case::errors(against_the_model::<Errors>, &[In::Aspect(Aspect::Outcome), In::Promise(Promise::ValidArguments)], 2)]
+#[case::greed(against_the_model::<Greed>, &[In::Promise(Promise::AddsUp), In::Promise(Promise::Room)], 1)]
+#[case::avail(against_the_model::<Avail>, &[In::Promise(Promise::Avail)], 1)]
+#[case::clear_avail(against_the_model::<ClearAvail>, &[In::Promise(Promise::ClearAvail)], 2)]
+#[case::forgetful(against_the_model::<Forgetful>, &[In::Promise(Promise::ClearAvail)], 2)]
+#[case::blind(against_the_model::<Blind>, &[In::Promise(Promise::BlockAt)], 2)]
+#[case::snapshots(against_the_model::<Snapshots>, &[In::Promise(Promise::ClearAvail)], 2)]
+#[case::leak(against_the_model::<Leak>, &[In::Promise(Promise::Avail)], 2)]
+#[cfg_attr(not(offset_align), ignore = "the reference model makes the choices of a later series")]
 fn a_lie_is_found_and_made_short(
     #[case] run: fn(Comparison) -> Option<Box<Failure>>,
     #[case] expected: &[In],
@@ -76,11 +76,11 @@ fn a_lie_is_found_and_made_short(
 }
 
 #[rstest]
-#[case::order(against_the_twin::<Order>)]
-#[case::errors(against_the_twin::<Errors>)]
-#[case::avail(against_the_twin::<Avail>)]
-#[case::snapshots(against_the_twin::<Snapshots>)]
-#[case::leak(against_the_twin::<Leak>)]
+#[case::order(against_the_model::<Order>)]
+#[case::errors(against_the_model::<Errors>)]
+#[case::avail(against_the_model::<Avail>)]
+#[case::snapshots(against_the_model::<Snapshots>)]
+#[case::leak(against_the_model::<Leak>)]
 fn the_same_seed_gives_the_same_failure(#[case] run: fn(Comparison) -> Option<Box<Failure>>) {
     let failures = [run(Comparison::Exact), run(Comparison::Exact)];
     let [first, second] = failures.map(|failure| failure.expect("it is found").to_string());
@@ -88,7 +88,7 @@ fn the_same_seed_gives_the_same_failure(#[case] run: fn(Comparison) -> Option<Bo
 }
 
 #[test]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[cfg_attr(not(offset_align), ignore = "the reference model makes the choices of a later series")]
 fn the_same_seed_gives_the_same_run() {
     let options = Options { space: None, ..options(Comparison::Exact) };
     let run = |seed| {
@@ -116,7 +116,7 @@ fn a_failure_survives_being_written() {
 }
 
 fn replays<L: Lie>() {
-    let failure = against_the_twin::<L>(Comparison::Exact).expect("it is found");
+    let failure = against_the_model::<L>(Comparison::Exact).expect("it is found");
     let text = failure.trace.to_string();
     assert_eq!(trace(&text), failure.trace);
     let settings = Settings { full_check_interval: 1, ..Settings::default() };
@@ -128,15 +128,15 @@ fn replays<L: Lie>() {
 }
 
 #[test]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[cfg_attr(not(offset_align), ignore = "the reference model makes the choices of a later series")]
 fn an_honest_one_passes() {
     for comparison in [Comparison::Exact, Comparison::Observable, Comparison::Contract] {
-        let failure = against_the_twin::<Honest>(comparison);
+        let failure = against_the_model::<Honest>(comparison);
         assert!(failure.is_none(), "{}", failure.expect("one"));
     }
 }
 
-/// Another order of blocks differs from the twin, but the accounts are the same; other error
+/// Another order of blocks differs from the reference model, but the accounts are the same; other error
 /// numbers may keep the contract.
 #[test]
 fn comparisons_differ() {
@@ -220,7 +220,7 @@ fn a_step_without_its_allocation_does_nothing() {
 
 /// The C may be on either side, though its reset of the clear state misses blocks.
 #[test]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[cfg_attr(not(offset_align), ignore = "the reference model makes the choices of a later series")]
 fn the_c_serves_as_the_reference() {
     let text = "\
         space size=64K chunk=4K\n\
@@ -230,17 +230,17 @@ fn the_c_serves_as_the_reference() {
         reset clear\n";
     let settings = Settings { full_check_interval: 1, ..Settings::default() };
     let of_c = steps::<KernelC, Reference>(text, settings);
-    let of_twin = steps::<Reference, KernelC>(text, settings);
-    assert!([&of_c, &of_twin].into_iter().flatten().all(|step| step.findings.is_empty()));
-    // The C misses some; the twin, which has the C's trees, misses the same.
+    let of_model = steps::<Reference, KernelC>(text, settings);
+    assert!([&of_c, &of_model].into_iter().flatten().all(|step| step.findings.is_empty()));
+    // The C misses some; the reference model, which has the C's trees, misses the same.
     assert_eq!(of_c[3].known.len(), 1);
-    assert!(of_twin[3].known.is_empty());
+    assert!(of_model[3].known.is_empty());
     torture::check::<Reference>(&Options { space: None, ..options(Comparison::Exact) });
 }
 
-/// The twin, which has the C's trees, predicts which blocks a reset misses.
+/// The reference model, which has the C's trees, predicts which blocks a reset misses.
 #[test]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[cfg_attr(not(offset_align), ignore = "the reference model makes the choices of a later series")]
 fn what_a_reset_misses_is_predicted() {
     let mut missed = 0;
     for seed in 0..40 {
@@ -276,7 +276,7 @@ fn the_safe_api_answers_as_the_c() {
 
 /// Placement-dependent operations are skipped if placements may differ.
 #[test]
-#[cfg_attr(not(offset_align), ignore = "the twin makes the choices of a later series")]
+#[cfg_attr(not(offset_align), ignore = "the reference model makes the choices of a later series")]
 fn placement_dependent_operations_are_skipped() {
     let (report, failure) =
         torture::run::<Reference, KernelC>(&options(Comparison::Observable), |_| true);
