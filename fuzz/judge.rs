@@ -21,8 +21,8 @@ pub fn faults_trace(bytes: &[u8]) -> Trace {
     Trace::from_bytes(bytes, Capabilities::all())
 }
 
-/// Runs the C in lockstep with the reference model and under the contract; for a series that the reference model does not
-/// model, under the contract alone.
+/// Runs the C in lockstep with the reference model and under the contract; for a series without
+/// such a model, under the contract alone.
 ///
 /// # Panics
 ///
