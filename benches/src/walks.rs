@@ -43,7 +43,7 @@ impl Walk {
         Self {
             name: "merge-by-force",
             call: "A request for the whole space, in which n cleared chunks did not merge",
-            functions: "`__force_merge()` walks the trees of all orders",
+            functions: "`__force_merge()` merges them all",
             make: merge_by_force,
         },
     ];
