@@ -1,7 +1,7 @@
 //! What builds this crate again: as a package, as a dependency, in programs of other kinds, with
 //! a changed kernel; and `./setup`, which makes a build possible.
 //!
-//! Nested builds share one target folder, and one test at a time has it.
+//! Nested builds of the project share one target folder, and one test at a time has it.
 
 #[path = "../common/command.rs"]
 mod command_line;

@@ -15,10 +15,10 @@ fn a_recording_of_bpftrace_is_read() {
     let imported = import(include_str!("../../recordings/calls.recording"));
     let trace: Trace = include_str!("../../recordings/calls.trace").parse().unwrap();
     assert_eq!(operations(&imported.trace), operations(&trace));
-    let is_models = gpu_buddy::diff::reference::Reference::models(
+    let is_modelled = gpu_buddy::diff::reference::Reference::models(
         gpu_buddy::module::Module::compiled_in().features(),
     );
-    if is_models {
+    if is_modelled {
         assert_eq!(difference(&imported), None);
     }
 }
