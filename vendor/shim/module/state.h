@@ -55,15 +55,21 @@ static void record(const void *memory, struct gpu_buddy_record *record)
 #else
 	record->clear = false;
 #endif
+	/*
+	 * The links of an allocated block belong to the caller's list, which the
+	 * caller may change without the lock.
+	 */
+	__builtin_memset(record->links, 0, sizeof(record->links));
+	if (record->state != GPU_BUDDY_RECORD_ALLOCATED) {
 #if defined(SHIM_FREE_TREES) || defined(SHIM_FREE_TREE)
-	record->links[0] = block->rb.__rb_parent_color;
-	record->links[1] = (u64)block->rb.rb_right;
-	record->links[2] = (u64)block->rb.rb_left;
+		record->links[0] = block->rb.__rb_parent_color;
+		record->links[1] = (u64)block->rb.rb_right;
+		record->links[2] = (u64)block->rb.rb_left;
 #else
-	record->links[0] = (u64)block->link.next;
-	record->links[1] = (u64)block->link.prev;
-	record->links[2] = 0;
+		record->links[0] = (u64)block->link.next;
+		record->links[1] = (u64)block->link.prev;
 #endif
+	}
 #ifdef SHIM_HAS_OFFSET_ALIGN
 	record->subtree_max_alignment = block->subtree_max_alignment;
 #else
