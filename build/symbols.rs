@@ -15,6 +15,10 @@ const VARIABLE: &str = "OBJCOPY";
 /// The prefix of the names that Rust calls.
 pub const PREFIX: &str = "gpu_buddy_kernel_";
 
+/// A pointer that unwinding uses if the C has something to clean up, as with a sanitizer. Each object
+/// has it, and the linker keeps one: if this were local, it would be the address 0 without the other.
+const SHARED: &str = "DW.ref.__gcc_personality_v0";
+
 /// Links objects to one in which only `functions` are visible, with this crate's names.
 pub fn localise(
     compiler: &cc::Tool,
@@ -77,7 +81,7 @@ fn rename(tool: &Path, functions: &[String], whole: &Path, local: &Path) -> Comm
         command.arg(format!("--keep-global-symbol={PREFIX}{name}"));
         command.arg(format!("--keep-global-symbol={name}"));
     }
-    command.arg(whole).arg(local);
+    command.arg(format!("--keep-global-symbol={SHARED}")).arg(whole).arg(local);
     command
 }
 
