@@ -153,7 +153,7 @@ fn torture(kernel: &Path, number: usize, shows: Shows, out: &Path) -> Found {
     let json = out.join("json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-buddy"));
     command
-        .args(["torture", "--seed", "2", "--patience", "5", "--json", "--out"])
+        .args(["torture", "--seed", "2", "--patience", "10", "--json", "--out"])
         .arg(out)
         .arg("--kernel")
         .arg(kernel)

@@ -112,7 +112,7 @@ fn what_kills_the_process_is_a_difference(#[case] by: &str, #[case] says: &str) 
         &"--seconds",
         &"3",
         &"--patience",
-        &"3",
+        &"8",
         &"--seed",
         &"5",
     ]);
