@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::common::{is_recorded, kernel_line, kernel_tree, nested_cargo, not_tested, project};
+use crate::common::{
+    is_recorded, kernel_line, kernel_tree, locked_folder, nested_cargo, not_tested, project,
+};
 use gpu_buddy::KERNEL;
 
 const MAIN: &str = "\
@@ -49,10 +51,7 @@ impl Dependent {
             not_tested("a git dependency", "this is no git repository");
             return None;
         };
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dependent");
-        fs::create_dir_all(&folder).expect("a folder");
-        let lock = File::create(folder.join("test.lock")).expect("a lock");
-        lock.lock().expect("the lock");
+        let (folder, lock) = locked_folder("dependent");
         for made in ["repository", "dependent", "cargo", "cache"] {
             let _ = fs::remove_dir_all(folder.join(made));
         }

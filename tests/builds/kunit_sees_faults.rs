@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use crate::command_line::{run, text};
+use crate::command_line::{command, text};
 use crate::common::{
     self, UNOPTIMISED, WITH_EXAMPLE, copy_of_kernel, nested_cargo, nested_target, out_dir, project,
 };
@@ -133,7 +133,10 @@ fn a_planted_fault_fails_its_case_alone() {
     }
     fs::write(&file, source).expect(SUITE);
 
-    let output = run(&["kunit", "--seed", "7", "--kernel", path(kernel.path())]);
+    let output = command(&["kunit", "--seed", "7", "--kernel", path(kernel.path())])
+        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+        .output()
+        .expect("the command runs");
     let ktap = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{ktap}{}", text(&output.stderr));
 

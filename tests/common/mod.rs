@@ -18,7 +18,9 @@ pub use kernel::{
     copy_of_kernel, edit_allocator, finding_trace, is_recorded, kernel_line, kernel_tree,
     kunit_py_parse, not_found, not_tested, other_tree, project, with_statement,
 };
-pub use nested::{NestedTarget, UNOPTIMISED, WITH_EXAMPLE, nested_cargo, nested_target, out_dir};
+pub use nested::{
+    NestedTarget, UNOPTIMISED, WITH_EXAMPLE, locked_folder, nested_cargo, nested_target, out_dir,
+};
 pub use raw::{List, Raw};
 
 pub const KIB: u64 = 1 << 10;

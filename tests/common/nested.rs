@@ -35,11 +35,17 @@ pub fn nested_cargo(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-pub fn nested_target() -> NestedTarget {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nested");
+/// A folder for builds, and its lock: one test at a time has it.
+pub fn locked_folder(name: &str) -> (PathBuf, std::fs::File) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&path).expect("a folder");
     let lock = std::fs::File::create(path.join("test.lock")).expect("a lock");
     lock.lock().expect("the lock");
+    (path, lock)
+}
+
+pub fn nested_target() -> NestedTarget {
+    let (path, lock) = locked_folder("nested");
     if !path.join("debug").exists() {
         lend_dependencies(&path.join("debug"));
     }
