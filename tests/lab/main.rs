@@ -13,6 +13,7 @@ mod exhaustive;
 mod fuzz_corpus;
 mod loads;
 mod lockstep;
+mod many_free_blocks;
 mod own_allocator;
 mod public_crates;
 mod pure;

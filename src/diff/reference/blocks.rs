@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::diff::Block;
 
 /// So many blocks need no memory of their own.
-const FEW: usize = 4;
+const FEW: usize = 6;
 
 /// A list of blocks.
 #[derive(Clone, Debug, Default)]

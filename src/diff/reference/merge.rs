@@ -31,11 +31,13 @@ impl Tree {
 
     /// Frees all blocks of an allocation as clear or dirty.
     pub(super) fn free_all(&mut self, blocks: &Blocks, clear: bool) {
+        if let Some(block) = blocks.only() {
+            self.free(&block, clear);
+            return;
+        }
         // Reads ahead. The blocks are far apart in memory, and the processor waits for all at once.
-        if blocks.only().is_none() {
-            for block in blocks.iter() {
-                black_box(self.peek(&block));
-            }
+        for block in blocks.iter() {
+            black_box(self.peek(&block));
         }
         for block in blocks.iter() {
             self.free(&block, clear);
@@ -105,27 +107,13 @@ impl Tree {
     /// Makes every free block clear or dirty. Free buddies then have the same state, and are
     /// merged.
     pub(super) fn make_all(&mut self, clear: bool) {
-        for root in self.roots() {
-            self.make_all_in(root, clear);
-        }
-        self.clear_avail = if clear { self.avail } else { 0 };
-    }
-
-    fn make_all_in(&mut self, name: Name, clear: bool) {
-        match self.state(name) {
-            Some(State::Allocated { .. }) => {}
-            Some(State::Free { .. }) => self.set(name, State::Free { clear }),
-            None => {
-                let halves = name.halves();
-                for half in halves {
-                    self.make_all_in(half, clear);
-                }
-                if halves.into_iter().all(|half| self.is_free(half)) {
-                    halves.into_iter().for_each(|half| self.remove(half));
-                    self.set(name, State::Free { clear });
-                }
+        for order in self.free_orders(0, !clear) {
+            while let Some(name) = self.last_free(order, !clear) {
+                self.remove(name);
+                self.free_and_join(&Block { offset: self.offset(name), order, clear }, clear);
             }
         }
+        self.clear_avail = if clear { self.avail } else { 0 };
     }
 
     /// Merges a free block with its buddy, whatever the state of each, and goes on upwards while

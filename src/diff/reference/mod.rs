@@ -6,7 +6,7 @@
 //! algorithm, read the parts in this order:
 //!
 //! - `group`: the blocks of seven orders, and how a free one is found;
-//! - `tally`: what is known of the free blocks without looking;
+//! - `tally`: the free blocks of each order, as a list as long as they are few;
 //! - `tree`: blocks, halves, buddies;
 //! - `merge`: freeing, and merging two buddies into one;
 //! - `find`: room for one block, anywhere or in a range;
@@ -26,7 +26,8 @@
 //! [`GpuBuddy`](crate::GpuBuddy), for use as an allocator.
 //!
 //! Cost: allocating or freeing a block takes one memory access per seven splits or merges, and a few
-//! to find a free block, whatever the size of the space and the number of blocks. An allocation in a
+//! to find a free block, whatever the size of the space and the number of blocks. A sorted list of up
+//! to 256 numbers is changed for each free block that comes or goes. An allocation in a
 //! range does not visit every block of the range, as the C does.
 
 #![forbid(unsafe_code)]

@@ -1,8 +1,12 @@
-//! What is known of the free blocks of each order without looking at them.
+//! What is known of the free blocks of each order without looking at their lines.
 
 use core::iter;
 
-/// By order: the number of free blocks, and the highest.
+/// So many free blocks of an order and state are listed. If there are more, the index of their
+/// group has to be searched.
+const LISTED: usize = 256;
+
+/// The free blocks by order: a list if they are few, and the highest in any case.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     /// The orders that have free blocks, a bit for each: dirty ones, and clear ones.
@@ -11,22 +15,51 @@ pub(super) struct Tally {
     rows: Vec<Row>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Row {
-    count: u64,
     /// The number of the highest block, plus 1; 0 if there is none.
     last_plus_1: u64,
+    /// The numbers of all blocks, ascending, unless they are too many.
+    list: Vec<u64>,
+    /// How many blocks are in the index; 0 if they are in the list.
+    indexed: usize,
+}
+
+/// Where a free block was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// To the list.
+    Listed,
+    /// To the list, which is too long now: the caller adds it to the index.
+    TooMany,
+    /// Nowhere yet: the caller adds it to the index.
+    Indexed,
 }
 
 /// What is left of the free blocks of an order and state when one was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// It was the only one.
-    None,
-    /// It was the highest.
+    /// The list of the others.
+    Listed,
+    /// So few that the caller lists them.
+    Few,
+    /// Lower ones in the index, the highest of which the caller looks up.
     Lower,
-    /// Higher ones.
+    /// Among others the highest one, in the index.
     Higher,
+}
+
+impl Row {
+    fn remove_indexed(&mut self, number: u64) -> Left {
+        self.indexed -= 1;
+        if self.indexed <= LISTED / 2 {
+            Left::Few
+        } else if self.last_plus_1 == number + 1 {
+            Left::Lower
+        } else {
+            Left::Higher
+        }
+    }
 }
 
 impl Tally {
@@ -58,30 +91,68 @@ impl Tally {
         self.rows[index(order, clear)].last_plus_1.checked_sub(1)
     }
 
-    #[inline]
-    pub fn add(&mut self, order: u32, clear: bool, number: u64) {
-        self.orders[usize::from(clear)] |= 1 << order;
-        let row = &mut self.rows[index(order, clear)];
-        row.count += 1;
-        row.last_plus_1 = row.last_plus_1.max(number + 1);
+    /// The numbers of all free blocks, ascending; `None` if they are only in the index.
+    pub fn list(&self, order: u32, clear: bool) -> Option<&[u64]> {
+        let row = &self.rows[index(order, clear)];
+        (row.indexed == 0).then_some(&row.list)
     }
 
-    /// Returns what is left. If it was the highest of several, the caller sets the highest.
+    /// Empties a list that is too long.
+    pub fn take_list(&mut self, order: u32, clear: bool) -> Vec<u64> {
+        let row = &mut self.rows[index(order, clear)];
+        row.indexed = row.list.len();
+        core::mem::take(&mut row.list)
+    }
+
+    /// Lists the free blocks again, which are few.
+    pub fn set_list(&mut self, order: u32, clear: bool, list: Vec<u64>) {
+        let row = &mut self.rows[index(order, clear)];
+        debug_assert_eq!(list.len(), row.indexed, "the index lacks free blocks");
+        row.indexed = 0;
+        row.last_plus_1 = list.last().map_or(0, |last| last + 1);
+        row.list = list;
+    }
+
+    #[inline]
+    pub fn add(&mut self, order: u32, clear: bool, number: u64) -> Added {
+        self.orders[usize::from(clear)] |= 1 << order;
+        let row = &mut self.rows[index(order, clear)];
+        let is_last = number >= row.last_plus_1;
+        if is_last {
+            row.last_plus_1 = number + 1;
+        }
+        if row.indexed != 0 {
+            row.indexed += 1;
+            return Added::Indexed;
+        }
+        if is_last {
+            row.list.push(number);
+        } else {
+            let at = row.list.partition_point(|&other| other < number);
+            row.list.insert(at, number);
+        }
+        if row.list.len() > LISTED { Added::TooMany } else { Added::Listed }
+    }
+
     #[inline]
     pub fn remove(&mut self, order: u32, clear: bool, number: u64) -> Left {
         let row = &mut self.rows[index(order, clear)];
-        row.count -= 1;
-        if row.count == 0 {
-            row.last_plus_1 = 0;
-            self.orders[usize::from(clear)] &= !(1 << order);
-            Left::None
-        } else if row.last_plus_1 == number + 1 {
-            Left::Lower
-        } else {
-            Left::Higher
+        if row.indexed != 0 {
+            return row.remove_indexed(number);
         }
+        if row.last_plus_1 == number + 1 {
+            row.list.pop();
+            row.last_plus_1 = row.list.last().map_or(0, |last| last + 1);
+            if row.list.is_empty() {
+                self.orders[usize::from(clear)] &= !(1 << order);
+            }
+        } else if let Ok(at) = row.list.binary_search(&number) {
+            row.list.remove(at);
+        }
+        Left::Listed
     }
 
+    /// Sets the highest free block of those in the index.
     #[inline]
     pub fn set_last(&mut self, order: u32, clear: bool, number: Option<u64>) {
         let row = &mut self.rows[index(order, clear)];

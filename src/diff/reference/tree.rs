@@ -163,21 +163,26 @@ impl Tree {
 
     /// The free block of `order` with the highest number up to `limit`.
     pub(super) fn last_free_up_to(&mut self, order: u32, clear: bool, limit: u64) -> Option<Name> {
-        let last = self.tally.last(order, clear)?;
-        let (group, level) = group_of(order);
-        let number = if last <= limit {
-            last
+        let number = if let Some(list) = self.tally.list(order, clear) {
+            let after = list.partition_point(|&number| number <= limit);
+            *list.get(after.checked_sub(1)?)?
         } else {
-            self.groups[group].last_up_to(Kind { level, clear }, limit)?
+            let last = self.tally.last(order, clear)?;
+            let (group, level) = group_of(order);
+            self.groups[group].last_up_to(Kind { level, clear }, limit.min(last))?
         };
         Some(Name { order, number })
     }
 
     /// The free block of `order` with the lowest number from `limit` on.
     pub(super) fn first_free_from(&mut self, order: u32, clear: bool, limit: u64) -> Option<Name> {
-        self.tally.last(order, clear).filter(|&last| last >= limit)?;
-        let (group, level) = group_of(order);
-        let number = self.groups[group].first_from(Kind { level, clear }, limit)?;
+        let number = if let Some(list) = self.tally.list(order, clear) {
+            *list.get(list.partition_point(|&number| number < limit))?
+        } else {
+            self.tally.last(order, clear).filter(|&last| last >= limit)?;
+            let (group, level) = group_of(order);
+            self.groups[group].first_from(Kind { level, clear }, limit)?
+        };
         Some(Name { order, number })
     }
 
@@ -188,6 +193,11 @@ impl Tree {
         clear: bool,
         zeros: u32,
     ) -> Option<Name> {
+        if let Some(list) = self.tally.list(order, clear) {
+            let multiple = |&number: &u64| number >> zeros << zeros == number;
+            let number = list.iter().copied().rev().find(multiple)?;
+            return Some(Name { order, number });
+        }
         let mut last = self.last_free(order, clear)?;
         for _ in 0..PROBES {
             let multiple = last.number >> zeros << zeros;
@@ -229,7 +239,7 @@ impl Tree {
         self.groups[group].set(&mut self.tally, level, name.number, state);
     }
 
-    /// Frees an allocated block and merges it upwards, without accounting.
+    /// Frees a block that is allocated, or has no state, and merges it upwards, without accounting.
     #[inline]
     pub(super) fn free_and_join(&mut self, block: &Block, clear: bool) {
         let (first, level) = group_of(block.order);

@@ -1,13 +1,15 @@
 //! The blocks of seven orders: their states, with an index of the free ones.
 //!
-//! The states are in [`Line`]s, 64 of which are a page. Above them is an index, with a level per 6
-//! bits of a line's number: each bit of a node says whether an item one level down has free blocks
-//! of a given order and state. So a search takes one step per level, and a change seldom touches
-//! more than the lowest. Memory is allocated only where a block has been, so a space of many TiB
-//! costs only what is used of it.
+//! The states are in [`Line`]s, 64 of which are a page. Above them is an index of the free blocks of
+//! those kinds that have too many for a list in the [`Tally`]. It has a level per 6 bits of a line's
+//! number: each bit of a node says whether an item one level down has free blocks of a given order
+//! and state. So a search takes one step per level, and a change seldom touches more than the lowest.
+//! Memory is allocated only where a block has been, so a space of many TiB costs only what is used of
+//! it.
 //!
 //! In here, an order counts from the lowest of the group and is called a `level`.
 
+mod index;
 mod line;
 mod multiples;
 mod search;
@@ -17,7 +19,7 @@ pub(super) use line::{Line, ORDERS, State, WIDTH, place};
 use multiples::Multiples;
 use sparse::Sparse;
 
-use super::tally::{Left, Tally};
+use super::tally::Tally;
 
 /// Which of 64 items have free blocks, by [`Kind`].
 type Node = [u64; 16];
@@ -109,8 +111,8 @@ impl Group {
         for (clear, before) in [false, true].into_iter().zip(before) {
             let (kind, free) = (Kind { level, clear }, line.free(clear));
             match (before, free.has(place)) {
-                (false, true) => self.note_added(tally, at, kind, number, free.of_level(level)),
-                (true, false) => self.note_removed(tally, at, kind, number, free.of_level(level)),
+                (false, true) => self.note_added(tally, at, kind, number),
+                (true, false) => self.note_removed(tally, at, kind, number),
                 _ => {}
             }
         }
@@ -150,8 +152,7 @@ impl Group {
             return self.join_buddies(tally, at, kind, number);
         }
         free.add(place);
-        let free = free.of_level(level);
-        self.note_added(tally, at, kind, number, free);
+        self.note_added(tally, at, kind, number);
         false
     }
 
@@ -175,13 +176,13 @@ impl Group {
         for below in level..top {
             let kind = Kind { level: below, clear };
             let number = number >> (below - level) ^ 1;
-            self.note_removed(tally, at, kind, number, free.of_level(below));
+            self.note_removed(tally, at, kind, number);
         }
         if joins {
             self.set(tally, ORDERS - 1, buddy, None);
         } else {
             let (kind, number) = (Kind { level: top, clear }, number >> (top - level));
-            self.note_added(tally, at, kind, number, free.of_level(top));
+            self.note_added(tally, at, kind, number);
         }
         joins
     }
@@ -194,10 +195,8 @@ impl Group {
         let at = self.at(line);
         let line = &mut self.lines[at.index()];
         line.add(place, State::Allocated { clear });
-        let free = line.free_mut(clear);
-        free.remove(place);
-        let free = free.of_level(level);
-        self.note_removed(tally, at, kind, number, free);
+        line.free_mut(clear).remove(place);
+        self.note_removed(tally, at, kind, number);
     }
 
     /// Splits the free block on level `top` down to a block of some kind, which gets no state. The
@@ -215,15 +214,14 @@ impl Group {
         if top == end {
             free.remove(place);
         }
-        let free = *free;
         for below in level..end {
             let kind = Kind { level: below, clear };
             let number = number >> (below - level) ^ 1;
-            self.note_added(tally, at, kind, number, free.of_level(below));
+            self.note_added(tally, at, kind, number);
         }
         if top == end {
             let (kind, number) = (Kind { level: top, clear }, number >> (top - level));
-            self.note_removed(tally, at, kind, number, free.of_level(top));
+            self.note_removed(tally, at, kind, number);
         } else {
             self.set(tally, ORDERS - 1, at.line ^ 1, Some(State::Free { clear }));
         }
@@ -272,79 +270,5 @@ impl Group {
             nodes.index_or_new(item);
         }
         At { line, page }
-    }
-
-    /// Updates index and tally after a free block was added. `free` has the free blocks of this kind
-    /// in the line.
-    #[inline]
-    fn note_added(&mut self, tally: &mut Tally, at: At, kind: Kind, number: u64, free: u64) {
-        tally.add(self.lowest + kind.level, kind.clear, number);
-        // The first one of this line.
-        if free.is_power_of_two() {
-            let word = &mut self.pages.items_mut()[at.page][kind.index()];
-            let first = *word == 0;
-            *word |= 1 << (at.line & 63);
-            if first {
-                self.note_above(at.line, kind);
-            }
-        }
-        if self.multiples.is_some() {
-            self.mark_stale(at, kind.level);
-        }
-    }
-
-    /// Updates index and tally after a free block was removed. `free` has the free blocks of this
-    /// kind in the line.
-    #[inline]
-    fn note_removed(&mut self, tally: &mut Tally, at: At, kind: Kind, number: u64, free: u64) {
-        if self.multiples.is_some() {
-            self.mark_stale(at, kind.level);
-        }
-        let order = self.lowest + kind.level;
-        let left = tally.remove(order, kind.clear, number);
-        // If it was the only one, nothing will be searched for: the index can stay out of date.
-        if left == Left::None {
-            return;
-        }
-        if free == 0 {
-            self.note_emptied(at, kind);
-        }
-        if left == Left::Lower {
-            let last = match free.checked_ilog2() {
-                Some(digit) => Some(at.line << (6 - kind.level) | u64::from(digit)),
-                None => self.last_before(kind, at.line),
-            };
-            tally.set_last(order, kind.clear, last);
-        }
-    }
-
-    /// Records that a line has no free blocks, in the two lowest levels of the index.
-    #[inline]
-    fn note_emptied(&mut self, at: At, kind: Kind) {
-        let word = &mut self.pages.items_mut()[at.page][kind.index()];
-        *word &= !(1 << (at.line & 63));
-        if *word == 0
-            && let Some(nodes) = self.above.first_mut()
-            && let Some(index) = nodes.index(at.line >> 12)
-        {
-            nodes.items_mut()[index][kind.index()] &= !(1 << (at.line >> 6 & 63));
-        }
-    }
-
-    /// Records in the higher levels of the index that a line has free blocks. Stops at the first node
-    /// that knows.
-    #[inline]
-    fn note_above(&mut self, line: u64, kind: Kind) {
-        let mut item = line;
-        for nodes in &mut self.above {
-            item >>= 6;
-            let index = nodes.index_or_new(item >> 6);
-            let word = &mut nodes.items_mut()[index][kind.index()];
-            let bit = 1 << (item & 63);
-            if *word & bit != 0 {
-                return;
-            }
-            *word |= bit;
-        }
     }
 }
