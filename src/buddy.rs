@@ -209,6 +209,7 @@ impl GpuBuddy {
         let AllocRequest { start, end, size, min_block_size, .. } = *request;
         let flags = request.bits();
         let mut blocks = AllocatedBlocks::none(self.clone());
+        let mut failed = None;
         self.0.call(|mm| {
             // SAFETY: the arguments were checked, `mm` is initialised and its lock is held; `list`
             // is an empty list.
@@ -223,18 +224,12 @@ impl GpuBuddy {
                     flags,
                 )
             });
-            if result == -Errno::ENOSPC.code() {
+            if result != 0 {
                 // SAFETY: `mm` is initialised and its lock is held.
-                let mm = unsafe { &*mm };
-                return Err(Error::NoSpace {
-                    requested: size,
-                    avail: mm.avail,
-                    largest_free_block: tree::largest_free_block(mm),
-                });
+                failed = Some(alloc_error(result, size, unsafe { &*mm }));
             }
-            check(result)
-        })??;
-        Ok(blocks)
+        })?;
+        failed.map_or(Ok(blocks), Err)
     }
 
     /// Makes every free block clear or dirty, after merging free buddies.
@@ -283,6 +278,19 @@ impl GpuBuddy {
                 })
             })
             .and_then(check)
+    }
+}
+
+/// Why `size` bytes were not allocated.
+#[cold]
+fn alloc_error(result: c_int, size: u64, mm: &ffi::gpu_buddy) -> Error {
+    match Errno::from_return(result) {
+        Errno::ENOSPC => Error::NoSpace {
+            requested: size,
+            avail: mm.avail,
+            largest_free_block: tree::largest_free_block(mm),
+        },
+        errno => Error::unexplained(errno),
     }
 }
 

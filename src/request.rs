@@ -40,22 +40,13 @@ impl AllocRequest {
         min_block_size: u64,
         flags: impl Into<GpuBuddyAllocFlags>,
     ) -> Self {
-        let (range, top_down) = match &mode {
-            GpuBuddyAllocMode::Simple => (None, false),
-            GpuBuddyAllocMode::Range(range) => (Some(range.clone()), false),
-            GpuBuddyAllocMode::TopDown => (None, true),
+        let (start, end, range, top_down) = match mode {
+            GpuBuddyAllocMode::Simple => (0, 0, false, false),
+            GpuBuddyAllocMode::Range(Range { start, end }) => (start, end, true, false),
+            GpuBuddyAllocMode::TopDown => (0, 0, false, true),
         };
-        let bounds = range.clone().unwrap_or(0..0);
-        Self {
-            start: bounds.start,
-            end: bounds.end,
-            size,
-            min_block_size,
-            range: range.is_some(),
-            top_down,
-            flags: flags.into(),
-            extra_flags: 0,
-        }
+        let flags = flags.into();
+        Self { start, end, size, min_block_size, range, top_down, flags, extra_flags: 0 }
     }
 }
 

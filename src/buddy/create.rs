@@ -57,7 +57,7 @@ impl GpuBuddy {
             }
             Ok(_) if state.arena.live() != 0 => {
                 let text = format!("gpu_buddy_init left {} objects", state.arena.live());
-                pending.events.push(Event::Failure(text));
+                pending.push(Event::Failure(text));
             }
             _ => {}
         }

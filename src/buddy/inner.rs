@@ -53,19 +53,23 @@ pub(super) fn load_module() -> Result<()> {
 }
 
 /// What cannot be done while the lock is held: events to be logged, and a panic of Rust code within
-/// the call to be continued.
+/// the call to be continued. Nearly every call leaves nothing, so that is a null pointer.
 #[must_use]
 #[derive(Default)]
-pub(super) struct Pending {
-    pub(super) events: Vec<Event>,
+pub(super) struct Pending(Option<Box<Work>>);
+
+#[derive(Default)]
+struct Work {
+    events: Vec<Event>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
 impl Pending {
     /// Takes out the lines that the C printed.
     pub(super) fn take_lines(&mut self) -> Vec<LogLine> {
+        let Some(work) = &mut self.0 else { return Vec::new() };
         let line = |event: &mut Event| matches!(event, Event::Log(_));
-        let lines = self.events.extract_if(.., line);
+        let lines = work.events.extract_if(.., line);
         let line = |event| match event {
             Event::Log(line) => Some(line),
             _ => None,
@@ -73,15 +77,22 @@ impl Pending {
         lines.filter_map(line).collect()
     }
 
+    /// Adds an event.
+    pub(super) fn push(&mut self, event: Event) {
+        self.0.get_or_insert_default().events.push(event);
+    }
+
     /// Call this last, when the lock is released and every block has an owner: the logger is the
     /// user's, and may use the allocator or panic.
     #[inline]
     pub(super) fn log(self) {
-        if !self.events.is_empty() || self.panic.is_some() {
-            self.finish();
+        if let Some(work) = self.0 {
+            (*work).finish();
         }
     }
+}
 
+impl Work {
     #[cold]
     fn finish(self) {
         drop(Unlogged(self.events));
@@ -141,16 +152,23 @@ impl State {
             return (Err(Error::Bug(bug)), Pending::default());
         }
         let mm = &raw mut self.mm;
-        let Outcome { result, events } = Scope::new(&mut self.arena, map).run(|| f(mm));
-        if !events.is_empty() {
-            self.keep_warnings(&events);
+        match Scope::new(&mut self.arena, map).run(|| f(mm)) {
+            Outcome { result: Ok(value), events } if events.is_empty() => {
+                (Ok(value), Pending::default())
+            }
+            outcome => self.reported(outcome),
         }
-        let mut panic = None;
-        let result = result.map_err(|stop| Error::Bug(self.stopped(stop, &mut panic)));
-        (result, Pending { events, panic })
     }
 
+    /// The C printed, warned, or did not return.
     #[cold]
+    fn reported<R>(&mut self, Outcome { result, events }: Outcome<R>) -> (Result<R>, Pending) {
+        self.keep_warnings(&events);
+        let mut panic = None;
+        let result = result.map_err(|stop| Error::Bug(self.stopped(stop, &mut panic)));
+        (result, Pending(Some(Box::new(Work { events, panic }))))
+    }
+
     fn keep_warnings(&mut self, events: &[Event]) {
         let left = WARNINGS_KEPT - self.warnings.len();
         let warnings = events.iter().filter_map(|event| match event {
@@ -161,7 +179,6 @@ impl State {
     }
 
     /// Makes the allocator unusable. Keeps a panic that passed the C.
-    #[cold]
     fn stopped(&mut self, stop: Stop, panic: &mut Option<Box<dyn Any + Send>>) -> KernelBug {
         // The compiled-in C causes neither of the others.
         let within = KernelBug { condition: "panic inside the C", file: "", line: 0 };
@@ -188,7 +205,7 @@ impl State {
         let (_, mut pending) = self.call(map, |mm| unsafe { ffi::bindings::gpu_buddy_fini(mm) });
         if self.bug.is_none() && self.arena.live() != 0 {
             let text = format!("gpu_buddy_fini left {} objects", self.arena.live());
-            pending.events.push(Event::Failure(text));
+            pending.push(Event::Failure(text));
         }
         pending
     }
