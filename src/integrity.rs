@@ -17,8 +17,8 @@ use core::ffi::c_void;
 
 use rustc_hash::FxHashMap;
 
-use crate::module::Inspection;
 use crate::module::abi::{Order, RECORD_ALLOCATED, RECORD_FREE, Record};
+use crate::module::{Inspection, MOST_ORDERS};
 
 /// Checks what was read of an initialised allocator. `orders` are read only after the sizes of the
 /// arrays are known to be right. A wrong pointer is reported, not followed: only blocks that the
@@ -32,8 +32,14 @@ pub(crate) unsafe fn scan(
     inspection: &Inspection,
 ) -> (Vec<Inconsistency>, usize) {
     let blocks = FxHashMap::with_capacity_and_hasher(inspection.records.len(), Default::default());
-    let mut scan =
-        Scan { inspection, blocks, nodes: Vec::new(), links: Vec::new(), found: Vec::new() };
+    let mut scan = Scan {
+        inspection,
+        blocks,
+        counts: [Count::default(); MOST_ORDERS],
+        nodes: Vec::new(),
+        links: Vec::new(),
+        found: Vec::new(),
+    };
     if scan.has_shape() {
         // SAFETY: as the caller says, and `has_shape` found `max_order` right, so the arrays have
         // that many orders.
@@ -57,9 +63,19 @@ struct Known<'a> {
     in_tree: bool,
 }
 
+/// The numbers of blocks of an order.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    dirty: u64,
+    clear: u64,
+    used: u64,
+}
+
 struct Scan<'a> {
     inspection: &'a Inspection,
     blocks: FxHashMap<usize, Known<'a>>,
+    /// By order.
+    counts: [Count; MOST_ORDERS],
     /// The nodes of one tree, and the links still to be read. Reused for the next tree.
     nodes: Vec<Node>,
     links: Vec<Link>,
@@ -86,26 +102,24 @@ impl<'a> Scan<'a> {
         self.inspection.state.chunk_size << order
     }
 
+    fn count(&mut self, record: &Record) {
+        // An order that is too high is reported elsewhere.
+        let Some(count) = self.counts.get_mut(record.order as usize) else { return };
+        match (record.state, record.clear) {
+            (RECORD_FREE, false) => count.dirty += 1,
+            (RECORD_FREE, true) => count.clear += 1,
+            (RECORD_ALLOCATED, _) => count.used += 1,
+            _ => {}
+        }
+    }
+
     fn accounts(&mut self, kept: &[Order]) {
-        let orders = kept.len();
-        let (mut avail, mut clear_avail) = (0, 0);
-        let (mut free, mut used) = (vec![0u64; orders], vec![0u64; orders]);
-        for Known { record, .. } in self.blocks.values() {
-            let order = record.order as usize;
-            // Already reported.
-            if order >= orders {
-                continue;
-            }
-            let size = self.block_size(record.order);
-            match record.state {
-                RECORD_FREE => {
-                    free[order] += 1;
-                    avail += size;
-                    clear_avail += if record.clear { size } else { 0 };
-                }
-                RECORD_ALLOCATED => used[order] += 1,
-                _ => {}
-            }
+        // Wrong orders may add up to more than 64 bits.
+        let (mut avail, mut clear_avail) = (0_u64, 0_u64);
+        for (order, &Count { dirty, clear, .. }) in (0..).zip(&self.counts[..kept.len()]) {
+            let bytes = |blocks: u64| blocks.wrapping_mul(self.block_size(order));
+            avail = avail.wrapping_add(bytes(dirty + clear));
+            clear_avail = clear_avail.wrapping_add(bytes(clear));
         }
         let state = self.inspection.state;
         if state.avail != avail {
@@ -119,9 +133,9 @@ impl<'a> Scan<'a> {
             return;
         }
         for (order, kept) in (0u32..).zip(kept) {
-            let (free, used) = (free[order as usize], used[order as usize]);
-            if kept.free_count != free {
-                let (is, expected) = (kept.free_count, free);
+            let Count { dirty, clear, used } = self.counts[order as usize];
+            if kept.free_count != dirty + clear {
+                let (is, expected) = (kept.free_count, dirty + clear);
                 self.found.push(Inconsistency::FreeScoreboard { order, is, expected });
             }
             if kept.used_count != used {

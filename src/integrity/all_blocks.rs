@@ -1,6 +1,7 @@
 //! The tree of all blocks.
 
 use core::ffi::c_void;
+use std::collections::hash_map::Entry;
 
 use crate::module::abi::{RECORD_ALLOCATED, RECORD_FREE, RECORD_SPLIT, Record};
 
@@ -54,12 +55,15 @@ impl<'a> Scan<'a> {
             waiting.push(half(record.right, right));
             waiting.push(half(record.left, offset));
         }
-        if self.blocks.contains_key(&block.addr()) {
-            let Place { offset, order, .. } = place;
-            self.found.push(Inconsistency::MissingBlock { offset, order });
-            return;
+        match self.blocks.entry(block.addr()) {
+            Entry::Occupied(_) => {
+                let Place { offset, order, .. } = place;
+                self.found.push(Inconsistency::MissingBlock { offset, order });
+                return;
+            }
+            Entry::Vacant(entry) => _ = entry.insert(Known { record, in_tree: false }),
         }
-        self.blocks.insert(block.addr(), Known { record, in_tree: false });
+        self.count(record);
         if record.parent != place.parent {
             self.found.push(Inconsistency::Parent { offset, order });
         }
@@ -82,16 +86,18 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Finds buddies that should be merged.
+    /// Finds buddies that should be merged. The record of a free left half is followed by that of the
+    /// right half.
     fn unmerged(&mut self) {
-        for record in self.inspection.records.iter().filter(|r| r.state == RECORD_SPLIT) {
-            let half = |block: *const c_void| self.blocks.get(&block.addr());
-            if let (Some(left), Some(right)) = (half(record.left), half(record.right))
-                && (left.record.state, right.record.state) == (RECORD_FREE, RECORD_FREE)
-                && left.record.clear == right.record.clear
-                && left.record.block != right.record.block
+        for records in self.inspection.records.windows(3) {
+            if let [whole, left, right] = records
+                && (whole.state, left.state, right.state)
+                    == (RECORD_SPLIT, RECORD_FREE, RECORD_FREE)
+                && (whole.left, whole.right) == (left.block, right.block)
+                && left.clear == right.clear
+                && left.block != right.block
             {
-                let Record { offset, order, .. } = *record;
+                let Record { offset, order, .. } = *whole;
                 self.found.push(Inconsistency::Unmerged { offset, order });
             }
         }

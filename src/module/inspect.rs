@@ -18,7 +18,7 @@ pub(crate) struct Inspection {
 }
 
 /// The most orders.
-const MOST_ORDERS: usize = 64;
+pub(crate) const MOST_ORDERS: usize = 64;
 
 const EMPTY: Order = {
     let nowhere = core::ptr::null();

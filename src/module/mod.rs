@@ -51,7 +51,7 @@ use abi::Table;
 pub use build::{Tree, ask_compiler};
 #[cfg(feature = "module")]
 pub use compile::{Build, Object};
-pub(crate) use inspect::Inspection;
+pub(crate) use inspect::{Inspection, MOST_ORDERS};
 
 use crate::runtime::capture;
 use crate::runtime::table::RUNTIME;

@@ -132,14 +132,15 @@ impl KernelC {
 
     /// Calls `f` with the state. Returns `None` after a BUG or a teardown.
     fn inspect<R>(&self, f: impl FnOnce(*const c_void, &Inspection, usize) -> R) -> Option<R> {
-        let state = self.shared.state.lock();
+        let mut guard = self.shared.state.lock();
+        let state = &mut *guard;
         if state.bug.is_some() || state.finished {
             return None;
         }
         let (mm, live) = (state.mm.as_ptr().cast(), state.arena.live());
         // SAFETY: `mm` is initialised, and the lock is held.
-        let inspection = unsafe { self.shared.module.inspect(mm, live) };
-        Some(f(mm, &inspection, live))
+        let read = || unsafe { self.shared.module.inspect(mm, live) };
+        Some(f(mm, state.inspection.get_or_insert_with(read), live))
     }
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::diff::Space;
 use crate::fault::Fault;
-use crate::module::Module;
+use crate::module::{Inspection, Module};
 use crate::runtime::arena::{Arena, MOST_OBJECTS};
 use crate::runtime::{Event, Outcome, Scope, Stop};
 use crate::{Errno, KernelBug, Warning, ffi};
@@ -31,14 +31,16 @@ pub(super) struct State {
     pub bug: Option<KernelBug>,
     /// Whether the fini function was called.
     pub finished: bool,
+    /// The state as last read, if nothing has been called since.
+    pub inspection: Option<Inspection>,
     /// The number of calls of the C.
     pub calls: u64,
     /// The steps of the last call, until they are reported.
     pub cost: Option<u64>,
 }
 
-// SAFETY: `mm` points into memory of `arena`, which moves with it, and the C keeps no state by
-// thread.
+// SAFETY: `mm` and `inspection` point into memory of `arena`, which moves with them, and the C keeps
+// no state by thread.
 unsafe impl Send for State {}
 // SAFETY: `map` has a pointer to a literal and is never written; `arrays` is written only before
 // the value is shared; everything else is behind the mutex.
@@ -64,6 +66,7 @@ impl Shared {
             warnings: Vec::new(),
             bug: None,
             finished: false,
+            inspection: None,
             calls: 0,
             cost: None,
         };
@@ -111,6 +114,7 @@ impl Shared {
         if state.bug.is_some() || state.finished {
             return Err(Errno::ENOTRECOVERABLE);
         }
+        state.inspection = None;
         state.calls += 1;
         LAST_CALL.set(state.calls);
         let mm = state.mm.as_mut_ptr().cast();
