@@ -123,6 +123,7 @@ impl Inner {
     /// Runs `f`, which calls the C, under the lock and in this allocator's scope. All calls into
     /// the C go through here. Afterwards it logs, which may unwind: the caller then keeps what it
     /// passed to `f` but does not get the result.
+    #[inline]
     pub(super) fn call<R>(&self, f: impl FnOnce(*mut ffi::gpu_buddy) -> R) -> Result<R> {
         let mut state = self.state.lock();
         let (result, pending) = state.call(&self.map, f);
