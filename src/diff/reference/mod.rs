@@ -26,9 +26,9 @@
 //! [`GpuBuddy`](crate::GpuBuddy), for use as an allocator.
 //!
 //! Cost: allocating or freeing a block takes one memory access per seven splits or merges, and a few
-//! to find a free block, whatever the size of the space and the number of blocks. A sorted list of up
-//! to 256 numbers is changed for each free block that comes or goes. An allocation in a
-//! range does not visit every block of the range, as the C does.
+//! to find a free block, whatever the size of the space and the number of blocks. Each free block that
+//! comes or goes changes a sorted list of up to 256 numbers. An allocation in a range does not visit
+//! every block of the range, as the C does.
 
 #![forbid(unsafe_code)]
 
