@@ -134,7 +134,7 @@ fn a_planted_fault_fails_its_case_alone() {
     fs::write(&file, source).expect(SUITE);
 
     let output = command(&["kunit", "--seed", "7", "--kernel", path(kernel.path())])
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+        .env("XDG_CACHE_HOME", crate::common::module_cache())
         .output()
         .expect("the command runs");
     let ktap = text(&output.stdout);

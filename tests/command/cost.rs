@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 use std::process::Output;
 
 use crate::command_line::{command, text};
@@ -19,7 +18,7 @@ const CHUNK: u64 = 4 << 10;
 
 fn run(arguments: &[&dyn AsRef<OsStr>], environment: &[(&str, &str)]) -> Output {
     let mut command = command(&[]);
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+    command.env("XDG_CACHE_HOME", crate::common::module_cache());
     command.envs(environment.iter().copied());
     arguments.iter().for_each(|argument| _ = command.arg(argument));
     command.output().expect("it runs")

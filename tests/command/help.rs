@@ -93,7 +93,7 @@ impl Home {
         let mut command = Command::new("sh");
         command.args(["-c", script]).current_dir(self.0.path()).stdin(Stdio::null());
         command.env("HOME", self.0.path()).env("PATH", path).env_remove("RUST_LOG");
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        command.env("XDG_CACHE_HOME", crate::common::module_cache());
         command
     }
 

@@ -46,7 +46,7 @@ impl Place {
         command
             .args(line.replace("SERIES", gpu_buddy::KERNEL.series).split(' '))
             .current_dir(self.files.path())
-            .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+            .env("XDG_CACHE_HOME", crate::common::module_cache())
             .env("TMPDIR", self.temporary.path())
             .stderr(Stdio::piped());
         command
@@ -232,7 +232,7 @@ fn a_terminal_shows_what_is_being_done(#[case] line: &str, #[case] shows: &str) 
     let output = Command::new("script")
         .args(["-qec", &format!("{program} {line}"), "/dev/null"])
         .current_dir(place.files.path())
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+        .env("XDG_CACHE_HOME", crate::common::module_cache())
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .output()

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::command_line::{assert_wrong_usage, command, text};
@@ -27,7 +27,7 @@ impl Place {
     fn replay(&self, trace: &str, arguments: &[&str]) -> (String, i32) {
         let file = self.file(trace);
         let mut command = command(&["replay"]);
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        command.env("XDG_CACHE_HOME", crate::common::module_cache());
         let output = command.args(arguments).arg(file).output().expect("it runs");
         assert_eq!(text(&output.stderr), "");
         (text(&output.stdout), output.status.code().expect("an exit code"))

@@ -20,7 +20,7 @@ pub fn on_trace(subcommand: &str, trace: &str, folder: &Path) -> Command {
     let file = folder.join("some.trace");
     std::fs::write(&file, trace).expect("it is written");
     let mut command = command(&[subcommand]);
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+    command.env("XDG_CACHE_HOME", crate::common::module_cache());
     command.arg(file);
     command
 }

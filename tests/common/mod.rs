@@ -23,6 +23,11 @@ pub use nested::{
 };
 pub use raw::{List, Raw};
 
+/// A cache folder for all tests, so that not each of them compiles the same kernels.
+pub fn module_cache() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules")
+}
+
 pub const KIB: u64 = 1 << 10;
 pub const MIB: u64 = 1 << 20;
 pub const GIB: u64 = 1 << 30;

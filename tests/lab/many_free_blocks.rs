@@ -5,24 +5,16 @@ use gpu_buddy::diff::reference::Reference;
 use gpu_buddy::diff::{Id, KernelC, Lockstep, Operation, Settings, Space};
 use gpu_buddy::module::Module;
 use gpu_buddy::{AllocRequest, GpuBuddyAllocFlag, GpuBuddyAllocFlags};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 const CHUNK: u64 = 4 << 10;
 const CHUNKS: u64 = 4096;
 const SPACE: Space = Space::new(CHUNKS * CHUNK, CHUNK);
 
-/// Numbers that are the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) % end
-    }
-}
-
 struct Waves {
     pair: Lockstep,
-    random: Random,
+    random: Xoshiro256PlusPlus,
     /// Names of allocations.
     alive: Vec<Id>,
     next: Id,
@@ -47,15 +39,15 @@ impl Waves {
 
     /// Allocates single chunks, sometimes a larger or an aligned piece, or one in a range.
     fn alloc_some(&mut self) -> bool {
-        let chunks = 1 << [0, 0, 0, 0, 0, 0, 1, 3][self.random.below(8) as usize];
-        let align = CHUNK << [0, 0, 0, 0, 2, 5][self.random.below(6) as usize];
-        let flags = match self.random.below(3) {
+        let chunks = 1 << [0, 0, 0, 0, 0, 0, 1, 3][self.random.random_range(0..8)];
+        let align = CHUNK << [0, 0, 0, 0, 2, 5][self.random.random_range(0..6)];
+        let flags = match self.random.random_range(0..3) {
             0 => GpuBuddyAllocFlag::Clear.into(),
             _ => GpuBuddyAllocFlags::empty(),
         };
-        let range = self.random.below(6) == 0;
-        let start = if range { self.random.below(CHUNKS / 2) * CHUNK } else { 0 };
-        let top_down = self.random.below(8) == 0;
+        let range = self.random.random_range(0..6) == 0;
+        let start = if range { self.random.random_range(0..CHUNKS / 2) * CHUNK } else { 0 };
+        let top_down = self.random.random_range(0..8) == 0;
         self.alloc(AllocRequest {
             start,
             end: SPACE.size,
@@ -69,9 +61,9 @@ impl Waves {
     }
 
     fn free_some(&mut self) {
-        let at = self.random.below(self.alive.len() as u64) as usize;
+        let at = self.random.random_range(0..self.alive.len());
         let id = self.alive.swap_remove(at);
-        let cleared = self.random.below(2) == 0;
+        let cleared = self.random.random_range(0..2) == 0;
         self.step(&Operation::Free { id, cleared });
     }
 }
@@ -85,7 +77,8 @@ fn the_model_finds_what_the_c_finds() {
     }
     let settings = Settings { full_check_interval: 64, ..Settings::default() };
     let pair = Lockstep::new::<KernelC, Reference>(SPACE, settings).expect("an allocator");
-    let mut waves = Waves { pair, random: Random(1), alive: Vec::new(), next: 0 };
+    let mut waves =
+        Waves { pair, random: Xoshiro256PlusPlus::seed_from_u64(1), alive: Vec::new(), next: 0 };
     for wave in 0..6 {
         // Until nothing is free.
         let chunk = AllocRequest { size: CHUNK, min_block_size: CHUNK, ..AllocRequest::default() };
@@ -93,7 +86,7 @@ fn the_model_finds_what_the_c_finds() {
         while waves.alive.len() > 1000 {
             waves.free_some();
             // Blocks are taken, too, while there are many.
-            if waves.random.below(4) == 0 {
+            if waves.random.random_range(0..4) == 0 {
                 waves.alloc_some();
             }
         }

@@ -52,7 +52,7 @@ fn check(fault: &Fault, seconds: &str) -> Option<(Option<i32>, Value)> {
         .current_dir(folder.path())
         .args(["check", "fault.patch", "--json", "--seed", "1", "--seconds", seconds, "--base"])
         .arg(kernel_tree())
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+        .env("XDG_CACHE_HOME", crate::common::module_cache())
         .output()
         .expect("it runs");
     let report = serde_json::from_slice(&output.stdout);

@@ -157,7 +157,7 @@ fn torture(kernel: &Path, number: usize, shows: Shows, out: &Path) -> Found {
         .arg(out)
         .arg("--kernel")
         .arg(kernel)
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+        .env("XDG_CACHE_HOME", crate::common::module_cache())
         .env(VARIABLE, number.to_string())
         .stdout(fs::File::create(&json).expect("a file"))
         .stderr(Stdio::null());

@@ -50,6 +50,10 @@ pub(super) enum Left {
 }
 
 impl Row {
+    fn set_last(&mut self, number: Option<u64>) {
+        self.last_plus_1 = number.map_or(0, |number| number + 1);
+    }
+
     fn remove_indexed(&mut self, number: u64) -> Left {
         self.indexed -= 1;
         if self.indexed <= LISTED / 2 {
@@ -109,7 +113,7 @@ impl Tally {
         let row = &mut self.rows[index(order, clear)];
         debug_assert_eq!(list.len(), row.indexed, "the index lacks free blocks");
         row.indexed = 0;
-        row.last_plus_1 = list.last().map_or(0, |last| last + 1);
+        row.set_last(list.last().copied());
         row.list = list;
     }
 
@@ -142,7 +146,7 @@ impl Tally {
         }
         if row.last_plus_1 == number + 1 {
             row.list.pop();
-            row.last_plus_1 = row.list.last().map_or(0, |last| last + 1);
+            row.set_last(row.list.last().copied());
             if row.list.is_empty() {
                 self.orders[usize::from(clear)] &= !(1 << order);
             }
@@ -155,8 +159,7 @@ impl Tally {
     /// Sets the highest free block of those in the index.
     #[inline]
     pub fn set_last(&mut self, order: u32, clear: bool, number: Option<u64>) {
-        let row = &mut self.rows[index(order, clear)];
-        row.last_plus_1 = number.map_or(0, |number| number + 1);
+        self.rows[index(order, clear)].set_last(number);
     }
 }
 

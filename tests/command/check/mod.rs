@@ -67,7 +67,7 @@ impl Place {
 
     fn command(&self, arguments: &[&dyn AsRef<OsStr>]) -> Command {
         let mut command = command(&["check"]);
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        command.env("XDG_CACHE_HOME", crate::common::module_cache());
         command.env("TMPDIR", self.temporary.path());
         arguments.iter().for_each(|argument| _ = command.arg(argument));
         command

@@ -65,7 +65,7 @@ fn the_mail_bot_replies() {
             .arg("--quick")
             .stdin(fs::File::open(&file).expect("a file"))
             .env("GPU_BUDDY", env!("CARGO_BIN_EXE_gpu-buddy"))
-            .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"))
+            .env("XDG_CACHE_HOME", crate::common::module_cache())
             .env("TMPDIR", place.temporary.path())
             .output()
             .expect("it runs");

@@ -6,7 +6,7 @@ mod releases;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::command_line::{assert_wrong_usage, command, run, text};

@@ -78,7 +78,7 @@ fn is_in(output: &str, finding: &Value) -> bool {
 pub fn output_of(command: &mut Command, trace: &str) -> String {
     use std::io::Write as _;
     use std::os::unix::process::ExitStatusExt as _;
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+    command.env("XDG_CACHE_HOME", crate::common::module_cache());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it runs");
     child.stdin.take().expect("piped").write_all(trace.as_bytes()).expect("it reads");

@@ -52,7 +52,7 @@ impl Place {
 
     fn command(&self, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Command {
         let mut command = command(&[]);
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        command.env("XDG_CACHE_HOME", crate::common::module_cache());
         command.current_dir(self.folder.path());
         arguments.iter().for_each(|argument| _ = command.arg(argument));
         command

@@ -7,7 +7,7 @@ mod stepping;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::browser::Browser;
 use crate::command_line::{assert_wrong_usage, command, text};
@@ -47,7 +47,7 @@ impl Place {
     fn page(&self, arguments: &[&dyn AsRef<OsStr>]) -> (PathBuf, String) {
         let page = self.path("page.html");
         let mut command = command(&[]);
-        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules"));
+        command.env("XDG_CACHE_HOME", crate::common::module_cache());
         arguments.iter().for_each(|argument| _ = command.arg(argument));
         let output = command.output().expect("it runs");
         assert_eq!(text(&output.stderr), "");
